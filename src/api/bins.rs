@@ -23,6 +23,8 @@ use crate::api::{ApiState, run_detached};
 use crate::domain::bin::{BIN_LENGTH_MAX, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
+use crate::engine::shared_settings::SharedChangeError;
+use crate::store::PublishError;
 use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport, RollbackRefusal,
     RollbackReport, RollbackTarget, RowView, SOURCE_BYTES_MAX, VersionError, VersionInfo,
@@ -212,6 +214,11 @@ async fn take(
     };
     let source = public_source(&incoming.source);
     let subject = format!("{source}, {} bytes", incoming.bytes.len());
+    if let Some(shared) = &state.shared {
+        let TableUpload { bytes, source, .. } = incoming;
+        let refreshed = shared.refresh(bytes, source, seat.name().as_str(), options).await;
+        return refreshed.map_err(|error| shared_error(error, refusal_error));
+    }
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| {
         bins.refresh(&incoming.bytes, &incoming.source, occasion, &options)
     };
@@ -244,6 +251,10 @@ async fn go_back(
     seat: &Seat,
     target: RollbackTarget,
 ) -> Result<RollbackReport, ApiError> {
+    if let Some(shared) = &state.shared {
+        let rolled = shared.roll_back(target, seat.name().as_str()).await;
+        return rolled.map_err(|error| shared_error(error, rollback_error));
+    }
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
     let report: RollbackReport =
         change_table(state, seat, change).await?.map_err(|refusal| rollback_error(&refusal))?;
@@ -319,6 +330,24 @@ fn refusal_error(refusal: &RefreshRefusal) -> ApiError {
     match refusal.faults().map(serde_json::to_value) {
         Some(Ok(faults)) => error.with("faults", faults),
         Some(Err(_)) | None => error,
+    }
+}
+
+/// Why a table that all nodes share was not changed. What was published is in the audit trail.
+fn shared_error<R: std::error::Error + 'static>(
+    error: SharedChangeError<R>,
+    refused: impl FnOnce(&R) -> ApiError,
+) -> ApiError {
+    match error {
+        SharedChangeError::Refused(refusal) => refused(&refusal),
+        SharedChangeError::Store(error)
+        | SharedChangeError::Publish(PublishError::Store(error)) => error.into(),
+        SharedChangeError::Publish(PublishError::Overtaken)
+        | SharedChangeError::NotLoaded { .. } => {
+            let detail = telemetry::chain(&error);
+            ApiError::new(ProblemCode::WrongPhase, detail)
+        }
+        SharedChangeError::Died => ApiError::new(ProblemCode::Internal, telemetry::chain(&error)),
     }
 }
 

@@ -46,6 +46,7 @@ use crate::domain::card::words::{CardEcho, holds_card_number};
 use crate::domain::flow::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
+use crate::engine::shared_settings::SharedSettings;
 use crate::reconciliation::incoming::{ImportDesk, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::tables::bin::LiveBinTable;
@@ -64,6 +65,8 @@ pub struct ApiState {
     pub intake: Arc<Intake>,
     pub registry: Arc<Registry>,
     pub bins: Arc<LiveBinTable>,
+    /// What all nodes of the store run; `None` where the files are this machine's own.
+    pub shared: Option<Arc<SharedSettings>>,
     pub statements: Arc<StatementDesk>,
     pub imports: Arc<ImportDesk>,
     pub differences: Arc<DifferenceDesk>,

@@ -60,8 +60,14 @@ fn bars(state: &ApiState) -> Vec<&'static str> {
         (!state.engine.takes_orders(), "store_failed"),
         (!state.engine.store().is_reachable(), "store_unavailable"),
         (state.bins.current().table.is_empty(), "bin_table_empty"),
+        (is_behind(state), "settings_not_loaded"),
     ];
     bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect()
+}
+
+/// Whether this node cannot run the settings that the others do.
+fn is_behind(state: &ApiState) -> bool {
+    state.shared.as_ref().is_some_and(|shared| shared.problem().is_some())
 }
 
 /// `GET /metrics`, as Prometheus reads them.

@@ -7,6 +7,7 @@ pub mod listeners;
 pub mod move_mark;
 pub mod moving;
 mod recall;
+pub mod shared;
 pub mod store;
 
 use std::io;
@@ -40,7 +41,6 @@ use crate::reconciliation::ChannelBooks;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::store::{Store, StoreError};
-use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
 use crate::telemetry::workers::{WorkerReport, WorkerReports};
 use crate::workers::accounting::{AccountingWork, AccountingWorker};
@@ -56,11 +56,13 @@ use crate::workers::notices::{NoticeWork, NoticeWorker};
 use crate::workers::reconciliation::ReconciliationWorker;
 use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
+use crate::workers::settings::SettingsWorker;
 use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
 use folder::{DataFolder, FolderError};
 use keys::{Keys, KeysError};
 use listeners::{ListenerUrl, bind, load_tls};
+use shared::{RunSettings, load_settings, routes_mistakes};
 use store::{join_alone, open_store};
 
 /// Statements are due at a time of day; looking for them reads the disk.
@@ -151,13 +153,12 @@ impl App {
         folder.keep(fingerprints)?;
         let in_use = recall::channels_in_use(&*store).await?;
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
-        let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
+        let RunSettings { registry, routes, bins, shared } =
+            load_settings(&store, &settings, data, clock.clone()).await?;
         for problem in bins.problems() {
             tracing::error!(%problem, "a version of the BIN table is damaged and is skipped");
         }
-        let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
         registry.missing_files(&in_use).map_err(StartError::Mistakes)?;
-        let routes = Arc::new(load_routes(&settings, &registry)?);
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
         let inbox = Arc::new(Inbox::new(data));
         let statements =
@@ -182,6 +183,7 @@ impl App {
             intake,
             registry,
             bins,
+            shared,
             statements: Arc::new(statements),
             imports: Arc::new(imports),
             differences: Arc::new(DifferenceDesk::new(books)),
@@ -258,7 +260,8 @@ impl App {
     }
 
     /// Reloads channel files, routes and the listeners' certificates, and the BIN table if there is
-    /// a newer version. A part with a mistake stays as it was.
+    /// a newer version. A part with a mistake stays as it was. Where nodes share their settings,
+    /// the credentials that channels name are read again, and no other file.
     pub fn reload(&self) {
         for tls in &self.tls {
             tls.reload(self.state.engine.clock().now());
@@ -266,6 +269,10 @@ impl App {
         match self.state.registry.reload() {
             Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
             Err(mistakes) => report("the channels stay as they were", &mistakes),
+        }
+        if self.state.shared.is_some() {
+            // The store says what runs; `switchyard channel push` and `route push` change it.
+            return;
         }
         match self.routes.reload(&self.state.registry.ids()) {
             Ok(reloaded) => tracing::info!(rules = reloaded.rules, "the routes are reloaded"),
@@ -420,14 +427,8 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
         let mistake = Mistake::new(&name, 0, "channels.routes", problem, advice);
         return Err(StartError::Mistakes(vec![mistake]));
     }
-    LiveRoutes::load(&settings.routes_file, &registry.ids()).map_err(|refusal| match refusal {
-        RoutesRefusal::Mistaken { mistakes } => StartError::Mistakes(mistakes),
-        other => {
-            let name = settings.routes_file.display().to_string();
-            let problem = crate::telemetry::chain(&other);
-            StartError::Mistakes(vec![Mistake::new(&name, 0, "", &problem, "check the file")])
-        }
-    })
+    let loaded = LiveRoutes::load(&settings.routes_file, &registry.ids());
+    loaded.map_err(|refusal| StartError::Mistakes(routes_mistakes(settings, refusal)))
 }
 
 /// Tidies histograms, which keep every sample until the metrics are read.
@@ -522,9 +523,12 @@ fn start_workers(
     let certificates =
         CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);
-    let bins = (Arc::clone(&state.bins), settings.bin_table.clone());
-    if let Some(worker) = BinTableWorker::new(bins.0, bins.1, clock.clone()) {
+    let bins = (Arc::clone(&state.bins), state.shared.clone());
+    if let Some(worker) = BinTableWorker::new(engine(), bins, settings.bin_table.clone()) {
         workers.start(settings.bin_table.refresh_every, worker);
+    }
+    if let Some(shared) = &state.shared {
+        workers.start(RENEWED_EVERY, SettingsWorker::new(Arc::clone(shared)));
     }
     // Taken once: this is the only place that starts workers.
     if let Some(replies) = state.registry.take_late_replies() {

@@ -1,5 +1,5 @@
-//! `switchyard channel list|check`: the channel files, their abilities and limits, and the health
-//! of a running daemon's channels.
+//! `switchyard channel list|check|push`: the channel files, their abilities and limits, the health
+//! of a running daemon's channels, and what all nodes run.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{SampleReport, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
+use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::table::aligned;
@@ -48,6 +49,14 @@ enum ChannelCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Publish channel files to all nodes of a store that nodes share
+    Push {
+        /// The files, each named after its channel
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        why: PushArgs,
+    },
 }
 
 pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
@@ -63,6 +72,10 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
                 wrong += usize::from(!check_one(file, args.daemon.json)?);
             }
             Ok(ExitCode::from(u8::from(wrong > 0)))
+        }
+        ChannelCommand::Push { files, why } => {
+            let files: Vec<_> = files.iter().map(|file| PushedFile::Channel(file)).collect();
+            push((&args.settings, &args.data), &files, why)
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod demo;
 mod load;
 pub mod notice;
 mod output;
+mod push;
 pub mod reconcile;
 pub mod remote;
 pub mod route;
@@ -60,9 +61,9 @@ enum CliCommand {
     CheckConfig(check_config::CheckConfigArgs),
     /// Look up cards in the BIN table, and maintain the table
     Bin(bin::BinArgs),
-    /// Explain where a payment would go
+    /// Explain where a payment would go, and publish routes to all nodes
     Route(route::RouteArgs),
-    /// List and check channel files
+    /// List, check and publish channel files
     Channel(channel::ChannelArgs),
     /// Show an order of the running daemon
     Payment(remote::payment::PaymentArgs),

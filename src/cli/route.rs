@@ -1,4 +1,5 @@
-//! `switchyard route explain`: shows every rule and candidate with its verdict; nothing is sent.
+//! `switchyard route explain|push`: shows every rule and candidate with its verdict, with nothing
+//! sent; publishes the routes that all nodes run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use crate::api::channels::{explanation_body, route_kind};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
+use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::clock::Clock;
 use crate::domain::card::mask;
@@ -31,6 +33,22 @@ pub struct RouteArgs {
 enum RouteCommand {
     /// Show where a payment would go, and why
     Explain(ExplainArgs),
+    /// Publish the routes to all nodes of a store that nodes share
+    Push(RoutePushArgs),
+}
+
+#[derive(Debug, Args)]
+struct RoutePushArgs {
+    /// The routes file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    #[command(flatten)]
+    why: PushArgs,
 }
 
 #[derive(Debug, Args)]
@@ -69,7 +87,12 @@ struct ExplainArgs {
 }
 
 pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
-    let RouteCommand::Explain(args) = &args.command;
+    let args = match &args.command {
+        RouteCommand::Explain(args) => args,
+        RouteCommand::Push(RoutePushArgs { file, settings, data, why }) => {
+            return push((settings, data), &[PushedFile::Routes(file)], why);
+        }
+    };
     let question = question(args)?;
     if args.daemon {
         return ask(args);

@@ -4,12 +4,16 @@
 //! tied to that lease. Leases only save double work: what decides about money are the versions of
 //! rows, and the fence behind which nothing of a dead node is committed any more.
 
+mod published;
 mod roster;
 mod work;
 
 use std::fmt;
 use std::time::Duration;
 
+pub use published::{
+    ACTIVE_AFTER, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
+};
 pub use roster::{Member, Roster, WorkTrade};
 pub use work::{ParseWorkError, Queue, Work};
 

@@ -11,6 +11,7 @@ pub mod follow_ups;
 pub mod intake;
 mod numbers;
 pub mod share;
+pub mod shared_settings;
 mod vault;
 mod waiters;
 

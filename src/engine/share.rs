@@ -65,7 +65,7 @@ fn all_work(channels: &[ChannelId]) -> BTreeSet<Work> {
     let of_channel =
         |channel: &ChannelId| [Work::Close, Work::Reconciliation].map(|work| work(channel.clone()));
     let queues = Queue::ALL.into_iter().flat_map(shards);
-    let single = [Work::Suspense, Work::Recovery];
+    let single = [Work::Suspense, Work::Recovery, Work::BinTable];
     queues.chain(channels.iter().flat_map(of_channel)).chain(single).collect()
 }
 

@@ -9,6 +9,7 @@
 //! that has tables of its own answers a read beside the first answer, in the same file.
 
 pub mod cluster;
+mod cluster_state;
 pub mod memory;
 pub mod reread;
 pub mod embedded;
@@ -34,6 +35,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::write_set::{ReportedEnd, WriteSet};
 
 pub use cluster::Cluster;
+pub use cluster_state::{ClusterState, PublishError};
 pub use row::{RowPage, StoredRow};
 pub use sorted::{Scan, SortedBytes, Visit};
 pub use sql::Tables;
@@ -158,6 +160,11 @@ pub trait Store: Send + Sync {
         None
     }
 
+    /// The files that those nodes share. `None` where files are one machine's own.
+    fn cluster_state(&self) -> Option<&dyn ClusterState> {
+        None
+    }
+
     /// Runs a query that reads a row or two by their keys, on the spot.
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()>;
 
@@ -197,6 +204,10 @@ impl Store for BlockingReads {
 
     fn cluster(&self) -> Option<&dyn Cluster> {
         self.0.cluster()
+    }
+
+    fn cluster_state(&self) -> Option<&dyn ClusterState> {
+        self.0.cluster_state()
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use crate::clock::Timekeeper;
 use crate::config::checked::BinTableSettings;
+use crate::domain::cluster::Work;
+use crate::engine::Engine;
+use crate::engine::shared_settings::SharedSettings;
 use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshReport, fetch_table, is_url, public_source,
 };
@@ -16,21 +18,49 @@ const WHO: &str = "timer";
 
 /// Refreshes the table from its source.
 pub struct BinTableWorker {
+    engine: Arc<Engine>,
     table: Arc<LiveBinTable>,
+    /// Where all nodes share one table.
+    shared: Option<Arc<SharedSettings>>,
     settings: BinTableSettings,
     source: String,
-    clock: Timekeeper,
 }
 
 impl BinTableWorker {
     /// `None` without a source: there is nothing to do.
     pub fn new(
-        table: Arc<LiveBinTable>,
+        engine: Arc<Engine>,
+        (table, shared): (Arc<LiveBinTable>, Option<Arc<SharedSettings>>),
         settings: BinTableSettings,
-        clock: Timekeeper,
     ) -> Option<Self> {
         let source = settings.source.clone()?;
-        Some(Self { table, settings, source, clock })
+        Some(Self { engine, table, shared, settings, source })
+    }
+
+    async fn refresh(&self) -> Result<RefreshReport, String> {
+        let source = &self.source;
+        let bytes = if is_url(source) {
+            fetch_table(source).await.map_err(|error| telemetry::chain(&error))?
+        } else {
+            tokio::fs::read(source).await.map_err(|error| error.to_string())?
+        };
+        let options = RefreshOptions {
+            min_rows: self.settings.min_rows,
+            max_removed_percent: self.settings.max_removed_percent,
+            versions_kept: self.settings.versions_kept,
+            ..RefreshOptions::default()
+        };
+        if let Some(shared) = &self.shared {
+            let refreshed = shared.refresh(bytes, source.clone(), WHO, options).await;
+            return refreshed.map_err(|error| telemetry::chain(&error));
+        }
+        let (table, source) = (Arc::clone(&self.table), source.clone());
+        let now_ms = self.engine.clock().now().as_millis();
+        let refreshed = tokio::task::spawn_blocking(move || {
+            table.refresh(&bytes, &source, Occasion { who: WHO, now_ms }, &options)
+        });
+        let refreshed = refreshed.await.map_err(|_| "the refresh has panicked".to_owned())?;
+        refreshed.map_err(|refusal| telemetry::chain(&refusal))
     }
 }
 
@@ -39,8 +69,11 @@ impl Worker for BinTableWorker {
     const AT_START: bool = false;
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        if !self.engine.holds(&Work::BinTable) {
+            return 0;
+        }
         let public = public_source(&self.source);
-        match refresh(&self.table, &self.settings, &self.source, &self.clock).await {
+        match self.refresh().await {
             Ok(RefreshReport { version, rows, unchanged, .. }) => {
                 tracing::info!(
                     source = %public, version, rows, unchanged, "the BIN table was refreshed"
@@ -58,30 +91,4 @@ impl Worker for BinTableWorker {
             }
         }
     }
-}
-
-async fn refresh(
-    table: &Arc<LiveBinTable>,
-    settings: &BinTableSettings,
-    source: &str,
-    clock: &Timekeeper,
-) -> Result<RefreshReport, String> {
-    let bytes = if is_url(source) {
-        fetch_table(source).await.map_err(|error| telemetry::chain(&error))?
-    } else {
-        tokio::fs::read(source).await.map_err(|error| error.to_string())?
-    };
-    let options = RefreshOptions {
-        min_rows: settings.min_rows,
-        max_removed_percent: settings.max_removed_percent,
-        versions_kept: settings.versions_kept,
-        ..RefreshOptions::default()
-    };
-    let (table, source) = (Arc::clone(table), source.to_owned());
-    let now_ms = clock.now().as_millis();
-    let refreshed = tokio::task::spawn_blocking(move || {
-        table.refresh(&bytes, &source, Occasion { who: WHO, now_ms }, &options)
-    });
-    let refreshed = refreshed.await.map_err(|_| "the refresh has panicked".to_owned())?;
-    refreshed.map_err(|refusal| telemetry::chain(&refusal))
 }

@@ -18,6 +18,7 @@ pub mod notices;
 pub mod reconciliation;
 pub mod recovery;
 pub mod reversals;
+pub mod settings;
 pub mod statements;
 
 use std::collections::BTreeSet;

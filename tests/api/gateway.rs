@@ -256,6 +256,7 @@ impl Gateway {
             statements: Arc::new(statements),
             registry,
             bins,
+            shared: None,
             callers: Callers::new(
                 &settings.callers,
                 settings.caller_requests_per_second,

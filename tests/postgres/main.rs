@@ -15,5 +15,6 @@ mod opening;
 #[allow(dead_code, reason = "the manual's test uses a part of it")]
 mod rows;
 mod server;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use switchyard::domain::books::difference::{Difference, DifferenceState};
+use switchyard::domain::cluster::{SettingHistory, SettingKind, SettingVersion};
 use switchyard::domain::flow::attempt::AttemptState;
 use switchyard::domain::flow::order::{Order, OrderStatus};
 use switchyard::domain::outcome::UnknownCause;
@@ -68,6 +69,21 @@ async fn fill(store: &dyn Store) {
     ] {
         store.commit(&writes).await.expect("rows as the engine writes them");
     }
+    let routes = SettingVersion {
+        kind: SettingKind::Routes,
+        name: String::new(),
+        version: 1,
+        active_at: moment(300),
+        sha256: "0123456789abcdef01".to_owned(),
+        body: b"rules".to_vec(),
+        note: String::new(),
+        made_by: "a person".to_owned(),
+        reason: "a test".to_owned(),
+    };
+    let mut settings = SettingHistory::default();
+    settings.extend(vec![routes]);
+    let state = store.cluster_state().expect("nodes share files");
+    state.seed(&settings).await.expect("it has none");
 }
 
 /// What each query shows of that.
@@ -137,13 +153,29 @@ fn expected() -> [(&'static str, Vec<String>); 8] {
     ]
 }
 
+/// The same of the settings that all nodes run.
+fn expected_of_settings() -> [(&'static str, Vec<String>); 2] {
+    [
+        ("Who has loaded which settings", vec!["0 |  | 0 | 1 | ".to_owned()]),
+        (
+            "What was published last",
+            vec![
+                "1 | routes |  | 2026-11-22 08:00:00.3+00 | a person | a test | \
+                 0123456789abcdef | 5"
+                    .to_owned(),
+            ],
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn each_query_of_the_manual_shows_what_is_there() {
     let Some(database) = database().await else { return };
     fill(&*open(&database.url).await).await;
     let client = database.client().await;
     client.batch_execute("SET TimeZone = 'UTC'").await.expect("everyone may");
-    let (expected, queries) = (expected(), queries());
+    let queries = queries();
+    let expected = [&expected()[..], &expected_of_settings()[..]].concat();
     assert_eq!(expected.len(), queries.len(), "a query that is not looked at");
     for (heading, rows) in &expected {
         let query = queries.get(heading).unwrap_or_else(|| panic!("no section {heading}"));

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::shared::ChannelVersion;
 use crate::channel::file::ChannelFile;
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
@@ -112,6 +113,30 @@ impl TermsHistory {
             before = Some(version.since);
         }
         Ok(())
+    }
+
+    /// Takes these versions in place of all before, each channel's oldest first. They are kept
+    /// elsewhere.
+    pub fn replace(&self, versions: Vec<ChannelVersion>, common: &CommonTerms) {
+        let mut after: BTreeMap<ChannelId, Vec<Version>> = BTreeMap::new();
+        for ChannelVersion { id, since, text } in versions {
+            let path = PathBuf::from(format!("{id}.toml"));
+            let terms = read_terms(&path, &text, &id, common);
+            after.entry(id).or_default().push(Version { since, text, terms });
+        }
+        *self.versions.write().unwrap_or_else(PoisonError::into_inner) = after;
+    }
+
+    /// All versions, each channel's oldest first.
+    pub fn kept(&self) -> Vec<ChannelVersion> {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        let all = versions.iter().flat_map(|(id, kept)| kept.iter().map(move |one| (id, one)));
+        all.map(|(id, one)| ChannelVersion {
+            id: id.clone(),
+            since: one.since,
+            text: one.text.clone(),
+        })
+        .collect()
     }
 
     /// The terms that were in force at a moment; the oldest known for a moment before them.

@@ -11,10 +11,11 @@ mod connection;
 mod history;
 mod read;
 mod runtime;
+mod shared;
+mod source;
 mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,9 +50,9 @@ use crate::domain::time::Timestamp;
 pub use read::check_file;
 use read::read_channel;
 use runtime::Runtime;
-
-/// The most channel files that a folder may have.
-const CHANNELS_MAX: usize = 1_000;
+pub use shared::ChannelVersion;
+pub use source::ChannelTexts;
+use source::{ChannelText, of_versions, read_folder};
 
 /// One channel as it was loaded.
 #[derive(Clone)]
@@ -100,6 +101,8 @@ pub struct Registry {
     history: TermsHistory,
     /// The loaded channels will run, and their orders keep their terms.
     keeps_history: bool,
+    /// What all nodes of a store run; `None` where the folder's files are this process's own.
+    shared: Mutex<Option<ChannelTexts>>,
     channels: ArcSwap<Channelset>,
     /// One change at a time: a switch that is thrown during a reload holds after it.
     changing: Mutex<()>,
@@ -160,6 +163,7 @@ impl Registry {
             switches,
             history,
             keeps_history: true,
+            shared: Mutex::default(),
             channels: ArcSwap::from_pointee(BTreeMap::new()),
             changing: Mutex::new(()),
             late,
@@ -167,30 +171,16 @@ impl Registry {
         })
     }
 
-    /// Reads every file anew, or leaves everything as it is and says every mistake.
+    /// Reads every file anew, or leaves everything as it is and says every mistake. Where nodes
+    /// share their files, those of the store are read again, with the credentials of this machine.
     pub fn reload(&self) -> Result<usize, Vec<Mistake>> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.channels.load_full();
-        let mistakes = Mistakes::new();
-        let mut after = BTreeMap::new();
-        for path in self.files(&mistakes) {
-            let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            match ChannelId::parse(id) {
-                Ok(id) => {
-                    if let Some(loaded) = self.load_one(&path, &id, before.get(&id), &mistakes) {
-                        after.insert(id, Arc::new(loaded));
-                    }
-                }
-                Err(error) => {
-                    let name = path.display().to_string();
-                    let problem = format!("the file's name is not a channel id: {error}");
-                    mistakes.add(Mistake::new(&name, 0, "", &problem, "rename the file"));
-                }
-            }
-        }
-        mistakes.into_result()?;
-        missing(before.keys(), &after, &self.folder, "runs").into_result()?;
-        if self.keeps_history {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let after = match &shared {
+            Some(texts) => self.read(|_| of_versions(texts))?,
+            None => self.read(|mistakes| read_folder(&self.folder, &self.routes_file, mistakes))?,
+        };
+        if self.keeps_history && shared.is_none() {
             self.keep_history(&after)?;
         }
         let count = after.len();
@@ -201,6 +191,24 @@ impl Registry {
         }
         self.channels.store(Arc::new(after));
         Ok(count)
+    }
+
+    /// The channels as these texts have them, or every mistake in them. Nothing changes yet.
+    fn read(
+        &self,
+        texts: impl FnOnce(&Mistakes) -> Vec<ChannelText>,
+    ) -> Result<Channelset, Vec<Mistake>> {
+        let before = self.channels.load_full();
+        let mistakes = Mistakes::new();
+        let mut after = BTreeMap::new();
+        for found in texts(&mistakes) {
+            if let Some(loaded) = self.load_one(&found, before.get(&found.id), &mistakes) {
+                after.insert(found.id, Arc::new(loaded));
+            }
+        }
+        mistakes.into_result()?;
+        missing(before.keys(), &after, &self.folder, "runs").into_result()?;
+        Ok(after)
     }
 
     /// Keeps what is about to run, before it runs.
@@ -218,65 +226,24 @@ impl Registry {
         missing(in_use.iter(), &self.channels.load(), &self.folder, "has open orders").into_result()
     }
 
-    /// The channel files of the folder, by name; there is one at least.
-    fn files(&self, mistakes: &Mistakes) -> Vec<PathBuf> {
-        let folder = self.folder.display().to_string();
-        let entries = std::fs::read_dir(&self.folder).and_then(Iterator::collect);
-        let entries: Vec<DirEntry> = match entries {
-            Ok(entries) => entries,
-            Err(error) => {
-                let problem = format!("the folder of channel files cannot be read: {error}");
-                let advice = "check channels.folder in the settings, and the folder's rights";
-                mistakes.add(Mistake::new(&folder, 0, "", &problem, advice));
-                return Vec::new();
-            }
-        };
-        let is_channel = |path: &PathBuf| {
-            path.extension().is_some_and(|ending| ending == "toml") && *path != self.routes_file
-        };
-        let paths = entries.into_iter().map(|entry| entry.path());
-        let mut paths: Vec<PathBuf> = paths.filter(is_channel).collect();
-        paths.sort();
-        if paths.is_empty() {
-            let problem = "has no channel file, so no payment could be sent";
-            let advice = "put one file for each channel there, or check channels.folder";
-            mistakes.add(Mistake::new(&folder, 0, "", problem, advice));
-        }
-        if paths.len() > CHANNELS_MAX {
-            let problem = format!("holds more than {CHANNELS_MAX} channel files");
-            mistakes.add(Mistake::new(&folder, 0, "", &problem, "move the closed ones elsewhere"));
-            paths.truncate(CHANNELS_MAX);
-        }
-        paths
-    }
-
     fn load_one(
         &self,
-        path: &Path,
-        id: &ChannelId,
+        found: &ChannelText,
         before: Option<&Arc<LoadedChannel>>,
         mistakes: &Mistakes,
     ) -> Option<LoadedChannel> {
-        let name = path.display().to_string();
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                let problem = format!("cannot be read: {error}");
-                mistakes.add(Mistake::new(&name, 0, "", &problem, "check the file's rights"));
-                return None;
-            }
-        };
-        let document = match Document::parse(&name, &text) {
+        let id = &found.id;
+        let document = match Document::parse(&found.name, &found.text) {
             Ok(document) => document,
             Err(found) => {
                 mistakes.extend(found);
                 return None;
             }
         };
-        let base = path.parent().unwrap_or(Path::new("."));
         let links =
             LinkContext { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
-        let (file, connection) = read_channel(&document, &self.common, base, mistakes, links)?;
+        let (file, connection) =
+            read_channel(&document, &self.common, &self.folder, mistakes, links)?;
         let now = self.clock.now();
         let (pace, runtime) = match before {
             Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),
@@ -286,7 +253,7 @@ impl Registry {
         let profile = file.profile(self.switches.is_on(id));
         Some(LoadedChannel {
             file: Arc::new(file),
-            text: text.into(),
+            text: found.text.as_str().into(),
             terms,
             profile,
             connection: connection.map(Arc::new),

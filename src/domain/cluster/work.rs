@@ -29,6 +29,8 @@ pub enum Work {
     Suspense,
     /// Ending attempts whose node is gone.
     Recovery,
+    /// Refreshing the BIN table from its source.
+    BinTable,
 }
 
 impl fmt::Display for Work {
@@ -39,6 +41,7 @@ impl fmt::Display for Work {
             Self::Reconciliation(channel) => write!(formatter, "reconciliation/{channel}"),
             Self::Suspense => formatter.write_str("suspense"),
             Self::Recovery => formatter.write_str("recovery"),
+            Self::BinTable => formatter.write_str("bin_table"),
         }
     }
 }
@@ -56,6 +59,7 @@ impl FromStr for Work {
             return match name {
                 "suspense" => Ok(Self::Suspense),
                 "recovery" => Ok(Self::Recovery),
+                "bin_table" => Ok(Self::BinTable),
                 _ => Err(ParseWorkError),
             };
         };
@@ -86,6 +90,7 @@ mod tests {
             (Work::Reconciliation(bank), "reconciliation/harbour-bank"),
             (Work::Suspense, "suspense"),
             (Work::Recovery, "recovery"),
+            (Work::BinTable, "bin_table"),
         ] {
             assert_eq!(work.to_string(), name);
             assert_eq!(name.parse(), Ok(work));

@@ -5,6 +5,7 @@
 //! work at their first poll, and are then ready. It must not know its users.
 
 mod nodes;
+mod state;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -18,11 +19,12 @@ use crate::store::sorted::{Scan, SortedBytes, Visit};
 use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{
-    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
+    Cluster, ClusterState, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
 };
 
 use nodes::Nodes;
 pub use nodes::StoreClock;
+use state::SharedFiles;
 
 /// Called with each write set right after it is written.
 pub type CommitObserver = Box<dyn Fn(&WriteSet) + Send + Sync>;
@@ -49,6 +51,7 @@ struct MemoryState {
     /// The attempts that were in flight when the store was opened last.
     left: Arc<[(OrderId, u8)]>,
     nodes: Nodes,
+    files: SharedFiles,
     audit_next: u64,
     failed: bool,
     fenced: bool,
@@ -265,6 +268,10 @@ impl Store for MemoryStore {
 
     fn cluster(&self) -> Option<&dyn Cluster> {
         self.me.is_some().then_some(self as &dyn Cluster)
+    }
+
+    fn cluster_state(&self) -> Option<&dyn ClusterState> {
+        self.me.is_some().then_some(self as &dyn ClusterState)
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {

@@ -49,11 +49,11 @@ impl Nodes {
         left.map(|(place, _)| *place)
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or(Timestamp::from_millis(0), |clock| clock())
     }
 
-    fn roster(&self) -> Roster {
+    pub(super) fn roster(&self) -> Roster {
         let members = self.members.values().cloned().collect();
         Roster { now: self.now(), members, holders: self.holders.clone() }
     }

@@ -15,6 +15,7 @@ mod loss;
 mod mark;
 mod open;
 mod session;
+mod state;
 mod tls;
 mod tokens;
 mod writer;
@@ -31,11 +32,12 @@ use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Tables, field, parameters};
 use crate::store::{
-    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
+    Cluster, ClusterState, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
 };
 
 pub use at_rest::DatabaseBooks;
 pub use loss::accept_loss;
+pub use state::PostgresState;
 
 use connect::Connector;
 use open::Opened;
@@ -137,6 +139,7 @@ pub struct PostgresStore {
     tables: Arc<Tables>,
     queue: mpsc::Sender<Ask>,
     shared: Arc<Shared>,
+    state: PostgresState,
 }
 
 impl PostgresStore {
@@ -168,7 +171,8 @@ impl PostgresStore {
         let pool = connector.pool(usize::from(settings.readers.max(1)))?;
         let tables = Arc::new(Tables::new(pool));
         tokio::spawn(watch(Arc::downgrade(&shared), Arc::downgrade(&tables)));
-        Ok(Self { tables, queue, shared })
+        let state = PostgresState::of(Arc::clone(&tables), connector);
+        Ok(Self { tables, queue, shared, state })
     }
 
     async fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
@@ -229,6 +233,10 @@ impl Store for PostgresStore {
 
     fn cluster(&self) -> Option<&dyn Cluster> {
         Some(self)
+    }
+
+    fn cluster_state(&self) -> Option<&dyn ClusterState> {
+        Some(&self.state)
     }
 
     fn is_reachable(&self) -> bool {

@@ -88,6 +88,19 @@ pub(super) fn no_connection(error: &Error) -> StoreError {
     refused("the database takes no connection of ours", format!("{told}; {advice}"))
 }
 
+/// The database has the tables that this program knows. For commands, which make none.
+pub(super) async fn check_schema(connector: &Connector) -> Result<(), StoreError> {
+    let client = connector.link().await.map_err(|error| no_connection(&error))?.client;
+    let broken = |error: Error| refused("the database's tables", told(&error));
+    let look = "SELECT to_regclass('schema_steps') IS NOT NULL";
+    let row = client.query_one(look, &[]).await.map_err(broken)?;
+    if !row.try_get::<_, bool>(0).map_err(broken)? {
+        let detail = "no node has ever started on it; start one, which makes them";
+        return Err(refused("the database has no tables of ours", detail));
+    }
+    check_step(&client).await
+}
+
 /// What a server must be so that what it acknowledges survives.
 async fn check_server(client: &Client) -> Result<(), StoreError> {
     let look = "SELECT current_setting('server_version_num')::int4, \
@@ -135,6 +148,12 @@ async fn make_schema(client: &mut Client) -> Result<(), StoreError> {
         })?;
         return transaction.commit().await.map_err(broken);
     }
+    check_step(client).await
+}
+
+/// The tables are those that this program knows.
+async fn check_step(client: &Client) -> Result<(), StoreError> {
+    let broken = |error: Error| refused("the database's tables", told(&error));
     let step = client.query_one("SELECT max(step) FROM schema_steps", &[]).await;
     let step: Option<i32> = step.and_then(|row| row.try_get(0)).map_err(broken)?;
     match step {
@@ -171,7 +190,9 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('difference_records', 'DELETE'), ('difference_lines', 'INSERT'), \
     ('difference_lines', 'DELETE'), ('settlements', 'INSERT'), ('settlements', 'UPDATE'), \
     ('receipts', 'INSERT'), ('receipts', 'DELETE'), ('settled_dates', 'INSERT'), \
-    ('settled_dates', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE') \
+    ('settled_dates', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
+    ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), ('work_leases', 'INSERT'), \
+    ('work_leases', 'UPDATE'), ('work_leases', 'DELETE') \
     ) AS needed(n, r) WHERE NOT (has_table_privilege(n, 'SELECT') AND has_table_privilege(n, r))";
 const RIGHTS_ADVICE: &str = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public \
     to the user of store.url";
@@ -280,7 +301,8 @@ async fn become_next(
                ON CONFLICT DO NOTHING";
     transaction.execute(row, &[&node]).await?;
     let raise = "UPDATE nodes SET incarnation = incarnation + 1, address = $2, \
-                 lease_until = NULL, fenced_at = NULL WHERE node = $1 RETURNING incarnation";
+                 lease_until = NULL, fenced_at = NULL, loaded = 0, load_problem = '' \
+                 WHERE node = $1 RETURNING incarnation";
     let raised = transaction.query_one(raise, &[&node, &settings.address]).await?;
     let incarnation: i64 = raised.try_get(0)?;
     let row = "INSERT INTO writers (node, writer, incarnation, last, void) \

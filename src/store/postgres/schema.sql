@@ -39,7 +39,10 @@ CREATE TABLE nodes (
   address text NOT NULL,
   lease_until timestamptz,
   fenced_at timestamptz,
-  history_lost_at timestamptz
+  history_lost_at timestamptz,
+  -- The last version of the settings that it can run, and why it cannot run a later one.
+  loaded bigint NOT NULL DEFAULT 0,
+  load_problem text NOT NULL DEFAULT ''
 );
 
 -- Who does which part of the work; it holds as long as its node's lease.
@@ -48,6 +51,23 @@ CREATE TABLE work_leases (
   node integer NOT NULL,
   incarnation bigint NOT NULL
 );
+
+-- What all nodes run alike: each publication of a BIN table, of the routes or of a channel file.
+-- Versions of all kinds are counted together; each takes effect on all nodes at active_at.
+CREATE TABLE setting_versions (
+  kind text NOT NULL CHECK (kind IN ('bin_table', 'channel', 'routes')),
+  name text NOT NULL,
+  version bigint NOT NULL,
+  active_at timestamptz NOT NULL,
+  sha256 text NOT NULL,
+  body bytea NOT NULL,
+  note text NOT NULL,
+  made_by text NOT NULL,
+  reason text NOT NULL,
+  PRIMARY KEY (kind, name, version)
+);
+CREATE TABLE setting_head (last bigint NOT NULL);
+INSERT INTO setting_head (last) VALUES (0);
 
 -- One row for each writer: the number of its last group of commits. Whoever holds the row knows
 -- whether that group was committed; void says that it never will be.

@@ -196,9 +196,20 @@ struct LoadedTable {
     history_bytes: u64,
 }
 
+/// A table that has passed its checks, with its line of the history.
+pub(super) struct WeighedTable {
+    pub record: VersionRecord,
+    /// The table in our own format.
+    pub csv: Vec<u8>,
+    pub table: Arc<BinTable>,
+}
+
+pub(super) type WeighedRollback =
+    (RollbackReport, VersionRecord, Arc<BinTable>, Vec<VersionProblem>);
+
 /// The live table, shared by all who look up.
 pub struct LiveBinTable {
-    folder: VersionFolder,
+    pub(super) folder: VersionFolder,
     loaded: ArcSwap<LoadedTable>,
 }
 
@@ -235,14 +246,33 @@ impl LiveBinTable {
         occasion: Occasion<'_>,
         options: &RefreshOptions,
     ) -> Result<RefreshReport, RefreshRefusal> {
-        let read = read_table(bytes, options.read)?;
-        let lock = self.folder.lock()?;
+        let lock = self.folder.lock_own()?;
         let mut history = self.folder.history()?;
+        let (mut report, weighed) =
+            self.weigh_refresh(&history, bytes, (source, occasion), options)?;
+        let Some(weighed) = weighed else { return Ok(report) };
+        report.version = self.folder.write(&lock, &history, &weighed.csv)?;
+        history.records.push(VersionRecord { version: report.version, ..weighed.record });
+        self.commit(&lock, &mut history, weighed.table, Vec::new())?;
+        self.prune(&lock, &history, options.versions_kept);
+        Ok(report)
+    }
+
+    /// What a refresh would report and make, and nothing changes. No table where the source holds
+    /// the live one already.
+    pub(super) fn weigh_refresh(
+        &self,
+        history: &History,
+        bytes: &[u8],
+        (source, occasion): (&str, Occasion<'_>),
+        options: &RefreshOptions,
+    ) -> Result<(RefreshReport, Option<WeighedTable>), RefreshRefusal> {
+        let read = read_table(bytes, options.read)?;
         // Another process may have refreshed since: compare with what is live on the disk.
-        let before = self.live_on_disk(&history);
+        let before = self.live_on_disk(history);
         let diff = TableDiff::between(&before.table, &read.table);
-        let canonical = write_csv(&read.table);
-        let sha256 = sha256_hex(&canonical);
+        let csv = write_csv(&read.table);
+        let sha256 = sha256_hex(&csv);
         let unchanged = sha256 == before.sha256;
         let refusal = judge(&read.table, &before.table, &diff, options);
         let forced = refusal.is_some() && options.force;
@@ -262,10 +292,10 @@ impl LiveBinTable {
             diff,
         };
         if unchanged {
-            return Ok(report);
+            return Ok((report, None));
         }
-        report.version = self.folder.write(&lock, &history, &canonical)?;
-        history.records.push(VersionRecord {
+        report.version = history.next_version();
+        let record = VersionRecord {
             version: report.version,
             action: VersionAction::Refresh,
             at_ms: occasion.now_ms,
@@ -275,10 +305,8 @@ impl LiveBinTable {
             rows: report.rows,
             diff: report.counts,
             forced,
-        });
-        self.commit(&lock, &mut history, Arc::new(read.table), Vec::new())?;
-        self.prune(&lock, &history, options.versions_kept);
-        Ok(report)
+        };
+        Ok((report, Some(WeighedTable { record, csv, table: Arc::new(read.table) })))
     }
 
     /// Makes an earlier version the live one. Nothing is deleted, so a further rollback undoes it.
@@ -287,9 +315,23 @@ impl LiveBinTable {
         target: RollbackTarget,
         occasion: Occasion<'_>,
     ) -> Result<RollbackReport, RollbackRefusal> {
-        let lock = self.folder.lock()?;
+        let lock = self.folder.lock_own()?;
         let mut history = self.folder.history()?;
-        let before = self.live_on_disk(&history);
+        let (report, record, table, problems) = self.weigh_rollback(&history, target, occasion)?;
+        history.records.push(record);
+        self.commit(&lock, &mut history, table, problems)?;
+        Ok(report)
+    }
+
+    /// What a rollback would report and make, and nothing changes; with the damaged versions that
+    /// it passes over.
+    pub(super) fn weigh_rollback(
+        &self,
+        history: &History,
+        target: RollbackTarget,
+        occasion: Occasion<'_>,
+    ) -> Result<WeighedRollback, RollbackRefusal> {
+        let before = self.live_on_disk(history);
         let (version, table, problems) = match target {
             RollbackTarget::Version(version) if version == before.version => {
                 return Err(RollbackRefusal::AlreadyLive { version });
@@ -298,7 +340,7 @@ impl LiveBinTable {
                 if version != SHIPPED_VERSION && history.origin(version).is_none() {
                     return Err(RollbackRefusal::Unknown { version });
                 }
-                let table = read_version(&self.folder, &history, version);
+                let table = read_version(&self.folder, history, version);
                 (version, table.map_err(RollbackRefusal::Damaged)?, Vec::new())
             }
             RollbackTarget::Previous => {
@@ -307,7 +349,7 @@ impl LiveBinTable {
                 // damaged.
                 let live = earlier.iter().rposition(|version| *version == before.version);
                 earlier.truncate(live.unwrap_or(0));
-                newest_good(&self.folder, &history, &earlier)
+                newest_good(&self.folder, history, &earlier)
                     .ok_or(RollbackRefusal::NothingEarlier)?
             }
         };
@@ -331,9 +373,7 @@ impl LiveBinTable {
             counts: diff.counts(),
             diff,
         };
-        history.records.push(record);
-        self.commit(&lock, &mut history, table, problems)?;
-        Ok(report)
+        Ok((report, record, table, problems))
     }
 
     /// Loads again if another process changed the table; answers whether it did. Cheap if not.
@@ -365,10 +405,16 @@ impl LiveBinTable {
 
     /// The table that a restart would load now. If another process changed it, it becomes the live
     /// one here too, so that the answers of both agree. Called under the lock.
-    fn live_on_disk(&self, history: &History) -> Arc<ActiveTable> {
+    pub(super) fn live_on_disk(&self, history: &History) -> Arc<ActiveTable> {
         if history.bytes != self.loaded.load().history_bytes {
-            self.loaded.store(Arc::new(load_newest(&self.folder, history)));
+            return self.load_again(history);
         }
+        self.current()
+    }
+
+    /// Loads the newest good version of a history, and runs it.
+    pub(super) fn load_again(&self, history: &History) -> Arc<ActiveTable> {
+        self.loaded.store(Arc::new(load_newest(&self.folder, history)));
         self.current()
     }
 

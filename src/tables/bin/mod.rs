@@ -9,6 +9,7 @@ mod diff;
 mod fetch;
 mod live;
 mod read;
+mod shared;
 mod sheet;
 mod sheet_bounds;
 mod text;
@@ -32,6 +33,7 @@ pub use live::{
 pub use read::{
     ReadOptions, ReadTable, SOURCE_BYTES_MAX, TableFormat, UnreadableTable, read_table, write_csv,
 };
+pub use shared::{PublishedTable, PublishedTableError};
 pub use text::TextEncoding;
 pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
 pub use view::RowView;

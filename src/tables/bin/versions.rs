@@ -24,6 +24,10 @@ pub const SHIPPED_VERSION: u32 = 0;
 const FOLDER: &str = "bin-table";
 const HISTORY: &str = "history";
 const LOCK: &str = "lock";
+/// There where the folder is a copy of what nodes share.
+const SHARED: &str = "shared";
+const SHARED_SAYS: &str = "the table is that of a store which nodes share: POST \
+    /v1/bin-table/refresh and /rollback of any node change it for all";
 
 /// The action that a line of the history records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,12 @@ impl History {
         versions
     }
 
+    /// A number that no version of the history has.
+    pub(super) fn next_version(&self) -> u32 {
+        let recorded = self.records.iter().map(|record| record.version);
+        recorded.max().unwrap_or(SHIPPED_VERSION) + 1
+    }
+
     /// The record that made this version: its source and its digest.
     pub(super) fn origin(&self, version: u32) -> Option<&VersionRecord> {
         let made = |record: &&VersionRecord| {
@@ -141,6 +151,17 @@ impl VersionFolder {
         let file = open.map_err(|source| failed("open", &path, source))?;
         file.lock().map_err(|source| failed("lock", &path, source))?;
         Ok(FolderLock { _file: file })
+    }
+
+    /// The same for a change that is this machine's own.
+    pub(super) fn lock_own(&self) -> Result<FolderLock, VersionError> {
+        let lock = self.lock()?;
+        let path = self.path.join(SHARED);
+        if path.exists() {
+            let source = io::Error::other(SHARED_SAYS);
+            return Err(failed("change the table below", &self.path, source));
+        }
+        Ok(lock)
     }
 
     /// Reads the history; none is an empty one. A torn or damaged line is told and passed over.
@@ -193,24 +214,67 @@ impl VersionFolder {
     /// Makes a new version durable under a number that neither file nor history ever had.
     pub(super) fn write(
         &self,
-        _lock: &FolderLock,
+        lock: &FolderLock,
         history: &History,
         bytes: &[u8],
     ) -> Result<u32, VersionError> {
-        let recorded = history.records.iter().map(|record| record.version);
-        let kept = self.files()?;
-        let version = recorded.chain(kept.into_keys()).max().unwrap_or(SHIPPED_VERSION) + 1;
-        let path = self.version_path(version);
+        let kept = self.files()?.into_keys().max().unwrap_or(SHIPPED_VERSION) + 1;
+        let version = history.next_version().max(kept);
+        self.write_as(lock, version, bytes)?;
+        Ok(version)
+    }
+
+    /// Makes a version durable under its number, over whatever had it.
+    pub(super) fn write_as(
+        &self,
+        _lock: &FolderLock,
+        version: u32,
+        bytes: &[u8],
+    ) -> Result<(), VersionError> {
+        self.write_whole(&self.version_path(version), bytes)
+    }
+
+    /// Puts these records in place of the whole history, durably. Answers its size.
+    pub(super) fn replace_history(
+        &self,
+        _lock: &FolderLock,
+        records: &[VersionRecord],
+    ) -> Result<u64, VersionError> {
+        let mut lines = Vec::new();
+        for record in records {
+            let line = serde_json::to_vec(record).expect("a record has only texts and numbers");
+            lines.extend_from_slice(&line);
+            lines.push(b'\n');
+        }
+        self.write_whole(&self.path.join(HISTORY), &lines)?;
+        Ok(lines.len() as u64)
+    }
+
+    /// Says whose folder it is from now on: of this machine, or of a store that nodes share. Then
+    /// nothing is changed here but what the store says.
+    pub(super) fn mark_shared(&self, is_shared: bool) -> Result<(), VersionError> {
+        let path = self.path.join(SHARED);
+        if is_shared {
+            return self.write_whole(&path, SHARED_SAYS.as_bytes());
+        }
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&self.path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(failed("remove", &path, source)),
+        }
+    }
+
+    /// A new file beside, made durable, then a rename.
+    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), VersionError> {
         let unfinished = path.with_extension("tmp");
         let write = || -> io::Result<()> {
             let mut file = File::create(&unfinished)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            fs::rename(&unfinished, &path)
+            fs::rename(&unfinished, path)
         };
-        write().map_err(|source| failed("write", &path, source))?;
-        sync_folder(&self.path)?;
-        Ok(version)
+        write().map_err(|source| failed("write", path, source))?;
+        sync_folder(&self.path)
     }
 
     /// Appends a record durably. A torn line before it, left by a crash, is closed first. Answers

@@ -118,6 +118,33 @@ impl LiveRoutes {
         Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(routes) })
     }
 
+    /// The rules of a text that all nodes of a store share; without one the default rule. `path` is
+    /// what mistakes in it are said of.
+    pub fn of_shared(
+        path: &Path,
+        text: Option<&str>,
+        known: &[ChannelId],
+    ) -> Result<Self, RoutesRefusal> {
+        let routes = read_shared(path, text, known)?;
+        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(routes) })
+    }
+
+    /// Every mistake that a shared text has; `known` are the channels that it may name.
+    pub fn check_shared(
+        &self,
+        text: Option<&str>,
+        known: &[ChannelId],
+    ) -> Result<(), RoutesRefusal> {
+        read_shared(&self.path, text, known).map(|_| ())
+    }
+
+    /// Puts the rules of a shared text in force, or leaves everything as it is.
+    pub fn run_shared(&self, text: Option<&str>, known: &[ChannelId]) -> Result<(), RoutesRefusal> {
+        let routes = read_shared(&self.path, text, known)?;
+        self.current.store(Arc::new(routes));
+        Ok(())
+    }
+
     /// Loads the file again and puts its rules in force, or leaves everything as it is.
     pub fn reload(&self, known: &[ChannelId]) -> Result<ReloadResult, RoutesRefusal> {
         let before = self.current();
@@ -141,6 +168,16 @@ impl LiveRoutes {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn read_shared(
+    path: &Path,
+    text: Option<&str>,
+    known: &[ChannelId],
+) -> Result<Routes, RoutesRefusal> {
+    let Some(text) = text else { return Ok(Routes::default_routes()) };
+    let name = path.display().to_string();
+    read(&name, text, known).map_err(|mistakes| RoutesRefusal::Mistaken { mistakes })
 }
 
 fn read_file(path: &Path, known: &[ChannelId]) -> Result<Routes, RoutesRefusal> {

@@ -1,0 +1,63 @@
+//! The channels where all nodes of a store run the same files: their texts and their history come
+//! from the store, and the folder has the credentials that they name.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::Registry;
+use super::source::{ChannelTexts, of_versions};
+use crate::clock::Timekeeper;
+use crate::config::mistake::Mistake;
+use crate::domain::ids::ChannelId;
+use crate::domain::terms::CommonTerms;
+use crate::domain::time::Timestamp;
+
+/// A version of a channel's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelVersion {
+    pub id: ChannelId,
+    /// Since when it is in force.
+    pub since: Timestamp,
+    pub text: String,
+}
+
+impl Registry {
+    /// Loads the channels of these texts, whose credentials lie below `folder`. Orders are judged
+    /// by the terms of `versions`, each channel's oldest first.
+    pub fn load_shared(
+        (folder, routes_file): (&Path, &Path),
+        data: &Path,
+        common: CommonTerms,
+        clock: impl Into<Timekeeper>,
+        (texts, versions): (ChannelTexts, Vec<ChannelVersion>),
+    ) -> Result<Self, Vec<Mistake>> {
+        let unread = Self::unread(folder, routes_file, data, common, clock)?;
+        let registry = Self { shared: Mutex::new(Some(texts)), ..unread };
+        registry.learn_versions(versions);
+        registry.reload()?;
+        Ok(registry)
+    }
+
+    /// Takes all versions of all channels, also those that are not in force yet: the terms of an
+    /// order are those of the version in force when it was accepted, on every node.
+    pub fn learn_versions(&self, versions: Vec<ChannelVersion>) {
+        self.history.replace(versions, &self.common);
+    }
+
+    /// Every version that has run here, each channel's oldest first.
+    pub fn kept_versions(&self) -> Vec<ChannelVersion> {
+        self.history.kept()
+    }
+
+    /// Every mistake that these texts would have here, credentials included.
+    pub fn check(&self, texts: &ChannelTexts) -> Result<(), Vec<Mistake>> {
+        self.read(|_| of_versions(texts)).map(|_| ())
+    }
+
+    /// Runs these texts from now on, or leaves everything as it is.
+    pub fn run_shared(&self, texts: ChannelTexts) -> Result<usize, Vec<Mistake>> {
+        let shared = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = shared().replace(texts);
+        self.reload().inspect_err(|_| *shared() = before)
+    }
+}

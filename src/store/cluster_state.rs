@@ -1,0 +1,55 @@
+//! What lies in files on one machine, and in the store where several nodes share it.
+
+use crate::domain::cluster::{
+    Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
+};
+use crate::domain::time::Timestamp;
+use crate::store::{StoreError, StoreFuture, StoreRead};
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Another publication came between: look at it, and publish again.
+    #[error("another version was published meanwhile; look at it, and publish again")]
+    Overtaken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The files that all nodes of a store share. The store is the truth of them; what lies in a
+/// node's folders is the seed of an empty one, or a copy.
+pub trait ClusterState: Send + Sync {
+    /// The versions behind a publication, without the bodies of BIN tables, and the store's
+    /// present.
+    fn settings_after(&self, version: u64) -> StoreRead<'_, (Vec<SettingVersion>, Timestamp)>;
+
+    /// The body of one version; `None` where there is no such version.
+    fn setting_body<'a>(
+        &'a self,
+        kind: SettingKind,
+        name: &'a str,
+        version: u64,
+    ) -> StoreRead<'a, Option<Vec<u8>>>;
+
+    /// Publishes a version, with its entry in the audit trail: it takes effect
+    /// [`crate::domain::cluster::ACTIVE_AFTER`] from the store's present on. Gives its number and
+    /// that moment.
+    fn publish<'a>(
+        &'a self,
+        publication: &'a Publication,
+    ) -> StoreFuture<'a, Result<(u64, Timestamp), PublishError>>;
+
+    /// Gives a store without versions its first ones; nothing happens to one that has some.
+    fn seed<'a>(&'a self, first: &'a SettingHistory) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// Says what this node has loaded.
+    fn report_loaded<'a>(
+        &'a self,
+        who: Incarnation,
+        loaded: u64,
+        problem: &'a str,
+    ) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// What each node that is not fenced has loaded, by node.
+    fn load_reports(&self) -> StoreRead<'_, Vec<LoadReport>>;
+}

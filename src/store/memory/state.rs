@@ -1,0 +1,114 @@
+//! The files that several nodes on one store in memory share.
+
+use std::collections::BTreeMap;
+
+use crate::domain::cluster::{
+    ACTIVE_AFTER, Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
+};
+use crate::domain::time::Timestamp;
+use crate::domain::write_set::WriteSet;
+use crate::store::memory::{MemoryStore, lock};
+use crate::store::{ClusterState, CommitError, PublishError, StoreError, StoreFuture, StoreRead};
+
+/// What a database has in tables beside the books.
+#[derive(Default)]
+pub(super) struct SharedFiles {
+    settings: SettingHistory,
+    loaded: BTreeMap<Incarnation, (u64, String)>,
+}
+
+impl MemoryStore {
+    fn publish_version(&self, new: &Publication) -> Result<(u64, Timestamp), PublishError> {
+        let active_at = {
+            let mut state = lock(&self.shared.state);
+            let active_at = state.nodes.now().plus(ACTIVE_AFTER);
+            if state.files.settings.last() != new.after {
+                return Err(PublishError::Overtaken);
+            }
+            state.files.settings.extend(vec![SettingVersion::of(new, active_at)]);
+            active_at
+        };
+        let writes = WriteSet { audit: vec![new.audit_entry()], ..WriteSet::default() };
+        self.write(&writes).map_err(|error| match error {
+            CommitError::Failed(error) | CommitError::Unavailable(error) => error,
+            other => StoreError::Unavailable { detail: other.to_string() },
+        })?;
+        Ok((new.after + 1, active_at))
+    }
+}
+
+impl ClusterState for MemoryStore {
+    fn settings_after(&self, version: u64) -> StoreRead<'_, (Vec<SettingVersion>, Timestamp)> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            let later = state.files.settings.versions().iter();
+            let heads = later.filter(|one| one.version > version).map(|one| {
+                let has_body = one.kind != SettingKind::BinTable;
+                let body = if has_body { one.body.clone() } else { Vec::new() };
+                SettingVersion { body, ..one.clone() }
+            });
+            Ok((heads.collect(), state.nodes.now()))
+        })
+    }
+
+    fn setting_body<'a>(
+        &'a self,
+        kind: SettingKind,
+        name: &'a str,
+        version: u64,
+    ) -> StoreRead<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            let mut all = state.files.settings.versions().iter();
+            let found =
+                all.find(|one| (one.kind, one.name.as_str(), one.version) == (kind, name, version));
+            Ok(found.map(|one| one.body.clone()))
+        })
+    }
+
+    fn publish<'a>(
+        &'a self,
+        publication: &'a Publication,
+    ) -> StoreFuture<'a, Result<(u64, Timestamp), PublishError>> {
+        Box::pin(async move { self.publish_version(publication) })
+    }
+
+    fn seed<'a>(&'a self, first: &'a SettingHistory) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            if state.files.settings.is_empty() {
+                state.files.settings = first.clone();
+            }
+            Ok(())
+        })
+    }
+
+    fn report_loaded<'a>(
+        &'a self,
+        who: Incarnation,
+        loaded: u64,
+        problem: &'a str,
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            state.files.loaded.insert(who, (loaded, problem.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn load_reports(&self) -> StoreRead<'_, Vec<LoadReport>> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            let now = state.nodes.now();
+            let roster = state.nodes.roster();
+            let standing = roster.standing().filter(|one| one.lease_until >= now);
+            let report = standing.map(|one| {
+                let told = state.files.loaded.get(&one.incarnation).cloned();
+                let (loaded, problem) = told.unwrap_or_default();
+                let (incarnation, address) = (one.incarnation, one.address.clone());
+                LoadReport { incarnation, address, loaded, problem }
+            });
+            Ok(report.collect())
+        })
+    }
+}
