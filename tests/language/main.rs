@@ -8,7 +8,10 @@
 mod support;
 
 mod formats;
+mod signatures;
 mod templates;
+
+use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -35,17 +38,34 @@ const CODES: &str = r#"
 base_url = "https://api.bank.example/v1"
 "#;
 
+/// The text behind a credential's reference; files lie in the folder.
+fn credential(folder: &Path, reference: &str) -> Result<String, String> {
+    match (reference, reference.strip_prefix("file:")) {
+        ("env:KEY", _) => Ok(KEY.to_owned()),
+        ("env:HEX", _) => Ok("00112233445566778899aabbccddeeff".to_owned()),
+        ("env:BASE64", _) => Ok("AAECAwQFBgc=".to_owned()),
+        // The key of Adyen's own published example.
+        ("env:ADYEN", _) => {
+            Ok("44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056".to_owned())
+        }
+        (_, Some(name)) => std::fs::read_to_string(folder.join(name)).map_err(|e| e.to_string()),
+        (_, None) => Err("there is no such credential".to_owned()),
+    }
+}
+
 /// The channel whose `[http]` has these further keys, or every mistake in it.
 fn read(http: &str) -> Result<Declarative, Vec<String>> {
+    read_in(Path::new("."), http)
+}
+
+fn read_in(folder: &Path, http: &str) -> Result<Declarative, Vec<String>> {
     let mistakes = Mistakes::new();
     let text = format!("{CODES}{http}");
     let document = Document::parse("bank.toml", &text).map_err(|found| words(&found))?;
     let root = document.root(&mistakes);
     let codes = declarative::read_codes(&root, "codes");
-    let adapter = declarative::read(root.section("http"), &codes, &|reference| match reference {
-        "env:KEY" => Ok(KEY.to_owned()),
-        _ => Err("there is no such credential".to_owned()),
-    });
+    let resolve = |reference: &str| credential(folder, reference);
+    let adapter = declarative::read(root.section("http"), &codes, &resolve);
     drop(root);
     mistakes.into_result().map_err(|found| words(&found))?;
     Ok(adapter.expect("no mistake, so an adapter"))

@@ -4,15 +4,15 @@
 //! out of its place. Must not know what any field means. Never panics on what came.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::format::{BodyForm, BodyFormat};
-use super::path::{Path, PathPlace};
+use super::path::{Inside, Path, PathPlace};
 use crate::codec::FieldLimits;
 use crate::codec::charset::NamedCharset;
 use crate::codec::form::Fields;
+use crate::codec::json::span_at;
 use crate::codec::xml::Element;
 use crate::domain::outcome::UnknownCause;
 
@@ -131,38 +131,100 @@ impl MessageBody {
         }
     }
 
+    /// The first text that a path finds, an empty one too; nothing where it leads to no text.
+    pub fn first_text(&self, path: &Path) -> Option<Option<Cow<'_, str>>> {
+        for place in &path.places {
+            if let Some(text) = self.text(place).ok()? {
+                return Some(Some(text));
+            }
+        }
+        Some(None)
+    }
+
     /// The values at the top, by name: form fields, members of the JSON object, or children of the
-    /// outermost XML element. What has an inside is written compactly (JSON), or refused (XML).
-    pub fn top_fields(&self) -> Option<Cow<'_, Fields>> {
+    /// outermost XML element; or those of one object or element in it. What has an inside is
+    /// written compactly (JSON), or refused (XML).
+    pub fn fields_in(&self, inside: Option<&Inside>) -> Option<Cow<'_, Fields>> {
+        match (self, inside) {
+            (Self::Form(fields), None) => Some(Cow::Borrowed(fields)),
+            (Self::Json(whole), None) => json_fields(whole).map(Cow::Owned),
+            (Self::Json(whole), Some(inside)) => {
+                json_fields(at_steps(whole, &json_steps(inside))?).map(Cow::Owned)
+            }
+            (Self::Xml(root), None) => xml_fields(root).map(Cow::Owned),
+            (Self::Xml(root), Some(inside)) => {
+                xml_fields(element_in(root, inside)?).map(Cow::Owned)
+            }
+            (Self::Form(_), Some(_)) | (Self::Nothing | Self::Text(_), _) => None,
+        }
+    }
+
+    /// The text of one value.
+    pub fn value(&self, inside: &Inside) -> Option<Cow<'_, str>> {
+        match inside {
+            Inside::Top(name) => self.top(name),
+            Inside::At(place) => self.text(place).ok().flatten(),
+        }
+    }
+
+    /// Sets one value; `None` where its place cannot be made.
+    pub fn set(&mut self, inside: &Inside, text: &str) -> Option<()> {
+        let place = match inside {
+            Inside::Top(name) => {
+                self.set_top(name, text);
+                return Some(());
+            }
+            Inside::At(place) => place.steps(),
+        };
+        let (last, way) = place.split_last()?;
         match self {
-            Self::Form(fields) => Some(Cow::Borrowed(fields)),
-            Self::Json(Json::Object(members)) => {
-                let mut fields = Fields::new();
-                for (name, value) in members {
-                    match value {
-                        Json::Null => {}
-                        Json::Array(_) | Json::Object(_) => {
-                            fields.set(name, &serde_json::to_string(value).ok()?);
-                        }
-                        Json::String(_) | Json::Number(_) | Json::Bool(_) => {
-                            fields.set(name, &plain(value).ok()??);
-                        }
-                    }
+            Self::Json(whole) => {
+                let mut at = whole;
+                for step in way {
+                    let members = at.as_object_mut()?;
+                    at = members.entry(step.clone()).or_insert_with(|| Json::Object(Map::new()));
                 }
-                Some(Cow::Owned(fields))
+                at.as_object_mut()?.insert(last.clone(), Json::from(text));
+                Some(())
             }
-            Self::Json(_) | Self::Nothing | Self::Text(_) => None,
             Self::Xml(root) => {
-                let mut fields = Fields::new();
-                for child in &root.children {
-                    // Two of one name: which was signed would be a guess.
-                    if !child.children.is_empty() || fields.get(&child.name).is_some() {
-                        return None;
+                let mut names = way.iter();
+                let mut at = (names.next()? == &root.name).then_some(root)?;
+                for name in names {
+                    if !at.children.iter().any(|child| child.name == *name) {
+                        at.children.push(Element::new(name));
                     }
-                    fields.set(&child.name, &child.text);
+                    at = at.children.iter_mut().find(|child| child.name == *name)?;
                 }
-                Some(Cow::Owned(fields))
+                at.children.retain(|child| child.name != *last);
+                at.children.push(Element::with_text(last, text));
+                Some(())
             }
+            Self::Form(_) | Self::Nothing | Self::Text(_) => None,
+        }
+    }
+
+    /// A member or element as it travels in these bytes, from which this body was read or which
+    /// were written of it.
+    pub fn raw<'b>(
+        &self,
+        inside: &Inside,
+        bytes: &'b [u8],
+        charset: NamedCharset,
+    ) -> Option<Cow<'b, [u8]>> {
+        let text = charset.decode(bytes)?;
+        let span = match self {
+            Self::Json(_) => span_at(&text, &json_steps(inside))?,
+            Self::Xml(root) => element_in(root, inside)?.span.clone(),
+            Self::Form(_) | Self::Nothing | Self::Text(_) => return None,
+        };
+        match &text {
+            Cow::Borrowed(_) => bytes.get(span).map(Cow::Borrowed),
+            // Only what is written back as it came is known to have come so.
+            Cow::Owned(text) if *charset.encode(text)? == *bytes => {
+                charset.encode(text.get(span)?).map(|piece| Cow::Owned(piece.into_owned()))
+            }
+            Cow::Owned(_) => None,
         }
     }
 
@@ -193,14 +255,53 @@ impl MessageBody {
             }
         }
     }
+}
 
-    /// Where a child of the outermost XML element stands in the bytes that were parsed.
-    pub fn element(&self, name: &str) -> Option<Range<usize>> {
-        match self {
-            Self::Xml(root) => Some(root.child(name, None).ok().flatten()?.span.clone()),
-            Self::Json(_) | Self::Form(_) | Self::Nothing | Self::Text(_) => None,
+fn json_steps(inside: &Inside) -> Vec<String> {
+    match inside {
+        Inside::Top(name) => vec![name.clone()],
+        Inside::At(place) => place.steps(),
+    }
+}
+
+fn element_in<'x>(root: &'x Element, inside: &Inside) -> Option<&'x Element> {
+    match inside {
+        Inside::Top(name) => root.child(name, None).ok().flatten(),
+        Inside::At(place) => {
+            let steps = place.steps();
+            let (first, rest) = steps.split_first()?;
+            let root = (*first == root.name).then_some(root)?;
+            rest.iter().try_fold(root, |at, name| at.child(name, None).ok().flatten())
         }
     }
+}
+
+fn json_fields(value: &Json) -> Option<Fields> {
+    let mut fields = Fields::new();
+    for (name, value) in value.as_object()? {
+        match value {
+            Json::Null => {}
+            Json::Array(_) | Json::Object(_) => {
+                fields.set(name, &serde_json::to_string(value).ok()?);
+            }
+            Json::String(_) | Json::Number(_) | Json::Bool(_) => {
+                fields.set(name, &plain(value).ok()??);
+            }
+        }
+    }
+    Some(fields)
+}
+
+fn xml_fields(element: &Element) -> Option<Fields> {
+    let mut fields = Fields::new();
+    for child in &element.children {
+        // Two of one name: which was signed would be a guess.
+        if !child.children.is_empty() || fields.get(&child.name).is_some() {
+            return None;
+        }
+        fields.set(&child.name, &child.text);
+    }
+    Some(fields)
 }
 
 fn lacks_character(charset: NamedCharset) -> String {
@@ -297,7 +398,7 @@ mod tests {
         ];
         for (body, format) in bodies {
             let mut document = MessageBody::parse(body, form(format)).expect("a body");
-            let line = document.top_fields().expect("plain").encode_line();
+            let line = document.fields_in(None).expect("plain").encode_line();
             assert_eq!(line, r#"a=1&b=2&o={"x":[1]}"#);
             document.set_top("sign", "S");
             let bytes = document.encode(NamedCharset::UTF_8).expect("bytes");
@@ -307,7 +408,9 @@ mod tests {
         for (body, format) in
             [(&b"[1]"[..], BodyFormat::Json), (b"<r><a/><a/></r>", BodyFormat::Xml)]
         {
-            assert!(MessageBody::parse(body, form(format)).expect("a body").top_fields().is_none());
+            assert!(
+                MessageBody::parse(body, form(format)).expect("a body").fields_in(None).is_none()
+            );
         }
     }
 

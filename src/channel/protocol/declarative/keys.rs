@@ -1,12 +1,15 @@
 //! The keys that sign what we send and prove what the channel sends, parsed once. None is ever
 //! shown (I-11).
 
+use std::borrow::Cow;
+
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::encrypt::public_key_der;
 use crate::codec::crypto::digest::Digest;
+use crate::codec::crypto::pair::{PairAlgorithm, PairSigner, PairVerifier};
 use crate::codec::crypto::sm2::{Sm2Form, Sm2Signer, Sm2Verifier};
 use crate::codec::sign::{
     HmacKey, RsaScheme, RsaSigner, RsaVerifier, equal_in_constant_time, hex_lower, read_hex,
@@ -19,8 +22,10 @@ pub enum Algorithm {
     Hmac(Digest),
     /// A plain digest; the shared key is a part of what is digested.
     Digest(Digest),
-    /// RSA with SHA-256 (RFC 8017 §8).
+    /// RSA with SHA-2 (RFC 8017 §8).
     Rsa(RsaScheme),
+    /// Another key pair.
+    Pair(PairAlgorithm),
     /// SM2 with SM3 (GB/T 32918.2) in the name of a user id.
     Sm2 { form: Sm2Form, user_id: String },
 }
@@ -40,6 +45,8 @@ pub enum Encoding {
     /// Upper case when written, either case when read.
     HexUpper,
     Base64,
+    /// RFC 4648 §5, without padding when written, with or without it when read.
+    Base64Url,
 }
 
 impl Encoding {
@@ -48,6 +55,7 @@ impl Encoding {
             Self::Hex => hex_lower(bytes),
             Self::HexUpper => hex_lower(bytes).to_ascii_uppercase(),
             Self::Base64 => BASE64.encode(bytes),
+            Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
         }
     }
 
@@ -55,27 +63,44 @@ impl Encoding {
         match self {
             Self::Hex | Self::HexUpper => read_hex(text),
             Self::Base64 => BASE64.decode(text).ok(),
+            Self::Base64Url => URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok(),
         }
     }
 }
 
-/// A shared secret as text; wiped when dropped, never shown.
-pub struct Secret(Zeroizing<String>);
+/// How a shared key's text stands for its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyForm {
+    Hex,
+    Base64,
+    Text,
+}
+
+impl KeyForm {
+    pub const WORDS: [(&'static str, Self); 3] =
+        [("hex", Self::Hex), ("base64", Self::Base64), ("text", Self::Text)];
+
+    /// A line end behind the key is the editor's, not the key's.
+    pub fn read(self, text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+        let text = text.trim_end_matches(['\r', '\n']);
+        let bytes = match self {
+            Self::Hex => read_hex(text).ok_or("the key is not hexadecimal".to_owned())?,
+            Self::Base64 => BASE64.decode(text).map_err(|_| "the key is not base64".to_owned())?,
+            Self::Text => text.as_bytes().to_vec(),
+        };
+        if bytes.is_empty() {
+            return Err("the shared key is empty".to_owned());
+        }
+        Ok(Zeroizing::new(bytes))
+    }
+}
+
+/// The secret of both sides; wiped when dropped, never shown.
+pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Secret(***)")
-    }
-}
-
-impl Secret {
-    /// A line end behind the key is the editor's, not the key's.
-    fn parse(text: &str) -> Result<Self, String> {
-        let key = text.trim_end_matches(['\r', '\n']);
-        if key.is_empty() {
-            return Err("the shared key is empty".to_owned());
-        }
-        Ok(Self(Zeroizing::new(key.to_owned())))
     }
 }
 
@@ -89,27 +114,28 @@ pub enum SharedKey {
 }
 
 impl SharedKey {
-    fn hmac(digest: Digest, text: &str) -> Result<Self, String> {
-        let secret = Secret::parse(text)?;
-        Ok(match digest {
-            Digest::Sha256 => Self::HmacSha256(Box::new(HmacKey::new(secret.0.as_bytes()))),
-            Digest::Md5 | Digest::Sha1 | Digest::Sha512 | Digest::Sm3 => Self::Hmac(digest, secret),
-        })
+    fn hmac(digest: Digest, bytes: Zeroizing<Vec<u8>>) -> Self {
+        match digest {
+            Digest::Sha256 => Self::HmacSha256(Box::new(HmacKey::new(&bytes))),
+            Digest::Md5 | Digest::Sha1 | Digest::Sha512 | Digest::Sm3 => {
+                Self::Hmac(digest, Secret(bytes))
+            }
+        }
     }
 
-    pub fn tag(&self, message: &[u8]) -> Vec<u8> {
+    fn tag(&self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::HmacSha256(key) => key.tag(&[message]).to_vec(),
-            Self::Hmac(digest, key) => digest.hmac(key.0.as_bytes(), &[message]),
+            Self::Hmac(digest, key) => digest.hmac(&key.0, &[message]),
             Self::Digest(digest, _) => digest.of(&[message]),
         }
     }
 
-    /// The key's text where it is a part of what is digested.
-    pub fn text(&self) -> &str {
+    /// The key where it is a part of what is digested.
+    fn bytes(&self) -> &[u8] {
         match self {
             Self::Digest(_, key) => &key.0,
-            Self::HmacSha256(_) | Self::Hmac(..) => "",
+            Self::HmacSha256(_) | Self::Hmac(..) => &[],
         }
     }
 }
@@ -119,20 +145,25 @@ impl SharedKey {
 pub enum SigningKey {
     Shared(SharedKey),
     Rsa(RsaScheme, Box<RsaSigner>),
+    Pair(Box<PairSigner>),
     Sm2(Sm2Form, Box<Sm2Signer>),
 }
 
 impl SigningKey {
-    /// `text` is the shared key itself, or the text of a private key.
-    pub fn parse(algorithm: &Algorithm, text: &str) -> Result<Self, String> {
+    /// `text` is the shared key itself in its form, or the text of a private key.
+    pub fn parse(algorithm: &Algorithm, form: KeyForm, text: &str) -> Result<Self, String> {
         match algorithm {
-            Algorithm::Hmac(digest) => SharedKey::hmac(*digest, text).map(Self::Shared),
+            Algorithm::Hmac(digest) => Ok(Self::Shared(SharedKey::hmac(*digest, form.read(text)?))),
             Algorithm::Digest(digest) => {
-                Ok(Self::Shared(SharedKey::Digest(*digest, Secret::parse(text)?)))
+                Ok(Self::Shared(SharedKey::Digest(*digest, Secret(form.read(text)?))))
             }
             Algorithm::Rsa(scheme) => {
-                let signer = RsaSigner::from_pem(text).map_err(|error| error.to_string())?;
+                let signer = in_armour(text, &PRIVATE_LABELS, RsaSigner::from_pem)?;
                 Ok(Self::Rsa(*scheme, Box::new(signer)))
+            }
+            Algorithm::Pair(algorithm) => {
+                let parse = |text: &str| PairSigner::from_pem(*algorithm, text);
+                Ok(Self::Pair(Box::new(in_armour(text, &PRIVATE_LABELS, parse)?)))
             }
             Algorithm::Sm2 { form, user_id } => {
                 let signer = Sm2Signer::parse(text, user_id).map_err(|error| error.to_string())?;
@@ -141,18 +172,20 @@ impl SigningKey {
         }
     }
 
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+    /// `None` where the key refuses.
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
-            Self::Shared(key) => key.tag(message),
-            Self::Rsa(scheme, key) => key.sign_as(*scheme, message),
-            Self::Sm2(form, key) => key.sign(message, *form),
+            Self::Shared(key) => Some(key.tag(message)),
+            Self::Rsa(scheme, key) => Some(key.sign_as(*scheme, message)),
+            Self::Pair(key) => key.sign(message).ok(),
+            Self::Sm2(form, key) => Some(key.sign(message, *form)),
         }
     }
 
-    pub fn text(&self) -> &str {
+    pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(key) => key.text(),
-            Self::Rsa(..) | Self::Sm2(..) => "",
+            Self::Shared(key) => key.bytes(),
+            Self::Rsa(..) | Self::Pair(_) | Self::Sm2(..) => &[],
         }
     }
 }
@@ -162,23 +195,29 @@ impl SigningKey {
 pub enum VerifyingKey {
     Shared(SharedKey),
     Rsa(Box<RsaVerifier>),
+    Pair(Box<PairVerifier>),
     Sm2(Sm2Form, Box<Sm2Verifier>),
 }
 
 impl VerifyingKey {
-    /// `text` is the shared key itself, or the text of a public key or a certificate. The
-    /// certificate is only a wrapper here: the file pins its key, so its dates prove nothing.
-    pub fn parse(algorithm: &Algorithm, text: &str) -> Result<Self, String> {
+    /// `text` is the shared key itself in its form, or the text of a public key or a certificate.
+    /// The certificate is only a wrapper here: the file pins its key, so its dates prove nothing.
+    pub fn parse(algorithm: &Algorithm, form: KeyForm, text: &str) -> Result<Self, String> {
         match algorithm {
-            Algorithm::Hmac(digest) => SharedKey::hmac(*digest, text).map(Self::Shared),
+            Algorithm::Hmac(digest) => Ok(Self::Shared(SharedKey::hmac(*digest, form.read(text)?))),
             Algorithm::Digest(digest) => {
-                Ok(Self::Shared(SharedKey::Digest(*digest, Secret::parse(text)?)))
+                Ok(Self::Shared(SharedKey::Digest(*digest, Secret(form.read(text)?))))
             }
             Algorithm::Rsa(scheme) => {
-                let der = public_key_der(text).map_err(|error| error.to_string())?;
+                let der = in_armour(text, &["PUBLIC KEY"], public_key_der)?;
                 let verifier = RsaVerifier::from_der_for(*scheme, &der);
                 let verifier = verifier.map_err(|error| error.to_string())?;
                 Ok(Self::Rsa(Box::new(verifier)))
+            }
+            Algorithm::Pair(algorithm) => {
+                let der = in_armour(text, &["PUBLIC KEY"], public_key_der)?;
+                let verifier = PairVerifier::from_der(*algorithm, &der);
+                Ok(Self::Pair(Box::new(verifier.map_err(|error| error.to_string())?)))
             }
             Algorithm::Sm2 { form, user_id } => {
                 let verifier = Sm2Verifier::parse(text, user_id);
@@ -192,14 +231,43 @@ impl VerifyingKey {
         match self {
             Self::Shared(key) => equal_in_constant_time(&key.tag(message), signature),
             Self::Rsa(key) => key.verify(message, signature).is_ok(),
+            Self::Pair(key) => key.verify(message, signature).is_ok(),
             Self::Sm2(form, key) => key.verify(message, signature, *form).is_ok(),
         }
     }
 
-    pub fn text(&self) -> &str {
+    pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(key) => key.text(),
-            Self::Rsa(_) | Self::Sm2(..) => "",
+            Self::Shared(key) => key.bytes(),
+            Self::Rsa(_) | Self::Pair(_) | Self::Sm2(..) => &[],
         }
     }
+}
+
+const PRIVATE_LABELS: [&str; 2] = ["PRIVATE KEY", "RSA PRIVATE KEY"];
+
+/// Reads a key's text as PEM. Some channels hand keys out as bare base64: such a text gets the
+/// armour of the first label that fits it.
+fn in_armour<T, E: std::fmt::Display>(
+    text: &str,
+    labels: &[&str],
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, String> {
+    let mut refusal = String::new();
+    for label in labels {
+        match parse(&armoured(text, label)) {
+            Ok(read) => return Ok(read),
+            Err(error) if refusal.is_empty() => refusal = error.to_string(),
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
+}
+
+fn armoured<'t>(text: &'t str, label: &str) -> Cow<'t, str> {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_base64) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n"))
 }

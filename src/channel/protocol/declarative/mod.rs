@@ -35,6 +35,7 @@ mod parts;
 mod path;
 mod read;
 mod reply;
+mod seal;
 mod sign;
 mod statement;
 mod template;
@@ -58,7 +59,7 @@ use self::escape::encode_percent;
 use self::format::BodyForm;
 use self::notice::Notices;
 use self::reply::ReplyMap;
-use self::sign::{Signing, UnsignedRequest, Verification};
+use self::sign::{Received, Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
 use self::words::{Subject, Surroundings, Words};
@@ -161,29 +162,33 @@ impl Declarative {
             None => None,
         };
         let (method, nonce) = (sending.method.as_str(), || words.nonce());
-        let outgoing = UnsignedRequest { method, path: &path, nonce: &nonce, now: words.now() };
-        let body = self.sign(&outgoing, document, &mut headers)?;
+        let host = self.origin.split_once("://").map_or("", |(_, host)| host);
+        let (path, now) = (path.as_str(), words.now());
+        let outgoing =
+            UnsignedRequest { method, path, host, headers: &headers, nonce: &nonce, now };
+        let (signed, body) = self.sign(&outgoing, document)?;
+        headers.extend(signed);
         let url = format!("{}{path}", self.origin);
         Ok(WireRequest { method: sending.method.clone(), url, headers, body })
     }
 
-    /// The body's bytes; what signs them is added to the headers, or stands inside.
+    /// The headers that sign the request, and the body's bytes, in which the signature may stand.
     fn sign(
         &self,
         outgoing: &UnsignedRequest<'_>,
         document: Option<MessageBody>,
-        headers: &mut Vec<(HeaderName, HeaderValue)>,
-    ) -> Result<Bytes, String> {
+    ) -> Result<(Vec<(HeaderName, HeaderValue)>, Bytes), String> {
         let Some(signing) = &self.signing else {
             let charset = self.request_form.charset;
             let bytes = document.map_or(Ok(Vec::new()), |document| document.encode(charset));
-            return bytes.map(Bytes::from);
+            return bytes.map(|bytes| (Vec::new(), Bytes::from(bytes)));
         };
         let signed = signing.apply(document, outgoing)?;
+        let mut headers = Vec::with_capacity(signed.headers.len());
         for (name, text) in signed.headers {
             headers.push((name, header_value(&text)?));
         }
-        Ok(Bytes::from(signed.body))
+        Ok((headers, Bytes::from(signed.body)))
     }
 
     /// Reads the proof in a reply; every error is a reason not to know.
@@ -191,6 +196,7 @@ impl Declarative {
         &self,
         request: &ChannelRequest,
         reply: &WireReply,
+        now: Timestamp,
     ) -> Result<Outcome, Uncertainty> {
         let call = self.call(request).ok_or(UnknownCause::Garbled)?;
         if !self.accepted_statuses.contains(&reply.status) {
@@ -200,8 +206,15 @@ impl Declarative {
         let body = MessageBody::parse(&reply.body, self.reply_form)
             .map_err(|cause| Uncertainty::new(cause, "it is not of the channel's format"))?;
         if let Some(verification) = &self.verification {
+            let received = Received {
+                headers: &reply.headers,
+                body: &reply.body,
+                document: Some(&body),
+                member: call.reply.member.as_ref(),
+                now,
+            };
             verification
-                .prove(&reply.headers, &reply.body, Some(&body))
+                .prove(&received)
                 .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
         let answer = ChannelAnswer { body, status: reply.status.to_string() };
@@ -244,8 +257,8 @@ impl Adapter for Declarative {
         self.build(request, now).map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
-    fn decode(&self, request: &ChannelRequest, reply: &WireReply, _now: Timestamp) -> ReplyMeaning {
-        let understood = self.understand(request, reply);
+    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning {
+        let understood = self.understand(request, reply, now);
         let reference = understood.as_ref().ok().and_then(Outcome::reference);
         let known = [reference, request.facts().channel_reference.as_deref()];
         let known: Vec<&str> = known.into_iter().flatten().collect();
@@ -256,8 +269,8 @@ impl Adapter for Declarative {
         }
     }
 
-    fn decode_notice(&self, notice: &WireNotice, _now: Timestamp) -> Result<Notice, NoticeRefusal> {
-        self.notices.as_ref().ok_or(NoticeRefusal::Unsupported)?.read(notice)
+    fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {
+        self.notices.as_ref().ok_or(NoticeRefusal::Unsupported)?.read(notice, now)
     }
 
     /// Where nobody is expected to post one, he is told that there is nothing here.

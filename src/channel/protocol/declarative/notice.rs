@@ -14,7 +14,7 @@ use super::encrypt::Decryption;
 use super::format::BodyForm;
 use super::path::Path;
 use super::reply::{ReplyMap, required};
-use super::sign::Verification;
+use super::sign::{Received, Verification};
 use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::{Notice, NoticeRefusal, ReplyMeaning, WireNotice, WireReply};
@@ -22,6 +22,7 @@ use crate::domain::card::words::CardEcho;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Objection, Outcome};
+use crate::domain::time::Timestamp;
 
 /// How one kind of notice is told from others and read.
 #[derive(Debug)]
@@ -61,12 +62,19 @@ pub struct Notices {
 }
 
 impl Notices {
-    pub fn read(&self, notice: &WireNotice) -> Result<Notice, NoticeRefusal> {
+    pub fn read(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {
         let unreadable = NoticeRefusal::Unreadable;
         let body = MessageBody::parse(&notice.body, self.form)
             .map_err(|_| unreadable("the body is not of the channel's format"))?;
+        let received = Received {
+            headers: &notice.headers,
+            body: &notice.body,
+            document: Some(&body),
+            member: None,
+            now,
+        };
         self.verification
-            .prove(&notice.headers, &notice.body, Some(&body))
+            .prove(&received)
             .map_err(|problem| NoticeRefusal::BadSignature(Objection::new(problem)))?;
         let outer = ChannelAnswer { body, status: String::new() };
         let kind = self.kinds.iter().find(|kind| kind.fits(&outer));

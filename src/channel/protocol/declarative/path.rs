@@ -56,7 +56,7 @@ impl Path {
 }
 
 impl PathPlace {
-    fn parse(name: &str, format: BodyFormat) -> Result<Self, String> {
+    pub fn parse(name: &str, format: BodyFormat) -> Result<Self, String> {
         if name == STATUS {
             return Ok(Self::Status);
         }
@@ -77,6 +77,78 @@ impl PathPlace {
             BodyFormat::Json => Ok(Self::Steps(name.split('/').skip(1).map(unescaped).collect())),
             BodyFormat::Form | BodyFormat::Xml => Ok(Self::Named(name.to_owned())),
             BodyFormat::Text => Ok(Self::Whole),
+        }
+    }
+}
+
+/// One value that a signature is or covers: by its name at the top of a body, or by its path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inside {
+    Top(String),
+    At(PathPlace),
+}
+
+impl Inside {
+    /// A name, or a path that begins with a slash. The error says what is wrong with the text.
+    pub fn parse(text: &str, format: BodyFormat) -> Result<Self, String> {
+        match format {
+            BodyFormat::Json | BodyFormat::Xml if text.starts_with('/') => {
+                PathPlace::parse(text, format).map(Self::At)
+            }
+            _ if text.is_empty() || text.starts_with('@') => Err("names no value".to_owned()),
+            BodyFormat::Text => Err("is in a text, which has no values".to_owned()),
+            BodyFormat::Json | BodyFormat::Xml | BodyFormat::Form => Ok(Self::Top(text.to_owned())),
+        }
+    }
+
+    /// The member at the top of a body in which a path leads on; `None` where it does not.
+    pub fn member_of(path: &Path) -> Option<Self> {
+        let [place] = &path.places[..] else { return None };
+        let steps = place.steps();
+        // An XML path names the outermost element first.
+        let front = usize::from(matches!(place, PathPlace::Named(_)));
+        (steps.len() > front + 1).then(|| Self::Top(steps[front].clone()))
+    }
+
+    /// The value's own name where it stands directly in an object, or at the top.
+    pub fn name_in(&self, parent: Option<&Self>) -> Option<String> {
+        let (name, own_parent) = match self {
+            Self::Top(name) => (name.clone(), Vec::new()),
+            Self::At(place) => {
+                let mut steps = place.steps();
+                (steps.pop()?, steps)
+            }
+        };
+        let wanted = match parent {
+            None => Vec::new(),
+            Some(Self::Top(name)) => vec![name.clone()],
+            Some(Self::At(place)) => place.steps(),
+        };
+        (own_parent == wanted).then_some(name)
+    }
+
+    /// Whether a value is this one or inside it.
+    pub fn holds(&self, place: &PathPlace) -> bool {
+        let steps = place.steps();
+        match self {
+            Self::Top(name) => {
+                let front = usize::from(matches!(place, PathPlace::Named(_)));
+                steps.get(front) == Some(name)
+            }
+            Self::At(own) => steps.starts_with(&own.steps()),
+        }
+    }
+}
+
+impl PathPlace {
+    /// The names on the way, from the outermost.
+    pub fn steps(&self) -> Vec<String> {
+        match self {
+            Self::Steps(steps) => steps.clone(),
+            Self::Named(name) => {
+                name.trim_start_matches('/').split('/').map(str::to_owned).collect()
+            }
+            Self::Status | Self::Whole => Vec::new(),
         }
     }
 }

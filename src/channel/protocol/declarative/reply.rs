@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::document::ChannelAnswer;
 use super::kind::Action;
-use super::path::Path;
+use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, Uncertainty};
@@ -65,6 +65,8 @@ pub struct ReplyMap {
     /// The code of this request's own success or failure. Where it is optional and absent, the
     /// request went well, and `state` or `result_code` tell the rest.
     pub code: Option<Path>,
+    /// The member at the top of the body in which the code stands.
+    pub member: Option<Inside>,
     /// The original's state, where a reply has one beside the code.
     pub state: Option<Path>,
     pub states: BTreeMap<String, StateMeaning>,

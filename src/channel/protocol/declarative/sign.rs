@@ -1,233 +1,27 @@
 //! Signs requests and verifies what the channel sends, as a channel file describes it.
 //!
-//! What is signed and what headers say is put together from a fixed list of parts and is never
-//! evaluated: a body passes through here unread. The same description serves both directions: a
-//! header's parts are written when signing, and matched when verifying.
+//! The same description serves both directions: a header's parts are written when signing, and
+//! matched when verifying (see `seal`).
 
-use http::{HeaderMap, HeaderName};
-use zeroize::Zeroizing;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::document::MessageBody;
-use super::format::BodyForm;
-use super::keys::{Encoding, SigningKey, VerifyingKey};
-use super::parts::{TemplatePart, split};
-use crate::codec::crypto::digest::Digest;
-use crate::codec::form::Fields;
+use super::keys::{SigningKey, VerifyingKey};
+use super::path::Inside;
+use super::seal::{Facts, Headers, Seal, SignedPart, TimestampUnit};
 use crate::domain::time::Timestamp;
-
-/// The unit of the timestamp that goes with a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimestampUnit {
-    Seconds,
-    Milliseconds,
-}
-
-impl TimestampUnit {
-    /// Since 1970, as digits.
-    pub fn write(self, now: Timestamp) -> String {
-        match self {
-            Self::Seconds => (now.as_millis() / 1_000).to_string(),
-            Self::Milliseconds => now.as_millis().to_string(),
-        }
-    }
-}
-
-/// A part of what is signed, or of a header that goes with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SignedPart {
-    Literal(String),
-    /// The body's bytes, as they travel.
-    Body,
-    /// A digest of these bytes.
-    BodyDigest(Digest, Encoding),
-    /// The moment of sending.
-    Timestamp,
-    /// 32 hexadecimal digits that are new in each request.
-    Nonce,
-    /// `POST`, `GET` or `PUT`.
-    Method,
-    /// The URL's path, from the first slash behind the host, with its query.
-    Path,
-    /// The values at the body's top but the signature, without the empty ones, sorted by the bytes
-    /// of their names and written `name=value&name=value`, not percent-encoded.
-    SortedFields,
-    /// One child of the outermost XML element, its tags included, as it travels.
-    Element,
-    /// The shared key, for plain digests.
-    Key,
-    /// Which key signed.
-    KeyId,
-    /// The signature itself, in headers.
-    Signature,
-}
-
-impl SignedPart {
-    const WORDS: [(&'static str, Self); 14] = [
-        ("body", Self::Body),
-        ("body_md5", Self::BodyDigest(Digest::Md5, Encoding::Hex)),
-        ("body_sha256", Self::BodyDigest(Digest::Sha256, Encoding::Hex)),
-        ("body_sha256_base64", Self::BodyDigest(Digest::Sha256, Encoding::Base64)),
-        ("body_sm3", Self::BodyDigest(Digest::Sm3, Encoding::Hex)),
-        ("timestamp", Self::Timestamp),
-        ("nonce", Self::Nonce),
-        ("method", Self::Method),
-        ("path", Self::Path),
-        ("sorted_fields", Self::SortedFields),
-        ("element", Self::Element),
-        ("key", Self::Key),
-        ("key_id", Self::KeyId),
-        ("signature", Self::Signature),
-    ];
-
-    /// Whether it holds the message's content, so that a signature over it proves the message.
-    pub const fn is_content(&self) -> bool {
-        matches!(self, Self::Body | Self::BodyDigest(..) | Self::SortedFields | Self::Element)
-    }
-}
-
-/// Reads a text of parts. `value` gives the file's own constants. The error says what is wrong.
-pub fn parse_parts(
-    text: &str,
-    value: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<SignedPart>, String> {
-    let parts = split(text).map_err(|mistake| mistake.problem)?;
-    let read = |part| match part {
-        TemplatePart::Literal(text) => Ok(SignedPart::Literal(text.to_owned())),
-        TemplatePart::Expression(word) => {
-            let known = SignedPart::WORDS.into_iter().find(|(name, _)| *name == word);
-            let known = known.map(|(_, part)| part);
-            known.or_else(|| value(word).map(SignedPart::Literal)).ok_or_else(|| {
-                let known: Vec<&str> = SignedPart::WORDS.iter().map(|(name, _)| *name).collect();
-                format!("`{word}` is not a word of signatures ({})", known.join(", "))
-            })
-        }
-    };
-    parts.into_iter().map(read).collect()
-}
-
-/// The parts that signing and verifying share.
-#[derive(Debug)]
-pub struct Seal {
-    /// The text that is signed, in parts.
-    pub over: Vec<SignedPart>,
-    /// Headers of the request, or those in which a reply brings its signature.
-    pub headers: Vec<(HeaderName, Vec<SignedPart>)>,
-    /// The value at the body's top that is the signature, if it is no header.
-    pub field: Option<String>,
-    /// Further values that are not signed.
-    pub exclude: Vec<String>,
-    /// Whether values that are there and empty are signed too.
-    pub keeps_empty: bool,
-    /// The element that is signed.
-    pub element: Option<String>,
-    pub encoding: Encoding,
-    /// How the messages are written that it is on.
-    pub form: BodyForm,
-}
-
-impl Seal {
-    /// Whether what is signed, or the signature itself, stands inside a message that is a document.
-    pub fn needs_document(&self) -> bool {
-        let inside =
-            |part: &SignedPart| matches!(part, SignedPart::SortedFields | SignedPart::Element);
-        self.field.is_some() || self.over.iter().any(inside)
-    }
-
-    fn needs_bytes(&self) -> bool {
-        let parts = self.over.iter().chain(self.headers.iter().flat_map(|(_, parts)| parts));
-        let mut parts = parts.filter(|part| part.is_content());
-        parts.any(|part| *part != SignedPart::SortedFields)
-    }
-
-    /// The bytes that are signed, wiped when dropped: a body may hold card data.
-    fn message(
-        &self,
-        facts: &Facts<'_>,
-        document: Option<&MessageBody>,
-    ) -> Option<Zeroizing<Vec<u8>>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(facts.body.len() + 256));
-        for part in &self.over {
-            match part {
-                SignedPart::SortedFields => {
-                    let fields = document?.top_fields()?;
-                    self.push_sorted(&fields, &mut out)?;
-                }
-                SignedPart::Element => {
-                    let span = document?.element(self.element.as_deref()?)?;
-                    out.extend_from_slice(facts.body.get(span)?);
-                }
-                SignedPart::Body => out.extend_from_slice(facts.body),
-                SignedPart::Literal(_)
-                | SignedPart::BodyDigest(..)
-                | SignedPart::Timestamp
-                | SignedPart::Nonce
-                | SignedPart::Method
-                | SignedPart::Path
-                | SignedPart::Key
-                | SignedPart::KeyId
-                | SignedPart::Signature => out.extend_from_slice(facts.text(part).as_bytes()),
-            }
-        }
-        Some(out)
-    }
-
-    fn push_sorted(&self, fields: &Fields, out: &mut Vec<u8>) -> Option<()> {
-        let charset = self.form.charset;
-        let start = out.len();
-        for (key, value) in fields.iter() {
-            let is_left_out = (value.is_empty() && !self.keeps_empty)
-                || self.field.as_deref() == Some(key)
-                || self.exclude.iter().any(|name| name == key);
-            if is_left_out {
-                continue;
-            }
-            if out.len() > start {
-                out.push(b'&');
-            }
-            out.extend_from_slice(&charset.encode(key)?);
-            out.push(b'=');
-            out.extend_from_slice(&charset.encode(value)?);
-        }
-        Some(())
-    }
-}
-
-/// The facts of one message that a signature may cover.
-#[derive(Default)]
-struct Facts<'m> {
-    body: &'m [u8],
-    timestamp: &'m str,
-    nonce: &'m str,
-    method: &'m str,
-    path: &'m str,
-    key: &'m str,
-    key_id: &'m str,
-    signature: &'m str,
-}
-
-impl Facts<'_> {
-    /// A part that is a short text; content is nothing here.
-    fn text(&self, part: &SignedPart) -> String {
-        match part {
-            SignedPart::Literal(text) => text.clone(),
-            SignedPart::BodyDigest(digest, encoding) => encoding.write(&digest.of(&[self.body])),
-            SignedPart::Timestamp => self.timestamp.to_owned(),
-            SignedPart::Nonce => self.nonce.to_owned(),
-            SignedPart::Method => self.method.to_owned(),
-            SignedPart::Path => self.path.to_owned(),
-            SignedPart::Key => self.key.to_owned(),
-            SignedPart::KeyId => self.key_id.to_owned(),
-            SignedPart::Signature => self.signature.to_owned(),
-            SignedPart::Body | SignedPart::SortedFields | SignedPart::Element => String::new(),
-        }
-    }
-}
 
 /// One request that is about to be signed.
 pub struct UnsignedRequest<'m> {
     pub method: &'m str,
     /// With its query.
     pub path: &'m str,
+    /// Of the URL, with its port where it is given.
+    pub host: &'m str,
+    /// Those that are sent whether anything is signed or not.
+    pub headers: &'m [(HeaderName, HeaderValue)],
     /// Asked for only where something is signed.
     pub nonce: &'m dyn Fn() -> String,
     pub now: Timestamp,
@@ -263,7 +57,7 @@ impl Signing {
             }
             Some(_) | None => Vec::new(),
         };
-        if seal.element.is_some() {
+        if seal.over.contains(&SignedPart::Element) {
             // The places of elements are those of the bytes that were just written.
             document = document
                 .map(|_| MessageBody::parse(&body, seal.form))
@@ -273,25 +67,32 @@ impl Signing {
         let (timestamp, nonce) = (self.timestamp_unit.write(outgoing.now), (outgoing.nonce)());
         let mut facts = Facts {
             body: &body,
+            document: document.as_ref(),
+            member: None,
+            headers: Headers::Written(outgoing.headers),
             timestamp: &timestamp,
             nonce: &nonce,
+            now: outgoing.now,
+            host: outgoing.host,
             method: outgoing.method,
             path: outgoing.path,
-            key: self.key.text(),
+            key: self.key.bytes(),
             key_id: &self.key_id,
             signature: "",
         };
-        let message = seal.message(&facts, document.as_ref());
-        let message = message.ok_or("the body has not what is signed")?;
-        let signature = seal.encoding.write(&self.key.sign(&message));
+        let message = seal.message(&facts).ok_or("the request has not what is signed")?;
+        let signature = self.key.sign(&message).ok_or("the key refuses to sign")?;
+        let signature = seal.encoding.write(&signature);
         facts.signature = &signature;
-        let write = |parts: &Vec<SignedPart>| parts.iter().map(|part| facts.text(part)).collect();
-        let headers =
-            seal.headers.iter().map(|(name, parts)| (name.clone(), write(parts))).collect();
+        let mut headers = Vec::with_capacity(seal.headers.len());
+        for (name, parts) in &seal.headers {
+            let written: Option<String> = parts.iter().map(|part| facts.text(part)).collect();
+            headers.push((name.clone(), written.ok_or("the request has not what a header has")?));
+        }
         if let Some(field) = &seal.field {
             let mut document =
                 document.ok_or("a request without a body has no field to sign in")?;
-            document.set_top(field, &signature);
+            document.set(field, &signature).ok_or("the body has no place for its signature")?;
             body = document.encode(seal.form.charset)?;
         }
         Ok(SignedRequest { headers, body })
@@ -305,40 +106,92 @@ pub struct Verification {
     /// channel says which one it used.
     pub keys: Vec<(String, VerifyingKey)>,
     pub seal: Seal,
+    /// How far its time may be from ours, where that matters.
+    pub max_age: Option<Duration>,
 }
 
-/// The signature, and its facts, in a message's headers.
+/// A message that is to be proven.
+pub struct Received<'m> {
+    pub headers: &'m HeaderMap,
+    pub body: &'m [u8],
+    /// A file that is the whole body is none.
+    pub document: Option<&'m MessageBody>,
+    /// The member in which its code stands.
+    pub member: Option<&'m Inside>,
+    pub now: Timestamp,
+}
+
+/// The signatures, and their facts, in a message's headers.
 #[derive(Default)]
 struct SignatureHeaders<'h> {
-    signature: Option<&'h str>,
+    signatures: Vec<&'h str>,
     timestamp: Option<&'h str>,
     nonce: Option<&'h str>,
     key_id: Option<&'h str>,
 }
 
+impl<'h> SignatureHeaders<'h> {
+    /// Keeps what stands in a word's place; of two words of one kind, which counts would be a
+    /// guess, but for signatures.
+    fn keep(&mut self, part: &SignedPart, word: &'h str) -> bool {
+        let place = match part {
+            SignedPart::Signature => {
+                self.signatures.push(word);
+                return true;
+            }
+            SignedPart::Timestamp => &mut self.timestamp,
+            SignedPart::Nonce => &mut self.nonce,
+            SignedPart::KeyId => &mut self.key_id,
+            SignedPart::Literal(_)
+            | SignedPart::Body
+            | SignedPart::BodyDigest(..)
+            | SignedPart::Moment(..)
+            | SignedPart::Method
+            | SignedPart::Path
+            | SignedPart::PathOnly
+            | SignedPart::Query
+            | SignedPart::Header(_)
+            | SignedPart::SortedFields
+            | SignedPart::Element
+            | SignedPart::At(_)
+            | SignedPart::Key => return true,
+        };
+        place.replace(word).is_none_or(|before| before == word)
+    }
+}
+
 impl Verification {
     /// Proves that one of the keys signed this message; the error says why it does not, and quotes
-    /// nothing of it. A file that is the whole body is no document.
-    pub fn prove(
-        &self,
-        headers: &HeaderMap,
-        body: &[u8],
-        document: Option<&MessageBody>,
-    ) -> Result<(), &'static str> {
+    /// nothing of it.
+    pub fn prove(&self, received: &Received<'_>) -> Result<(), &'static str> {
         let mut captured = SignatureHeaders::default();
         for (name, parts) in &self.seal.headers {
-            let value = only_value(headers, name)
+            let value = Headers::Came(received.headers)
+                .only(name)
                 .ok_or("a header of the signature is missing, or there twice")?;
-            if !capture(parts, value, &mut captured) {
+            let fits = match &self.seal.header_list {
+                Some(separator) => capture_list(parts, separator, value, &mut captured),
+                None => capture(parts, value, &mut captured),
+            };
+            if !fits {
                 return Err("a header of the signature is not of the form that the file says");
             }
         }
-        let in_field = self.seal.field.as_ref().and_then(|name| document?.top(name));
-        let signature = in_field.as_deref().or(captured.signature);
-        let signature = signature.ok_or("it brings no signature")?;
-        let signature = self.seal.encoding.read(signature);
-        let signature =
-            signature.ok_or("its signature is not of the encoding that the file says")?;
+        let in_field = self.seal.field.as_ref().and_then(|field| received.document?.value(field));
+        let found = in_field.as_deref().map_or(&captured.signatures[..], |_| &[]);
+        let found = in_field.as_deref().into_iter().chain(found.iter().copied());
+        let mut signatures = Vec::new();
+        let mut any = false;
+        for text in found {
+            any = true;
+            signatures.extend(self.seal.encoding.read(text));
+        }
+        if !any {
+            return Err("it brings no signature");
+        }
+        if signatures.is_empty() {
+            return Err("its signature is not of the encoding that the file says");
+        }
         let named = |id: &str| captured.key_id.is_none_or(|named| named == id);
         if !self.keys.iter().any(|(id, _)| named(id)) {
             return Err("it names a key that the file does not list");
@@ -348,18 +201,68 @@ impl Verification {
                 return false;
             }
             let facts = Facts {
-                body,
+                document: received.document,
+                member: received.member,
                 timestamp: captured.timestamp.unwrap_or_default(),
                 nonce: captured.nonce.unwrap_or_default(),
-                key: key.text(),
+                key: key.bytes(),
                 key_id: captured.key_id.unwrap_or_default(),
-                ..Facts::default()
+                ..Facts::came(received.headers, received.body)
             };
-            let message = self.seal.message(&facts, document);
-            message.is_some_and(|message| key.proves(&message, &signature))
+            let message = self.seal.message(&facts);
+            message.is_some_and(|message| signatures.iter().any(|one| key.proves(&message, one)))
         });
-        if signed { Ok(()) } else { Err("its signature fits none of the channel's keys") }
+        if !signed {
+            return Err("its signature fits none of the channel's keys");
+        }
+        self.check_age(captured.timestamp, received.now)
     }
+
+    /// The time is signed: the reader has seen to it.
+    fn check_age(&self, timestamp: Option<&str>, now: Timestamp) -> Result<(), &'static str> {
+        let Some(limit) = self.max_age else { return Ok(()) };
+        let sent = timestamp.and_then(read_moment).ok_or("its time cannot be read")?;
+        let apart = now.as_millis().abs_diff(sent);
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        if apart <= limit { Ok(()) } else { Err("it is signed at a time too far from now") }
+    }
+}
+
+/// Milliseconds since 1970 of a time: up to eleven digits are seconds, more are milliseconds;
+/// anything else is ISO 8601 with its zone, or a date of HTTP.
+fn read_moment(text: &str) -> Option<i64> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: i64 = text.parse().ok()?;
+        return if text.len() <= 11 { number.checked_mul(1_000) } else { Some(number) };
+    }
+    let moment = text.parse::<jiff::Timestamp>().ok();
+    let moment = moment.or_else(|| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp()));
+    moment.map(|moment| moment.as_millisecond())
+}
+
+/// Reads a header that is a list: each of its items that begins as one of the file's is that one,
+/// and the others are the channel's own affair.
+fn capture_list<'h>(
+    parts: &[SignedPart],
+    separator: &str,
+    value: &'h str,
+    captured: &mut SignatureHeaders<'h>,
+) -> bool {
+    let items: Vec<(&str, &SignedPart)> = parts
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [SignedPart::Literal(text), word] => {
+                Some((text.rsplit(separator).next().unwrap_or_default(), word))
+            }
+            _ => None,
+        })
+        .collect();
+    value.split(separator).map(str::trim).all(|item| {
+        let found = items.iter().find_map(|(front, word)| {
+            item.strip_prefix(front.trim_start()).map(|rest| (*word, rest))
+        });
+        found.is_none_or(|(word, rest)| captured.keep(word, rest))
+    })
 }
 
 /// Reads a header's value by its parts: literal texts must stand there, words are what is between.
@@ -378,30 +281,34 @@ fn capture<'h>(parts: &[SignedPart], value: &'h str, captured: &mut SignatureHea
         let Some(end) = end else { return false };
         let (word, after) = rest.split_at(end);
         rest = after;
-        match part {
-            SignedPart::Signature => captured.signature = Some(word),
-            SignedPart::Timestamp => captured.timestamp = Some(word),
-            SignedPart::Nonce => captured.nonce = Some(word),
-            SignedPart::KeyId => captured.key_id = Some(word),
-            SignedPart::Literal(_)
-            | SignedPart::Body
-            | SignedPart::BodyDigest(..)
-            | SignedPart::Method
-            | SignedPart::Path
-            | SignedPart::SortedFields
-            | SignedPart::Element
-            | SignedPart::Key => {}
+        if !captured.keep(part, word) {
+            return false;
         }
     }
     rest.is_empty()
 }
 
-/// The header's value if there is exactly one: of two, which was signed would be a guess.
-fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_the_forms_that_channels_write() {
+        let rows = [
+            ("1795334400", Some(1_795_334_400_000)),
+            ("1795334400123", Some(1_795_334_400_123)),
+            ("2026-11-22T08:00:00Z", Some(1_795_334_400_000)),
+            ("2026-11-22T16:00:00+08:00", Some(1_795_334_400_000)),
+            ("20261122T080000Z", Some(1_795_334_400_000)),
+            ("Sun, 22 Nov 2026 08:00:00 GMT", Some(1_795_334_400_000)),
+            // Without a zone it is no moment.
+            ("2026-11-22T08:00:00", None),
+            ("", None),
+            ("now", None),
+            ("99999999999999999999", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(read_moment(text), expected, "{text}");
+        }
     }
-    value.to_str().ok()
 }

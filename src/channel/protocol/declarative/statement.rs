@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{Method, Uri};
 
 use super::document::{ChannelAnswer, MessageBody};
-use super::path::Path;
-use super::sign::UnsignedRequest;
+use super::path::{Inside, Path};
+use super::sign::{Received, UnsignedRequest};
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
 use super::{Declarative, RequestTemplate};
@@ -44,6 +44,8 @@ pub struct StatementCall {
     /// The file is inside a bare zlib stream. gzip and ZIP are seen without being told.
     pub is_zlib: bool,
     pub code: Option<Path>,
+    /// The member at the top of the body in which the code stands.
+    pub member: Option<Inside>,
     /// The clearing date that the reply speaks of, in digits, dashes apart.
     pub date: Option<Path>,
     pub place: FilePlace,
@@ -162,13 +164,20 @@ impl Declarative {
         call: &StatementCall,
         date: BusinessDate,
         reply: &WireReply,
+        now: Timestamp,
     ) -> Result<StatementReply, String> {
         if !self.accepted_statuses.contains(&reply.status) {
             return Err(format!("HTTP status {}", reply.status));
         }
         let body = MessageBody::parse_within(&reply.body, self.reply_form, call.limits()).ok();
         if let Some(verification) = self.verification.as_ref().filter(|_| !call.is_unsigned)
-            && let Err(problem) = verification.prove(&reply.headers, &reply.body, body.as_ref())
+            && let Err(problem) = verification.prove(&Received {
+                headers: &reply.headers,
+                body: &reply.body,
+                document: body.as_ref(),
+                member: call.member.as_ref(),
+                now,
+            })
         {
             return Err(problem.to_owned());
         }
@@ -312,10 +321,10 @@ impl StatementSource for Declarative {
         &self,
         date: BusinessDate,
         reply: &WireReply,
-        _now: Timestamp,
+        now: Timestamp,
     ) -> StatementReply {
         let call = self.statement.as_ref().ok_or_else(|| "nothing was asked for".to_owned());
-        call.and_then(|call| self.understand_statement(call, date, reply))
+        call.and_then(|call| self.understand_statement(call, date, reply, now))
             .unwrap_or_else(|problem| StatementReply::Unbelieved { problem })
     }
 
@@ -336,10 +345,20 @@ impl StatementSource for Declarative {
         let signed = match place {
             Some((FilePlace::Address(download), sending)) if download.is_signed => {
                 let nonce = || nonce_of("statement file", path, now);
-                let outgoing = UnsignedRequest { method: "GET", path, nonce: &nonce, now };
+                let host = origin.split_once("://").map_or("", |(_, host)| host);
                 sending.headers(&self.statement_words(date, now)).and_then(|headers| {
+                    let outgoing = UnsignedRequest {
+                        method: "GET",
+                        path,
+                        host,
+                        headers: &headers,
+                        nonce: &nonce,
+                        now,
+                    };
+                    let (signed, body) = self.sign(&outgoing, None)?;
                     wire.headers = headers;
-                    self.sign(&outgoing, None, &mut wire.headers)
+                    wire.headers.extend(signed);
+                    Ok(body)
                 })
             }
             Some(_) | None => Ok(bytes::Bytes::new()),

@@ -13,8 +13,9 @@ use crate::channel::protocol::declarative::body::Body;
 use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
 use crate::channel::protocol::declarative::kind::{Action, RequestKind};
 use crate::channel::protocol::declarative::parts::TemplateMistake;
-use crate::channel::protocol::declarative::path::Path;
+use crate::channel::protocol::declarative::path::{Inside, Path};
 use crate::channel::protocol::declarative::reply::{ReplyMap, StateMeaning};
+use crate::channel::protocol::declarative::seal::Seal;
 use crate::channel::protocol::declarative::template::{Scope, Target, Template};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::channel::protocol::declarative::{Call, RequestTemplate};
@@ -32,6 +33,8 @@ pub struct CallReader<'a> {
     pub request: BodyForm,
     /// Of what is read: replies, or notices.
     pub reply: BodyForm,
+    /// What proves it, where anything does.
+    pub seal: Option<&'a Seal>,
     pub constants: &'a Constants,
     pub codes: &'a CodeTable,
 }
@@ -189,6 +192,7 @@ impl CallReader<'_> {
         }
         let read = ReplyMap {
             action,
+            member: code.as_ref().and_then(Inside::member_of),
             code,
             state,
             states: read_states(from("states")),
@@ -203,6 +207,9 @@ impl CallReader<'_> {
             own_codes: read_codes(from("codes"), "codes"),
         };
         check_reply(&read, &reply, section);
+        if let Some(seal) = self.seal {
+            check_proof(&read, seal, &reply);
+        }
         reply.finish();
         is_whole.then_some(read)
     }
@@ -368,6 +375,35 @@ fn read_states(call: &Section<'_>) -> BTreeMap<String, StateMeaning> {
     }
     section.finish();
     states
+}
+
+/// Refuses a value that is read and not signed: of a reply whose signed member is found by its
+/// code, and of a notice, which nothing but its signature vouches for.
+fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
+    let paths = [
+        ("code", &read.code),
+        ("state", &read.state),
+        ("result_code", &read.result_code),
+        ("order_no", &read.order_no),
+        ("amount", &read.amount),
+        ("currency", &read.currency),
+        ("reference", &read.reference),
+        ("settle_date", &read.settle_date),
+    ];
+    let given = paths.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
+    for (key, path) in given {
+        let is_signed = if seal.follows_code() {
+            path.places
+                .iter()
+                .all(|place| read.member.as_ref().is_some_and(|member| member.holds(place)))
+        } else {
+            read.action.is_some() || path.places.iter().all(|place| seal.covers(place))
+        };
+        if !is_signed {
+            let advice = "read it from what [http.verify] signs, or sign it";
+            reply.mistake(key, "stands in no part of the message that is signed", advice);
+        }
+    }
 }
 
 /// Reports mistakes that no single key shows: a table without a yes, an inquiry that asks about

@@ -1,12 +1,10 @@
 //! Reads `[http.encrypt]`, and `[http.decrypt]` of notices: ciphers and keys. No mistake quotes a
 //! key (I-11).
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
 use crate::channel::protocol::declarative::encrypt::public_key_der;
 use crate::channel::protocol::declarative::encrypt::{Decryption, Encryption, FieldKey};
 use crate::channel::protocol::declarative::format::BodyFormat;
+use crate::channel::protocol::declarative::keys::KeyForm;
 use crate::channel::protocol::declarative::path::Path;
 use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDigest, OaepEncryptor};
 use crate::codec::sign::{RsaEncryptor, read_hex};
@@ -32,34 +30,13 @@ const CIPHERS: [(&str, Cipher); 9] = [
     ("rsa-pkcs1", Cipher::Pkcs1),
 ];
 
-/// How a shared key's text stands for its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyForm {
-    Hex,
-    Base64,
-    Text,
-}
-
-const KEY_FORMS: [(&str, KeyForm); 3] =
-    [("hex", KeyForm::Hex), ("base64", KeyForm::Base64), ("text", KeyForm::Text)];
-
-impl KeyForm {
-    fn read(self, text: &str) -> Result<Vec<u8>, String> {
-        match self {
-            Self::Hex => read_hex(text).ok_or("the key is not hexadecimal".to_owned()),
-            Self::Base64 => BASE64.decode(text).map_err(|_| "the key is not base64".to_owned()),
-            Self::Text => Ok(text.as_bytes().to_vec()),
-        }
-    }
-}
-
 /// `None` after a mistake.
 pub fn read_encryption(
     section: &Section<'_>,
     resolve: &CredentialResolver<'_>,
 ) -> Option<Encryption> {
     let cipher = section.choice("algorithm", &CIPHERS);
-    let form = section.choice_or("key_form", KeyForm::Hex, &KEY_FORMS);
+    let form = section.choice_or("key_form", KeyForm::Hex, &KeyForm::WORDS);
     let is_hex = section.choice_or("encoding", false, &[("base64", false), ("hex", true)]);
     let vector = section.optional_parsed("iv", "00000000000000000000000000000000", |text| {
         let vector = read_hex(text).ok_or("is not hexadecimal")?;
@@ -101,7 +78,7 @@ pub fn read_decryption(
     resolve: &CredentialResolver<'_>,
 ) -> Option<Decryption> {
     let cipher = section.choice("algorithm", &CIPHERS);
-    let form = section.choice_or("key_form", KeyForm::Hex, &KEY_FORMS);
+    let form = section.choice_or("key_form", KeyForm::Hex, &KeyForm::WORDS);
     let key = section.parsed("key", "env:BANK_NOTICE_KEY", |reference| match cipher {
         Cipher::Block(block, mode) => {
             let secret = form.read(&resolve(reference)?)?;

@@ -60,7 +60,8 @@ pub fn read(
     let Signatures { signing, replies, notices: own } = signs.read(&section);
     let verification = replies.map(|found| found.map(Arc::new));
     let own = own.map(|found| found.map(Arc::new));
-    let reader = CallReader { request, reply, constants: &constants, codes };
+    let seal = verification.as_ref().and_then(Option::as_ref).map(|proof| &proof.seal);
+    let reader = CallReader { request, reply, seal, constants: &constants, codes };
     let calls: Vec<Option<Call>> = RequestKind::ALL
         .into_iter()
         .filter(|kind| section.has(kind.name))
@@ -70,8 +71,11 @@ pub fn read(
         section.mistake("payment", "is missing", "describe the payment under [http.payment]");
     }
     let proof = verification.as_ref().and_then(Option::as_ref);
-    let of_notices = CallReader { reply: notice, ..reader };
     let notice_proof = own.as_ref().and_then(Option::as_ref).or(proof);
+    let notice_seal = notice_proof.map(|proof| &proof.seal);
+    // What is encrypted in a notice is signed with the text that hides it.
+    let open_seal = notice_seal.filter(|_| !section.has("decrypt"));
+    let of_notices = CallReader { reply: notice, seal: open_seal, ..reader };
     let notices = read_notices(&section, &of_notices, notice_proof, resolve);
     let own_host = base.as_ref().map_or("", |(origin, _)| host_of(origin));
     let statement = read_statement(&section, &reader, proof, own_host);

@@ -9,6 +9,7 @@ use super::encrypt::read_decryption;
 use super::unless_wrong;
 use crate::channel::protocol::declarative::notice::{NoticeAnswer, NoticeMap, Notices};
 use crate::channel::protocol::declarative::path::Path;
+use crate::channel::protocol::declarative::seal::Seal;
 use crate::channel::protocol::declarative::sign::Verification;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
@@ -47,9 +48,19 @@ pub fn read_notices(
         Some(kind)
     };
     let kinds: Vec<Option<NoticeMap>> = SECTIONS.iter().filter_map(read).collect();
+    let seal = verification.map(|proof| &proof.seal);
+    if !kinds.is_empty() && seal.is_some_and(Seal::follows_code) {
+        let advice = "describe [http.notice_verify], with the element's name";
+        http.mistake("notice", "nothing says which element of a notice is signed", advice);
+    }
     let answer = http.optional_section("notice_answer");
     let decryption = http.optional_section("decrypt").map(|inner| {
         let read = read_decryption(&inner, reader.reply.format, resolve);
+        let places = read.as_ref().map(|read| &read.cipher_text.places);
+        let covered = |place| seal.is_none_or(|seal| seal.covers(place));
+        if !kinds.is_empty() && !places.into_iter().flatten().all(covered) {
+            inner.mistake("cipher_text", "is not signed", "sign it, or {{ body }}");
+        }
         inner.finish();
         read
     });

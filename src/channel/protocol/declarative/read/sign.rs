@@ -5,20 +5,30 @@
 //! think: a signature that leaves the body out, one inside what it signs, a timestamp that only one
 //! side knows. No mistake quotes a key (I-11).
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use http::HeaderName;
 
 use super::unless_wrong;
 use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
-use crate::channel::protocol::declarative::keys::{Algorithm, Encoding, SigningKey, VerifyingKey};
-use crate::channel::protocol::declarative::sign::{
-    Seal, SignedPart, Signing, TimestampUnit, Verification, parse_parts,
+use crate::channel::protocol::declarative::keys::{
+    Algorithm, Encoding, KeyForm, SigningKey, VerifyingKey,
 };
+use crate::channel::protocol::declarative::path::{Inside, PathPlace};
+use crate::channel::protocol::declarative::seal::{Seal, SignedPart, TimestampUnit, parse_parts};
+use crate::channel::protocol::declarative::sign::{Signing, Verification};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::codec::crypto::digest::Digest;
+use crate::codec::crypto::pair::PairAlgorithm;
 use crate::codec::crypto::sm2::{Sm2Form, USUAL_USER_ID};
 use crate::codec::sign::RsaScheme;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
+
+/// How far a message's time may be from ours.
+const MAX_AGES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(24 * 60 * 60);
 
 /// The result of reading a section: `None` after a mistake, `Some(None)` where it is absent.
 pub type OptionalSection<T> = Option<Option<T>>;
@@ -90,8 +100,9 @@ impl SignReader<'_> {
 
     fn signing(&self, section: &Section<'_>) -> Option<Signing> {
         let algorithm = read_algorithm(section);
+        let key_form = read_key_form(section, &algorithm);
         let key = section.parsed("key", "env:BANK_SIGN_KEY", |reference| {
-            SigningKey::parse(&algorithm, &(self.resolve)(reference)?)
+            SigningKey::parse(&algorithm, key_form, &(self.resolve)(reference)?)
         });
         let units =
             [("seconds", TimestampUnit::Seconds), ("milliseconds", TimestampUnit::Milliseconds)];
@@ -100,6 +111,11 @@ impl SignReader<'_> {
         let seal = self.seal(section, &algorithm, self.request);
         if let Some(seal) = &seal {
             check(section, seal, &algorithm);
+            if seal.follows_code() {
+                let advice = "name it: element = \"body\"";
+                section.mistake("over", "has `element`, and nothing says which", advice);
+                return None;
+            }
             let names_key =
                 seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::KeyId));
             if names_key && key_id.is_none() {
@@ -138,7 +154,10 @@ impl SignReader<'_> {
         form: BodyForm,
     ) -> Option<Verification> {
         let algorithm = read_algorithm(section);
-        let parse = |reference: &str| VerifyingKey::parse(&algorithm, &(self.resolve)(reference)?);
+        let key_form = read_key_form(section, &algorithm);
+        let parse = |reference: &str| {
+            VerifyingKey::parse(&algorithm, key_form, &(self.resolve)(reference)?)
+        };
         let several = verify.optional_section("keys");
         let mut keys = Vec::new();
         if section.has("key") || several.is_none() {
@@ -158,8 +177,14 @@ impl SignReader<'_> {
             check(section, seal, &algorithm);
             check_reply_s(section, seal);
         }
+        let max_age = verify.optional_duration("max_age", MAX_AGES);
+        let dated = seal.as_ref().is_some_and(|seal| seal.over.contains(&SignedPart::Timestamp));
+        if max_age.is_some() && !dated {
+            let advice = "sign {{ timestamp }}, which a header brings";
+            verify.mistake("max_age", "is there, and no time is signed", advice);
+        }
         let keys = keys.into_iter().collect::<Option<Vec<_>>>()?;
-        Some(Verification { keys, seal: seal? })
+        Some(Verification { keys, seal: seal?, max_age })
     }
 
     fn seal(&self, section: &Section<'_>, algorithm: &Algorithm, form: BodyForm) -> Option<Seal> {
@@ -168,13 +193,17 @@ impl SignReader<'_> {
             ("hex", Encoding::Hex),
             ("hex_upper", Encoding::HexUpper),
             ("base64", Encoding::Base64),
+            ("base64url", Encoding::Base64Url),
         ];
         let encoding = section.choice_or("encoding", usual, &encodings);
         let value = |name: &str| {
             let constant = self.constants.get(name).filter(|constant| !constant.is_secret)?;
             Some(constant.value.to_string())
         };
-        let parse = |text: &str| parse_parts(text, &value);
+        let parse = |text: &str| parse_parts(text, form.format, &value);
+        let inside = |key: &str| {
+            section.optional_parsed(key, "sign", |text| Inside::parse(text, form.format))
+        };
         let over = section.parsed("over", "{{ timestamp }}\\n{{ body }}", parse);
         let mut headers = Vec::new();
         let mut is_whole = true;
@@ -192,10 +221,13 @@ impl SignReader<'_> {
         let seal = Seal {
             over: over?,
             headers,
-            field: section.optional_text("field"),
+            header_list: section.optional_text("header_list"),
+            field: inside("field"),
+            sorted_in: inside("sorted_in"),
             exclude: section.optional_texts("exclude").unwrap_or_default(),
             keeps_empty: section.boolean_or("keep_empty", false),
-            element: section.optional_text("element"),
+            key_field: section.optional_text("key_field"),
+            element: inside("element"),
             encoding,
             form,
         };
@@ -213,23 +245,15 @@ fn check(section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
         let advice = "say where the signature stands: field = \"sign\", or under headers";
         section.mistake("field", problem, advice);
     }
-    let signs_bytes =
-        |part: &SignedPart| matches!(part, SignedPart::Body | SignedPart::BodyDigest(..));
     if !seal.over.iter().any(SignedPart::is_content) {
         wrong("leaves the body out, which anyone could change then", "sign {{ body }}");
-    } else if seal.field.is_some() && seal.over.iter().any(signs_bytes) {
+    } else if seal.field.is_some() && seal.over.iter().any(SignedPart::is_bytes) {
         wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
     }
-    if has(SignedPart::Element) != seal.element.is_some() {
-        wrong("and `element` do not fit each other", "give both {{ element }} and its name");
-    } else if seal.element.is_some() && seal.form.format != BodyFormat::Xml {
-        section.mistake("element", "is for XML", "sign {{ body }}");
-    } else if seal.element.is_some() && seal.element == seal.field {
-        section.mistake("element", "holds the signature itself", "name another element");
-    }
+    check_members(section, seal);
     let is_digest = matches!(algorithm, Algorithm::Digest(_));
-    if is_digest != has(SignedPart::Key) {
-        let advice = "a plain digest needs {{ key }} in it; nothing else may have it";
+    if is_digest != (has(SignedPart::Key) || seal.key_field.is_some()) {
+        let advice = "a plain digest needs {{ key }} in it, or key_field; nothing else has it";
         wrong("and `algorithm` do not fit each other", advice);
     }
     if has(SignedPart::Signature) || has(SignedPart::KeyId) {
@@ -237,14 +261,57 @@ fn check(section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
     }
     for (name, parts) in &seal.headers {
         let secret = |part: &SignedPart| {
-            matches!(
-                part,
-                SignedPart::Key | SignedPart::Body | SignedPart::SortedFields | SignedPart::Element
-            )
+            matches!(part, SignedPart::Key) || part.is_content() && !part.is_bytes()
         };
-        if parts.iter().any(secret) {
+        if parts.iter().any(|part| secret(part) || *part == SignedPart::Body) {
             let problem = "has the key or the body, which no header may have";
             section.mistake("headers", &format!("{name} {problem}"), "take it out");
+        }
+    }
+}
+
+/// The places in the body that a signature names.
+fn check_members(section: &Section<'_>, seal: &Seal) {
+    let has = |part: SignedPart| seal.over.contains(&part);
+    if seal.element.is_some() && !has(SignedPart::Element) {
+        let advice = "give both {{ element }} and its name";
+        section.mistake("over", "and `element` do not fit each other", advice);
+    } else if has(SignedPart::Element)
+        && !matches!(seal.form.format, BodyFormat::Xml | BodyFormat::Json)
+    {
+        section.mistake("over", "has `element`, which JSON and XML have", "sign {{ body }}");
+    }
+    let at = |inside: &Inside| match inside {
+        Inside::Top(name) => PathPlace::Steps(vec![name.clone()]),
+        Inside::At(place) => place.clone(),
+    };
+    if let (Some(element), Some(field)) = (&seal.element, &seal.field)
+        && (element == field || element.holds(&at(field)))
+    {
+        section.mistake("element", "holds the signature itself", "name another element");
+    }
+    let sorts = has(SignedPart::SortedFields);
+    for (key, given) in
+        [("sorted_in", seal.sorted_in.is_some()), ("key_field", seal.key_field.is_some())]
+    {
+        if given && !sorts {
+            section.mistake(key, "is there without {{ sorted_fields }}", "take it out");
+        }
+    }
+    if sorts
+        && let Some(field) = &seal.field
+        && field.name_in(seal.sorted_in.as_ref()).is_none()
+    {
+        // Deeper inside one of the values, it would be a part of what it signs.
+        let steps = at(field);
+        let inner = match &seal.sorted_in {
+            None => steps.steps().into_iter().next(),
+            Some(parent) if parent.holds(&steps) => Some(String::new()),
+            Some(_) => None,
+        };
+        if inner.is_some_and(|name| !seal.exclude.contains(&name)) {
+            let advice = "name the object that is signed with sorted_in, or sign {{ element }}";
+            section.mistake("field", "stands inside a value that it signs", advice);
         }
     }
 }
@@ -252,8 +319,18 @@ fn check(section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
 /// Refuses words that a reply does not have, and those that no header brings.
 fn check_reply_s(section: &Section<'_>, seal: &Seal) {
     let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
-    if seal.over.iter().any(|part| matches!(part, SignedPart::Method | SignedPart::Path)) {
+    let of_requests = |part: &SignedPart| {
+        matches!(
+            part,
+            SignedPart::Method | SignedPart::Path | SignedPart::PathOnly | SignedPart::Query
+        )
+    };
+    if seal.over.iter().any(of_requests) {
         wrong("names the method or path, which a reply does not have", "sign {{ body }}");
+    }
+    let headers = seal.headers.iter().flat_map(|(_, parts)| parts);
+    if seal.over.iter().chain(headers).any(|part| matches!(part, SignedPart::Moment(..))) {
+        wrong("writes a time, which a reply brings", "write {{ timestamp }}");
     }
     for (part, word) in [(SignedPart::Timestamp, "timestamp"), (SignedPart::Nonce, "nonce")] {
         let comes = seal.headers.iter().any(|(_, parts)| parts.contains(&part));
@@ -267,6 +344,7 @@ fn check_reply_s(section: &Section<'_>, seal: &Seal) {
 fn read_algorithm(section: &Section<'_>) -> Algorithm {
     let forms = [("der", Sm2Form::Der), ("raw", Sm2Form::Raw)];
     let form = section.choice_or("form", Sm2Form::Der, &forms);
+    let is_raw = form == Sm2Form::Raw;
     let user_id = section.text_or("user_id", USUAL_USER_ID);
     section.choice(
         "algorithm",
@@ -274,16 +352,32 @@ fn read_algorithm(section: &Section<'_>) -> Algorithm {
             ("hmac-sha256", Algorithm::Hmac(Digest::Sha256)),
             ("hmac-sha1", Algorithm::Hmac(Digest::Sha1)),
             ("hmac-md5", Algorithm::Hmac(Digest::Md5)),
+            ("hmac-sha512", Algorithm::Hmac(Digest::Sha512)),
             ("hmac-sm3", Algorithm::Hmac(Digest::Sm3)),
             ("md5", Algorithm::Digest(Digest::Md5)),
             ("sha1", Algorithm::Digest(Digest::Sha1)),
             ("sha256", Algorithm::Digest(Digest::Sha256)),
+            ("sha512", Algorithm::Digest(Digest::Sha512)),
             ("sm3", Algorithm::Digest(Digest::Sm3)),
             ("rsa-sha256", Algorithm::Rsa(RsaScheme::Pkcs1)),
             ("rsa-pss-sha256", Algorithm::Rsa(RsaScheme::Pss)),
+            ("rsa-sha512", Algorithm::Rsa(RsaScheme::Pkcs1Sha512)),
+            ("rsa-sha1", Algorithm::Pair(PairAlgorithm::Rsa(Digest::Sha1))),
+            ("rsa-md5", Algorithm::Pair(PairAlgorithm::Rsa(Digest::Md5))),
+            ("ecdsa-sha256", Algorithm::Pair(PairAlgorithm::EcdsaP256 { is_raw })),
+            ("ed25519", Algorithm::Pair(PairAlgorithm::Ed25519)),
             ("sm2-sm3", Algorithm::Sm2 { form, user_id }),
         ],
     )
+}
+
+/// Of a shared key; the others say themselves what they are.
+fn read_key_form(section: &Section<'_>, algorithm: &Algorithm) -> KeyForm {
+    let form = section.choice_or("key_form", KeyForm::Text, &KeyForm::WORDS);
+    if section.has("key_form") && !algorithm.is_shared() {
+        section.mistake("key_form", "is of keys that both sides have", "take it out");
+    }
+    form
 }
 
 pub fn parse_header_name(text: &str) -> Result<HeaderName, String> {

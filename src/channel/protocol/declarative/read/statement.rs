@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::call::{CallReader, bases, holder};
 use super::read_codes;
 use crate::channel::protocol::declarative::kind::RequestKind;
-use crate::channel::protocol::declarative::path::Path;
+use crate::channel::protocol::declarative::path::{Inside, Path};
 use crate::channel::protocol::declarative::sign::Verification;
 use crate::channel::protocol::declarative::statement::{
     Download, FilePlace, FileProof, StatementCall,
@@ -58,6 +58,7 @@ pub fn read_statement(
         name: name.ok()?,
         is_unsigned,
         is_zlib,
+        member: code.as_ref().and_then(Inside::member_of),
         code,
         date,
         place,

@@ -235,7 +235,7 @@ fn a_signature_that_proves_nothing_is_refused() {
             "anyone could post one",
         ),
         (CANYON, "{{ cert }}", "{{ crt }}", "is not a word of signatures"),
-        (QUARRY, "element = \"body\"\n", "", "do not fit each other"),
+        (QUARRY, "element = \"body\"\n", "", "and nothing says which"),
         (QUARRY, "element = \"body\"", "element = \"sign\"", "holds the signature itself"),
         (
             QUARRY,
