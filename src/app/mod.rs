@@ -1,6 +1,7 @@
 //! Builds store, tables, channels, engine, API and workers, and stops them in order.
 
 pub mod backup;
+pub mod check;
 pub mod folder;
 pub mod keys;
 pub mod listeners;

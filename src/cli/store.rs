@@ -1,5 +1,5 @@
-//! `switchyard store verify|rebuild|backup|restore|accept-loss|move`: the files of the books, also
-//! while a daemon works on them, what a database has lost, and the way from one to the other.
+//! `switchyard store verify|check|rebuild|backup|restore|accept-loss|move`: the files of the books,
+//! also while a daemon works on them, what a database has lost, and the way from one to the other.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::app::backup;
+use crate::app::check::{CheckReport, check_books};
 use crate::app::folder::{BOOKS, DataFolder};
 use crate::app::moving::{self, BooksPlace, FolderBooks, MoveError, MovedKind};
 use crate::app::store::database_settings;
@@ -19,7 +20,8 @@ use crate::clock::Clock;
 use crate::config::checked::Settings;
 use crate::domain::write_set::AuditEntry;
 use crate::entropy::Entropy;
-use crate::store::embedded::{BackupReport, EmbeddedSettings, EmbeddedStore, verify};
+use crate::store::Store;
+use crate::store::embedded::{BackupReport, BooksContent, EmbeddedSettings, EmbeddedStore, verify};
 use crate::store::postgres::{DatabaseBooks, accept_loss};
 
 #[derive(Debug, Args)]
@@ -35,6 +37,12 @@ pub struct StoreArgs {
 enum StoreCommand {
     /// Read every stored row, also while the daemon runs; exit code 1 if any is damaged
     Verify,
+    /// Hold the books' invariants: of a database beside the nodes that work on it, or of a data
+    /// folder whose daemon is stopped. Exit code 1, with a line for each violation
+    Check {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
     /// Make the index anew from the books; the daemon must be stopped
     Rebuild,
     /// Copy the data folder, also while the daemon runs; what an earlier backup in the same folder
@@ -109,6 +117,17 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             );
             Ok(ExitCode::from(1))
         }
+        StoreCommand::Check { settings } => {
+            let settings = match settings.load() {
+                Ok(settings) => settings,
+                Err(mistakes) => {
+                    print_mistakes(&mistakes);
+                    return Ok(ExitCode::from(1));
+                }
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(check(&args.data, &settings))
+        }
         StoreCommand::Rebuild => {
             let bar = RowBar::new("indexed");
             let settings = EmbeddedSettings::default();
@@ -138,6 +157,35 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             runtime.block_on(carry(&args.data, &settings, *to, *abandon))
         }
     }
+}
+
+async fn check(data: &Path, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let store: Box<dyn Store> = match &settings.store.url {
+        Some(url) => {
+            let chosen = database_settings(url, data, settings)?;
+            Box::new(DatabaseBooks::snapshot(&chosen).await?)
+        }
+        None => {
+            let books = data.join(BOOKS);
+            if EmbeddedStore::content(&books)? == BooksContent::Nothing {
+                note!("switchyard: there are no books in `{}`", data.display());
+                return Ok(ExitCode::from(1));
+            }
+            Box::new(EmbeddedStore::open(&books, &EmbeddedSettings::default())?)
+        }
+    };
+    let bar = RowBar::new("checked");
+    let report = check_books(&*store, &|done, all| bar.at(done, all)).await?;
+    bar.clear();
+    let CheckReport { orders, clearing_records, accounting_requests, told, violations } = report;
+    for words in &told {
+        note!("{words}");
+    }
+    say!(
+        "{orders} orders, {clearing_records} clearing records, {accounting_requests} accounting \
+         requests: {violations} violations"
+    )?;
+    Ok(ExitCode::from(u8::from(violations > 0)))
 }
 
 /// The settings, if they are whole and name a database.

@@ -22,6 +22,7 @@ pub mod command;
 pub mod effect;
 
 pub mod books;
+pub mod audit;
 pub mod flow;
 
 pub(crate) use self::closed_set::closed_set;

@@ -11,10 +11,10 @@ use crate::domain::write_set::{AuditEntry, WriteSet};
 
 use super::embedded::EmbeddedStore;
 use super::key::{Parts, bounds};
-use super::row::{AnyTable, RowPage, StoredRow, bytes_page, identity};
-use super::sorted::{Scan, StoreResult};
+use super::row::{AnyTable, Following, RowPage, StoredRow, bytes_page, identity};
+use super::sorted::{Scan, SortedRows, StoreResult};
 use super::sql::read::field;
-use super::table::{TABLES, lease};
+use super::table::{TABLES, lease, table_name};
 use super::{CommitError, Store, StoreError, StoreRead};
 
 closed_set! {
@@ -83,6 +83,9 @@ pub struct GivenNumbers {
     pub node: u16,
     pub given: u64,
 }
+
+/// The most that is told of one kind.
+const FOUND_MAX: usize = 1_000;
 
 /// How many kinds of rows there are. A kind is named by its place.
 pub const fn kinds() -> usize {
@@ -159,6 +162,106 @@ impl dyn Store + '_ {
     }
 }
 
+/// Sentences about what does not follow from the rows that it has to follow from.
+type Unfollowed = Vec<String>;
+
+/// What no constraint of the schema holds, each with a query that shows what breaks it.
+const SQL_HOLDS: [(&str, &str); 3] = [
+    (
+        "I-7: the sums of an accounting request are not those of its entries",
+        "SELECT 'request ' || r.chain || '-' || r.sequence FROM accounting_requests r \
+         WHERE (r.debit_minor, r.credit_minor) <> (SELECT \
+         coalesce(sum(e.amount_minor) FILTER (WHERE e.side = 'debit'), 0), \
+         coalesce(sum(e.amount_minor) FILTER (WHERE e.side = 'credit'), 0) \
+         FROM accounting_entries e WHERE e.chain = r.chain AND e.sequence = r.sequence)",
+    ),
+    (
+        "the audit trail's next place is taken",
+        "SELECT next::text FROM audit_head WHERE next <> \
+         (SELECT coalesce(max(place), 0) + 1 FROM audit)",
+    ),
+    (
+        "an attempt is of no order",
+        "SELECT 'order ' || a.order_id FROM attempts a \
+         WHERE NOT EXISTS (SELECT FROM orders o WHERE o.id = a.order_id)",
+    ),
+];
+
+impl dyn Store + '_ {
+    /// What does not follow from the rows: index entries, or what one row alone may have, that are
+    /// missing or too many. At most a thousand are told of each kind.
+    pub fn unfollowed(&self) -> StoreRead<'_, Unfollowed> {
+        if let Some(tables) = self.tables() {
+            return Box::pin(async move {
+                let words = |values: Vec<Option<&[u8]>>| field::<String>(&values, 0);
+                let mut found = Vec::new();
+                for Following { table, columns, rows } in
+                    TABLES.iter().flat_map(|one| one.following)
+                {
+                    let own = format!("SELECT {columns} FROM {table}");
+                    for (what, sql) in [
+                        ("lacks", format!("{rows} EXCEPT {own}")),
+                        ("has too much", format!("{own} EXCEPT {rows}")),
+                    ] {
+                        let sql =
+                            format!("SELECT row_to_json(q)::text FROM ({sql}) AS q LIMIT 1000");
+                        let rows = tables.query(&sql, Vec::new(), words).await?;
+                        found.extend(rows.iter().map(|row| format!("`{table}` {what}: {row}")));
+                    }
+                }
+                for (what, sql) in SQL_HOLDS {
+                    let rows =
+                        tables.query(&format!("{sql} LIMIT 1000"), Vec::new(), words).await?;
+                    found.extend(rows.iter().map(|row| format!("{what}: {row}")));
+                }
+                Ok(found)
+            });
+        }
+        self.list(|rows| {
+            let mut found = Vec::new();
+            for table in &TABLES {
+                found.extend(unindexed(rows, table)?);
+            }
+            Ok(found)
+        })
+    }
+}
+
+/// The same of a table in sorted bytes.
+fn unindexed(rows: SortedRows<'_>, table: &AnyTable) -> StoreResult<Unfollowed> {
+    let (mut found, mut due, mut has) = (Vec::new(), 0_u64, 0_u64);
+    let (own, index) = table.letters.split_at(table.row_letters);
+    for (letter, _) in own {
+        let (from, to) = bounds(&[*letter]);
+        rows.scan(&from, &to, &mut |key, bytes| {
+            let entries = (table.entries)(key, bytes)?;
+            let plain = entries.plain.into_iter().map(|entry| (entry, &[][..]));
+            let unique = entries.unique.into_iter().map(|entry| (entry, identity(key)));
+            for (entry, value) in plain.chain(unique) {
+                due += 1;
+                if rows.get(&entry)?.as_deref() != Some(value) && found.len() < FOUND_MAX {
+                    let row = StoredRow { key: key.to_vec(), bytes: bytes.to_vec() };
+                    let name = (table.key_words)(&row)?;
+                    let entry = table_name(entry[0]);
+                    found.push(format!("{} {name} is not among the {entry}", table.name));
+                }
+            }
+            Ok(Scan::On)
+        })?;
+    }
+    for (letter, _) in index {
+        let (from, to) = bounds(&[*letter]);
+        rows.scan(&from, &to, &mut |_, _| {
+            has += 1;
+            Ok(Scan::On)
+        })?;
+    }
+    if has > due {
+        found.push(format!("{} have {} index entries too many", table.name, has - due));
+    }
+    Ok(found)
+}
+
 impl EmbeddedStore {
     /// How many rows of all kinds there are.
     pub async fn count_whole(&self) -> Result<u64, StoreError> {
@@ -219,5 +322,55 @@ pub(super) fn already_there(kind: usize) -> StoreError {
     StoreError::Backend {
         context: "rows cannot be added",
         detail: format!("some {} are there already, and not of this move", kind_name(kind)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::store::sorted::{SortedBytes, Visit};
+
+    struct Pairs(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl SortedBytes for Pairs {
+        fn get(&self, key: &[u8]) -> StoreResult<Option<Vec<u8>>> {
+            Ok(self.0.get(key).cloned())
+        }
+
+        fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> StoreResult<()> {
+            for (key, value) in self.0.range(from.to_vec()..to.to_vec()) {
+                if visit(key, value)? == Scan::Enough {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn index_entries_that_are_missing_or_too_many_are_told() {
+        let orders = &TABLES[0];
+        let mut pairs = Pairs(BTreeMap::new());
+        let row = StoredRow {
+            key: (orders.samples.keys)()[0].clone(),
+            bytes: (orders.samples.fixed)()[0].clone(),
+        };
+        let entries = (orders.entries)(&row.key, &row.bytes).expect("a row that reads back");
+        let [caller] = entries.unique.as_slice() else { panic!("one caller's id") };
+        pairs.0.insert(row.key.clone(), row.bytes.clone());
+        let told = unindexed(&pairs, orders).expect("readable");
+        assert!(told[0].contains("is not among the callers' order ids"), "{told:?}");
+        pairs.0.insert(caller.clone(), row.identity().to_vec());
+        let plain = entries.plain.into_iter().map(|entry| (entry, Vec::new()));
+        pairs.0.extend(plain);
+        assert!(unindexed(&pairs, orders).expect("readable").is_empty());
+        pairs.0.insert(caller.clone(), b"another".to_vec());
+        assert_eq!(unindexed(&pairs, orders).expect("readable").len(), 1);
+        pairs.0.insert(caller.clone(), row.identity().to_vec());
+        pairs.0.insert([caller, &b"more"[..]].concat(), row.identity().to_vec());
+        let told = unindexed(&pairs, orders).expect("readable");
+        assert_eq!(told, ["orders have 1 index entries too many"]);
     }
 }

@@ -25,7 +25,7 @@ use switchyard::domain::terms::{AfterInquiry, ReportedSuccessRule, ReverseUntil,
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 use switchyard::domain::write_set::Contradiction;
 
-use crate::auditor::Rows;
+use crate::auditor::{Auditor, Rows};
 
 /// 2026-11-22T08:00:00Z.
 const START_MS: i64 = 1_795_334_400_000;

@@ -12,7 +12,7 @@ use crate::support::wire::until;
 use switchyard::simulator::{DurationRange, Faults};
 
 /// An installation whose books lie in a database.
-async fn town(url: &str) -> Installation {
+pub async fn town(url: &str) -> Installation {
     let town = Installation::new(|channel| channel).await;
     let settings = std::fs::read_to_string(town.settings_file()).expect("the settings");
     let settings = format!("{settings}\n[store]\nurl = \"{url}\"\n");
@@ -20,7 +20,7 @@ async fn town(url: &str) -> Installation {
     town
 }
 
-async fn start(town: &Installation) -> (Daemon, Core) {
+pub async fn start(town: &Installation) -> (Daemon, Core) {
     let daemon = Daemon::start(town.folder(), &INSTALLED).await;
     town.door.lead_to(Some(daemon.address));
     let core = Core::new(daemon.address, CALLER_KEY);
@@ -157,7 +157,7 @@ async fn a_second_node_takes_over_when_the_first_is_stopped() {
 }
 
 /// Runs the program in the installation's folder to its end, and gives what it has said.
-async fn told(town: &Installation, arguments: &[&'static str]) -> (Option<i32>, String) {
+pub async fn told(town: &Installation, arguments: &[&'static str]) -> (Option<i32>, String) {
     let (folder, arguments) = (town.folder().to_owned(), arguments.to_vec());
     let ran = tokio::task::spawn_blocking(move || run(&folder, &arguments)).await;
     let ran = ran.expect("no panic");

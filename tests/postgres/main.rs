@@ -4,6 +4,7 @@
 //! `.ci/run` demands it.
 
 mod books;
+mod check;
 mod cuts;
 mod daemon;
 mod failures;

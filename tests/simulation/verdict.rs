@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use switchyard::app::check::check_books;
 use switchyard::codec::clearing::{csv_heading, csv_rows};
 use switchyard::codec::sign::sha256;
 use switchyard::domain::books::accounting::DeliveryStatus;
@@ -101,6 +102,10 @@ pub fn judge(world: &World) {
     }
     let found = check_invariants(&state.rows);
     state.violations.extend(found);
+    let store: &dyn Store = &world.store;
+    let checked = now(Box::pin(check_books(store, &|_, _| {})));
+    assert_eq!(checked.orders, state.rows.orders.len() as u64, "`store check` reads every order");
+    state.violations.extend(checked.told);
     check_exports(world, &mut state);
     check_answers(&mut state);
     check_lines(&mut state);

@@ -18,7 +18,7 @@ use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
-use crate::auditor::Rows;
+use crate::auditor::{Auditor, Rows};
 use crate::bank::Ledger;
 use crate::bank_side::MARGIN;
 use crate::terms;

@@ -1,5 +1,6 @@
 //! One suite that every store passes, and what only a store on a disk can show.
 
+mod check;
 mod damage;
 mod differences;
 mod disk;
@@ -15,6 +16,7 @@ mod support;
 use std::future::Future;
 use std::path::Path;
 
+use check::*;
 use differences::*;
 use histories::*;
 use orders::*;
@@ -121,6 +123,7 @@ suite! {
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,
     random_histories_of_differences_equal_a_plain_model,
     random_histories_equal_a_plain_model,
+    what_breaks_an_invariant_is_told,
 }
 
 fn open(scratch: &Scratch) -> EmbeddedStore {

@@ -50,10 +50,25 @@ impl DatabaseBooks {
     pub async fn connect(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let connector = Connector::new(settings)?;
         open::prepare(&connector).await?;
-        let tables = Tables::new(connector.pool(CONNECTIONS)?);
+        let tables = Tables::patient(connector.pool(CONNECTIONS)?);
         let tokens = settings.folder.as_deref();
         let tokens = tokens.map(|folder| TokenFile::of(settings.node, folder));
         Ok(Self { connector, tables, tokens })
+    }
+
+    /// The books as they are at this moment, beside nodes that work on them. They can only be read.
+    ///
+    /// # Errors
+    /// If the database cannot be reached, or has no books.
+    pub async fn snapshot(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let connector = Connector::new(settings)?;
+        // Says why where none is to be had.
+        drop(connector.link().await.map_err(|error| open::no_connection(&error))?);
+        let tables = Tables::patient(connector.snapshot()?);
+        let step = |values: Vec<Option<&[u8]>>| field::<u64>(&values, 0);
+        let steps = "SELECT max(step)::bigint FROM schema_steps";
+        tables.query(steps, Vec::new(), step).await?;
+        Ok(Self { connector, tables, tokens: None })
     }
 
     async fn link(&self) -> Result<DatabaseLink, StoreError> {

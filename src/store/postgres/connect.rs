@@ -3,10 +3,13 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Connect, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolBuilder,
+    RecyclingMethod, Runtime,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -19,6 +22,9 @@ use super::tls::DatabaseTls;
 
 /// What each connection sets: nobody holds rows for longer than this.
 const OPTIONS: &str = "-c idle_in_transaction_session_timeout=5s -c lock_timeout=5s";
+/// Everything that is read is of this moment, however long it takes.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+     SET LOCAL idle_in_transaction_session_timeout = 0";
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is found out after so long.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
@@ -96,10 +102,33 @@ impl Connector {
 
     /// A pool of connections for reads.
     pub(super) fn pool(&self, size: usize) -> Result<Pool, StoreError> {
+        Self::built(self.pool_of(size))
+    }
+
+    /// A pool of one connection, whose reads all see the books as they were at one moment. Where
+    /// the connection is lost, no read is answered any more.
+    pub(super) fn snapshot(&self) -> Result<Pool, StoreError> {
+        let was_made = Arc::new(AtomicBool::new(false));
+        let begin = Hook::async_fn(move |client: &mut ClientWrapper, _| {
+            let again = was_made.swap(true, Ordering::AcqRel);
+            Box::pin(async move {
+                match again {
+                    true => Err(HookError::message("the connection of the snapshot was lost")),
+                    false => client.batch_execute(SNAPSHOT).await.map_err(HookError::Backend),
+                }
+            })
+        });
+        Self::built(self.pool_of(1).post_create(begin))
+    }
+
+    fn pool_of(&self, size: usize) -> PoolBuilder {
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_connect(self.config.clone(), self.clone(), recycling);
-        let pool = Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1).build();
-        pool.map_err(|error| StoreError::Backend {
+        Pool::builder(manager).max_size(size).runtime(Runtime::Tokio1)
+    }
+
+    fn built(pool: PoolBuilder) -> Result<Pool, StoreError> {
+        pool.build().map_err(|error| StoreError::Backend {
             context: "the pool of connections",
             detail: error.to_string(),
         })

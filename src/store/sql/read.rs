@@ -26,6 +26,7 @@ pub(in crate::store) type DynError = Box<dyn std::error::Error + Sync + Send>;
 /// The tables of a store that has them, as its reads see them.
 pub struct Tables {
     pool: Pool,
+    wait: Duration,
 }
 
 /// A parameter of a statement.
@@ -128,7 +129,12 @@ pub(in crate::store) fn database_error(error: &tokio_postgres::Error) -> String 
 
 impl Tables {
     pub(in crate::store) const fn new(pool: Pool) -> Self {
-        Self { pool }
+        Self { pool, wait: READ_WAIT_MAX }
+    }
+
+    /// For reads of everything, which take as long as they take.
+    pub(in crate::store) const fn patient(pool: Pool) -> Self {
+        Self { pool, wait: Duration::from_secs(24 * 60 * 60) }
     }
 
     /// The rows of a statement, each as `read` makes it of its fields.
@@ -154,7 +160,7 @@ impl Tables {
                 Err(error) => Err(out_of_reach(database_error(&error))),
             }
         };
-        let rows = tokio::time::timeout(READ_WAIT_MAX, asked).await;
+        let rows = tokio::time::timeout(self.wait, asked).await;
         let rows = rows.map_err(|_| out_of_reach("it does not answer in time"))??;
         rows.iter().map(|row| read(fields_of(row))).collect()
     }

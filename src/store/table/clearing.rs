@@ -77,7 +77,7 @@ fn prefix_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
     Key::of(LETTER).channel(channel).date(date).0
 }
 
-fn key_of(channel: &ChannelId, date: BusinessDate, number: ChannelOrderNo) -> Vec<u8> {
+pub(super) fn key_of(channel: &ChannelId, date: BusinessDate, number: ChannelOrderNo) -> Vec<u8> {
     Key(prefix_of(channel, date)).channel_order_no(number).0
 }
 

@@ -20,6 +20,7 @@ mod books {
 mod clearing;
 mod contradiction;
 mod delivery;
+pub(super) mod families;
 pub(super) mod lease;
 mod notice;
 mod order;

@@ -32,13 +32,15 @@ pub(in crate::store) trait SampleTable: Table<Row: Debug + PartialEq> {
 /// A table's samples without its types.
 pub(in crate::store) struct Samples {
     /// The stored forms of the fixed rows, which come back from them.
-    fixed: fn() -> Vec<Vec<u8>>,
+    pub(in crate::store) fixed: fn() -> Vec<Vec<u8>>,
+    /// Their keys.
+    pub(in crate::store) keys: fn() -> Vec<Vec<u8>>,
     comes_back: fn(&mut Draw, prop::sample::Index, u8),
 }
 
 impl Samples {
     pub(in crate::store) const fn of<T: SampleTable>() -> Self {
-        Self { fixed: fixed::<T>, comes_back: comes_back::<T> }
+        Self { fixed: fixed::<T>, keys: keys::<T>, comes_back: comes_back::<T> }
     }
 }
 
@@ -49,6 +51,10 @@ fn fixed<T: SampleTable>() -> Vec<Vec<u8>> {
         bytes
     };
     T::fixed().into_iter().map(stored).collect()
+}
+
+fn keys<T: SampleTable>() -> Vec<Vec<u8>> {
+    T::fixed().iter().map(T::key).collect()
 }
 
 /// A row comes back. Cut short or lengthened it does not; changed in one byte it is an error or

@@ -1,0 +1,54 @@
+//! `store check` on books at rest.
+
+use switchyard::app::check::{CheckReport, check_books};
+use switchyard::domain::write_set::WriteSet;
+use switchyard::store::Store;
+
+use crate::commit;
+use crate::rows::{close, day, found, settled};
+use crate::support::books::{accepted, channel, contradiction, notice, order, paid, transaction};
+use switchyard::domain::books::reconcile::Class;
+use switchyard::domain::money::Currency;
+use switchyard::domain::write_set::ReportedEnd;
+
+async fn check(store: &dyn Store) -> CheckReport {
+    check_books(store, &|_, _| {}).await.expect("rows that read back")
+}
+
+pub async fn what_breaks_an_invariant_is_told(store: &dyn Store) {
+    for number in 1..=3 {
+        let order = order(number);
+        commit(store, accepted(&order)).await;
+        commit(store, paid(&order)).await;
+    }
+    let whole = check(store).await;
+    assert_eq!(whole.told, Vec::<String>::new());
+    assert_eq!((whole.orders, whole.clearing_records, whole.accounting_requests), (3, 3, 3));
+    let none = order(9);
+    commit(
+        store,
+        WriteSet {
+            transactions: vec![transaction(&none)],
+            notices: vec![notice(&none, 1)],
+            contradictions: vec![contradiction(&none, 1, ReportedEnd::Success)],
+            closes: vec![close(channel(), day(20))],
+            found: vec![found(9, 0, Class::OnlyTheirs, 8)],
+            settled: vec![settled(day(22), Currency::Cny, 1)],
+            ..WriteSet::default()
+        },
+    )
+    .await;
+    let report = check(store).await;
+    let id = none.id;
+    for words in [
+        format!("I-7: a transaction is of order {id}"),
+        format!("I-7: a notice is of order {id}"),
+        format!("I-5: a contradiction is of order {id}"),
+        "is closed with other sums".to_owned(),
+        "I-10: what batch".to_owned(),
+        "was settled by nothing".to_owned(),
+    ] {
+        assert!(report.told.iter().any(|one| one.contains(&words)), "{words}: {:?}", report.told);
+    }
+    assert_eq!(report.violations, 7, "{:?}", report.told);
+}
