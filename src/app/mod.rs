@@ -161,7 +161,7 @@ impl App {
         }
         registry.missing_files(&in_use).map_err(StartError::Mistakes)?;
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
-        let inbox = Arc::new(Inbox::new(data));
+        let inbox = Arc::new(Inbox::of_node(data, Arc::clone(&store)));
         let statements =
             StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));

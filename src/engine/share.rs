@@ -4,7 +4,7 @@
 //! A process that has its books to itself holds no lease, and does all of the work.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::cluster::{
     ACTS_FOR, Incarnation, LEASE, Member, Queue, Roster, Work, WorkTrade,
@@ -15,11 +15,29 @@ use crate::engine::{Engine, EngineError};
 
 /// The part of the work that this node has taken.
 #[derive(Default)]
-pub(super) struct NodeShare(Mutex<HeldWork>);
+pub(super) struct NodeShare(Arc<Mutex<HeldWork>>);
+
+/// Keeps this node's hold on a part of the work that takes longer than a look, so that no other
+/// node begins it meanwhile.
+pub struct WorkHold {
+    work: Work,
+    held: Arc<Mutex<HeldWork>>,
+}
+
+impl Drop for WorkHold {
+    fn drop(&mut self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = held.under_way.iter().position(|work| *work == self.work) {
+            held.under_way.swap_remove(place);
+        }
+    }
+}
 
 #[derive(Default)]
 struct HeldWork {
     work: BTreeSet<Work>,
+    /// What is being done: it is not given up.
+    under_way: Vec<Work>,
     /// The nodes at the last renewal.
     roster: Option<Roster>,
     /// Since when, by the store's clock, this node has renewed its lease without a gap.
@@ -35,7 +53,9 @@ impl NodeShare {
 impl HeldWork {
     /// What this node gives up and takes now. What it gives up it has laid down when this returns.
     fn trade(&mut self, me: Incarnation, all: &BTreeSet<Work>) -> WorkTrade {
-        let trade = self.roster.as_ref().map(|roster| roster.trade(me, all)).unwrap_or_default();
+        let mut trade =
+            self.roster.as_ref().map(|roster| roster.trade(me, all)).unwrap_or_default();
+        trade.give_up.retain(|work| !self.under_way.contains(work));
         for work in &trade.give_up {
             self.work.remove(work);
         }
@@ -86,6 +106,19 @@ impl Engine {
     pub fn holds(&self, work: &Work) -> bool {
         let Some(lease) = self.clock.lease() else { return true };
         lease.is_in_force() && self.share.lock().work.contains(work)
+    }
+
+    /// Begins a part of the work that takes longer than a look, if it is this node's.
+    pub fn begin_work(&self, work: &Work) -> Option<WorkHold> {
+        let mut held = self.share.lock();
+        let is_ours =
+            self.clock.lease().is_none_or(|lease| lease.is_in_force() && held.work.contains(work));
+        if !is_ours {
+            return None;
+        }
+        held.under_way.push(work.clone());
+        drop(held);
+        Some(WorkHold { work: work.clone(), held: Arc::clone(&self.share.0) })
     }
 
     /// Another node that stood at the last renewal, and whether its lease had not ended.
@@ -181,6 +214,19 @@ mod tests {
         assert_eq!(held.renewed(ME, roster(again)), []);
         assert_eq!(held.renewed(ME, roster(again + 10)), []);
         assert_eq!(held.renewed(ME, roster(again + 11)), [OTHER]);
+    }
+
+    /// Two nodes would run one statement at once.
+    #[test]
+    fn what_is_under_way_is_not_given_up() {
+        let mut held = HeldWork::default();
+        held.renewed(ME, roster(100));
+        held.under_way.push(Work::Suspense);
+        let trade = held.trade(ME, &BTreeSet::new());
+        assert_eq!(trade.give_up, []);
+        assert!(held.work.contains(&Work::Suspense));
+        held.under_way.clear();
+        assert_eq!(held.trade(ME, &BTreeSet::new()).give_up, [Work::Suspense]);
     }
 
     #[test]

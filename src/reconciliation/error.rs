@@ -19,6 +19,13 @@ pub enum InboxError {
     Damaged { path: PathBuf, line: usize },
     #[error("a statement file has come in more than {max} versions")]
     TooManyVersions { max: usize },
+    /// Its parts in the store are not what its SHA-256 says.
+    #[error("the file {name} of {date} is not whole in the store")]
+    Missing { name: String, date: BusinessDate },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the work on the inbox has panicked")]
+    Died,
 }
 
 /// Why reconciliation refused or failed. The books are unchanged, unless a variant says otherwise.
@@ -70,6 +77,15 @@ pub enum ReconciliationError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Nothing was written here.
+    #[error(
+        "another node works the statements of channel `{channel}`; what was handed in is kept, \
+         and it runs it: look at the date's reconciliations, or ask again"
+    )]
+    AtAnotherNode { channel: ChannelId },
+    /// The books have nothing of the statement.
+    #[error("the statement is refused: {problem}")]
+    RefusedThere { problem: String },
     #[error("the run has panicked; the next run goes on from its rows")]
     Died,
 }
@@ -92,6 +108,8 @@ impl ReconciliationError {
             Self::NoSuchDifference { .. } => "no_such_difference",
             Self::Balance(refusal) => refusal.name(),
             Self::Store(_) | Self::Engine(_) => "store",
+            Self::AtAnotherNode { .. } => "at_another_node",
+            Self::RefusedThere { .. } => "refused",
             Self::Died => "died",
         }
     }

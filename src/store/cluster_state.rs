@@ -1,9 +1,11 @@
 //! What lies in files on one machine, and in the store where several nodes share it.
 
+use crate::domain::books::statement::LandedFile;
 use crate::domain::cluster::{
     Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::{StoreError, StoreFuture, StoreRead};
 
 /// Why nothing was published.
@@ -47,6 +49,37 @@ pub trait ClusterState: Send + Sync {
         &'a self,
         who: Incarnation,
         loaded: u64,
+        problem: &'a str,
+    ) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// The statement files of a channel that have landed at any node, in the order in which they
+    /// landed.
+    fn statement_files<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<LandedFile>>;
+
+    /// Keeps a part of a content, counted from 0; one that is there stays.
+    fn keep_part<'a>(
+        &'a self,
+        sha256: &'a str,
+        part: u32,
+        body: &'a [u8],
+    ) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// A part of a content; `None` where there is none of this number.
+    fn statement_part<'a>(&'a self, sha256: &'a str, part: u32) -> StoreRead<'a, Option<Vec<u8>>>;
+
+    /// Lands a file whose parts are kept, at the store's present. False, and nothing is written,
+    /// where its name or its content has landed for this date before.
+    fn land_statement<'a>(
+        &'a self,
+        file: &'a LandedFile,
+    ) -> StoreFuture<'a, Result<bool, StoreError>>;
+
+    /// Says why a file's content is refused; an empty text lets it be tried again.
+    fn refuse_statement<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        date: BusinessDate,
+        sha256: &'a str,
         problem: &'a str,
     ) -> StoreFuture<'a, Result<(), StoreError>>;
 

@@ -34,6 +34,14 @@ impl Worker for StatementWorker {
     const NAME: &'static str = "statements";
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        for channel in self.engine.channels().ids() {
+            let is_ours = self.engine.holds(&Work::Reconciliation(channel.clone()));
+            // What another node has fetched is not asked for again.
+            if is_ours && let Err(error) = self.desk.bring(&channel).await {
+                tasks.fail("statements of other nodes could not be fetched", &error);
+                return 0;
+            }
+        }
         let looked = Arc::clone(&self.desk);
         // The inbox is on the disk.
         let due = tokio::task::spawn_blocking(move || looked.due()).await.unwrap_or_default();

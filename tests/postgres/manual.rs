@@ -153,9 +153,10 @@ fn expected() -> [(&'static str, Vec<String>); 8] {
     ]
 }
 
-/// The same of the settings that all nodes run.
-fn expected_of_settings() -> [(&'static str, Vec<String>); 2] {
+/// The same of the files that all nodes share.
+fn expected_of_files() -> [(&'static str, Vec<String>); 3] {
     [
+        ("Statements that are refused", vec![]),
         ("Who has loaded which settings", vec!["0 |  | 0 | 1 | ".to_owned()]),
         (
             "What was published last",
@@ -175,7 +176,7 @@ async fn each_query_of_the_manual_shows_what_is_there() {
     let client = database.client().await;
     client.batch_execute("SET TimeZone = 'UTC'").await.expect("everyone may");
     let queries = queries();
-    let expected = [&expected()[..], &expected_of_settings()[..]].concat();
+    let expected = [&expected()[..], &expected_of_files()[..]].concat();
     assert_eq!(expected.len(), queries.len(), "a query that is not looked at");
     for (heading, rows) in &expected {
         let query = queries.get(heading).unwrap_or_else(|| panic!("no section {heading}"));

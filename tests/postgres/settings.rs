@@ -19,11 +19,11 @@ use switchyard::store::postgres::{PostgresSettings, PostgresStore};
 use switchyard::store::{PublishError, Store};
 use switchyard::tables::bin::{RefreshOptions, RollbackTarget, shipped_table, write_csv};
 
-use crate::support::Scratch;
 use crate::support::installation::Installation;
 use crate::support::postgres::{Database, database};
 use crate::support::simulated::BANK;
 use crate::support::wire::until;
+use crate::support::{Scratch, copy_folder};
 
 /// A node with folders of its own.
 struct Node {
@@ -90,23 +90,11 @@ impl Node {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
-}
-
 /// Folders of another node: the first one's credentials and settings, and files that have aged.
 fn aged_folder(town: &Installation) -> (Scratch, PathBuf) {
     let scratch = Scratch::new();
     let folder = scratch.path().to_owned();
-    copy(&town.folder().join("channels"), &folder.join("channels"));
+    copy_folder(&town.folder().join("channels"), &folder.join("channels"));
     for name in ["switchyard.toml", "notice.key"] {
         std::fs::copy(town.folder().join(name), folder.join(name)).expect("a copy");
     }

@@ -3,6 +3,7 @@
 //! Random histories print their seed when something does not hold, and `SWITCHYARD_STATEMENTS_SEED`
 //! takes it.
 
+mod nodes;
 mod office;
 mod proofs;
 mod random;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use switchyard::channel::statement::StatementTerms;
 use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
-use switchyard::clock::Clock;
+use switchyard::clock::{Clock, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::config::layout::SHIPPED;
 use switchyard::config::mistake::Mistakes;
@@ -200,6 +200,11 @@ impl Office {
         Self::open(Arc::new(Scratch::new()), store, clock, rules)
     }
 
+    /// Another node, with a folder of its own.
+    pub fn beside(&self, store: Arc<dyn Store>) -> Self {
+        Self::open(Arc::new(Scratch::new()), store, Arc::clone(&self.clock), &self.rules)
+    }
+
     fn open(
         scratch: Arc<Scratch>,
         store: Arc<dyn Store>,
@@ -214,10 +219,14 @@ impl Office {
         let keys = SealKeys::new(key, Vec::new()).expect("one key");
         let digests = DigestKey::new(&[9; 32]).expect("32 bytes");
         let vault = Vault::new(keys, digests, Entropy::seeded(3));
-        let now = Clock::Manual(Arc::clone(&clock));
+        let now = Timekeeper::from(Clock::Manual(Arc::clone(&clock)));
+        let node = store.cluster().map_or(1, |cluster| {
+            now.begin_lease();
+            cluster.incarnation().node
+        });
         let channels: Arc<dyn Channels> = Arc::<Bank>::clone(&bank);
-        let engine = Arc::new(Engine::new(Arc::clone(&store), channels, now, vault, 1));
-        let inbox = Arc::new(Inbox::new(scratch.path()));
+        let engine = Arc::new(Engine::new(Arc::clone(&store), channels, now, vault, node));
+        let inbox = Arc::new(Inbox::of_node(scratch.path(), Arc::clone(&store)));
         let books = ChannelBooks::new(Arc::clone(&engine), Arc::new(Rules(statement)));
         let imports = ImportDesk::new(books.clone(), inbox, scratch.path(), Entropy::seeded(4));
         let (differences, rules) = (DifferenceDesk::new(books), text.to_owned());

@@ -58,10 +58,7 @@ pub async fn of_date(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (channel, date) = (channel_id(&state, &id)?, date(&uri)?);
-    let desk = Arc::clone(&state.statements);
-    let looked = channel.clone();
-    let landed = tokio::task::spawn_blocking(move || desk.files_of(&looked, date)).await;
-    let landed = landed.map_err(|_| task_failed())?.map_err(|error| disk(&error))?;
+    let landed = state.statements.files_of(&channel, date).await.map_err(disk)?;
     let standing = state.statements.standing(&channel, date);
     let body = LandedBody {
         channel: channel.as_str(),
@@ -95,7 +92,7 @@ pub async fn fetch(
             reason: fetched.as_ref().map_or_else(FetchError::name, |_| "landed").to_owned(),
         };
         state.engine.audit(entry).await?;
-        fetched.map_err(|error| refused(&error))
+        fetched.map_err(refused)
     });
     let fetched = fetched.await?;
     let (channel, date, files) = (channel.as_str(), date.to_string(), &fetched.files[..]);
@@ -110,7 +107,7 @@ fn date(uri: &Uri) -> Result<BusinessDate, ApiError> {
 }
 
 /// The problem says in `reason` what kind of no it is.
-fn refused(error: &FetchError) -> ApiError {
+fn refused(error: FetchError) -> ApiError {
     match error {
         FetchError::Land(land) => disk(land),
         FetchError::Died => task_failed(),
@@ -122,14 +119,17 @@ fn refused(error: &FetchError) -> ApiError {
         | FetchError::Unbelieved { .. }
         | FetchError::Encode(_)
         | FetchError::Transport(_) => {
-            let detail = telemetry::chain(error);
+            let detail = telemetry::chain(&error);
             ApiError::new(ProblemCode::NoStatement, detail).with("reason", error.name().into())
         }
     }
 }
 
-fn disk(error: &InboxError) -> ApiError {
-    tracing::error!(error = %telemetry::chain(error), "the inbox of statements cannot be used");
+fn disk(error: InboxError) -> ApiError {
+    if let InboxError::Store(error) = error {
+        return error.into();
+    }
+    tracing::error!(error = %telemetry::chain(&error), "the inbox of statements cannot be used");
     ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be read or written")
 }
 

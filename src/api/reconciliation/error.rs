@@ -6,8 +6,8 @@ use crate::api::channels::unknown_channel;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
 use crate::domain::books::difference::BalanceRefusal;
-use crate::reconciliation::ReconciliationError;
 use crate::reconciliation::matching::MatchError;
+use crate::reconciliation::{InboxError, ReconciliationError};
 use crate::telemetry;
 
 pub fn no_such_difference() -> ApiError {
@@ -58,6 +58,11 @@ impl From<ReconciliationError> for ApiError {
             ReconciliationError::Balance(refusal) => refusal.into(),
             ReconciliationError::Store(error) => error.into(),
             ReconciliationError::Engine(error) => error.into(),
+            ReconciliationError::Land(InboxError::Store(error)) => error.into(),
+            ReconciliationError::AtAnotherNode { .. } => Self::new(ProblemCode::QueueFull, detail),
+            ReconciliationError::RefusedThere { .. } => {
+                Self::new(ProblemCode::StatementRefused, detail).with("reason", name.into())
+            }
             ReconciliationError::Failed(_)
             | ReconciliationError::Land(_)
             | ReconciliationError::Io { .. }

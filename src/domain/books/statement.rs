@@ -17,6 +17,25 @@ closed_set! {
     }
 }
 
+/// A statement's file that has landed at a node of several, and that all of them can fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandedFile {
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    /// Its name in every inbox. One of its own for a date on which nothing happened.
+    pub name: String,
+    /// In lower-case hexadecimal.
+    pub sha256: String,
+    pub bytes: u64,
+    /// By the store's clock; the file that landed last leads.
+    pub landed_at: Timestamp,
+    pub origin: StatementOrigin,
+    /// The name of the API key's owner; `switchyard` where nobody handed it in.
+    pub by: String,
+    /// Why its content is refused; empty where it is not.
+    pub refused: String,
+}
+
 /// One file of a channel for a date. Append-only: a reissued file is a further revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementRevision {

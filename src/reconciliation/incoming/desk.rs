@@ -68,6 +68,12 @@ pub struct FetchedStatement {
     pub files: Vec<InboxFile>,
 }
 
+/// What one reply says.
+enum ReplyContent {
+    Files(Vec<StatementFile>),
+    Elsewhere(FilePointer),
+}
+
 /// The result of one reply.
 enum ReplyResult {
     Landed(FetchedStatement),
@@ -167,37 +173,37 @@ impl StatementDesk {
     ) -> Result<ReplyResult, FetchError> {
         // Verifying and unpacking a busy day takes longer than a task may hold its thread.
         let (now, adapter) = (self.clock.now(), Arc::clone(&link.adapter));
-        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
+        let asked = channel.clone();
         let work = tokio::task::spawn_blocking(move || {
             let source = adapter.statements().ok_or(FetchError::NoStatements)?;
             let understood = match &pointer {
                 None => source.decode_statement(date, &reply, now),
                 Some(pointer) => source.decode_file(date, pointer, &reply, now),
             };
-            let land = |files: &[StatementFile]| -> Result<ReplyResult, FetchError> {
-                Ok(ReplyResult::Landed(FetchedStatement {
-                    files: inbox.land(&channel, date, files)?,
-                }))
-            };
             match understood {
-                StatementReply::Files(files) => land(&files),
+                StatementReply::Files(files) => Ok(ReplyContent::Files(files)),
                 StatementReply::Empty { code } => {
-                    let channel = channel.as_str();
                     tracing::info!(
-                        channel.name = channel,
+                        channel.name = %asked,
                         clearing.date = %date,
                         code,
                         "the channel says that nothing happened on this date"
                     );
-                    land(&[])
+                    Ok(ReplyContent::Files(Vec::new()))
                 }
-                StatementReply::Elsewhere(pointer) => Ok(ReplyResult::Elsewhere(pointer)),
+                StatementReply::Elsewhere(pointer) => Ok(ReplyContent::Elsewhere(pointer)),
                 StatementReply::NotYet { code } => Err(FetchError::NotYet { code }),
                 StatementReply::Refused { code } => Err(FetchError::Refused { code }),
                 StatementReply::Unbelieved { problem } => Err(FetchError::Unbelieved { problem }),
             }
         });
-        work.await.unwrap_or(Err(FetchError::Died))
+        match work.await.unwrap_or(Err(FetchError::Died))? {
+            ReplyContent::Files(files) => {
+                let files = self.inbox.take(channel, date, files).await?;
+                Ok(ReplyResult::Landed(FetchedStatement { files }))
+            }
+            ReplyContent::Elsewhere(pointer) => Ok(ReplyResult::Elsewhere(pointer)),
+        }
     }
 
     /// The statements to ask for now: those that should be there, have not landed, and whose last
@@ -235,11 +241,16 @@ impl StatementDesk {
     }
 
     /// The files of a date that have landed, by name, with their SHA-256. Reads the disk.
-    pub fn files_of(
+    pub async fn files_of(
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<BTreeMap<String, String>, InboxError> {
-        self.inbox.files_of(channel, date)
+    ) -> Result<Vec<(String, String)>, InboxError> {
+        self.inbox.listed(channel, date).await
+    }
+
+    /// Lays what has landed at other nodes into this node's inbox.
+    pub async fn bring(&self, channel: &ChannelId) -> Result<(), InboxError> {
+        self.inbox.bring(channel).await
     }
 }

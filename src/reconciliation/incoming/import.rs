@@ -17,9 +17,11 @@ use crate::reconciliation::books::{ChannelBooks, ChannelContext};
 use crate::reconciliation::matching::{has_rows, is_like, is_of};
 use crate::reconciliation::run::{BatchRunner, Job, JobFiles};
 use crate::reconciliation::{InboxError, NOTHING, OWN_NAME, ReconciliationError};
+use crate::telemetry;
 
 use super::absence::AbsenceCheck;
 use super::inbox::{Inbox, InboxFile, digest_of};
+use super::shared::FileSource;
 
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
 /// ones are run when they are asked for.
@@ -64,30 +66,28 @@ pub struct LandedStatement {
     pub origin: StatementOrigin,
 }
 
-/// Where a file comes from, and who brought it.
-struct FileSource {
-    origin: StatementOrigin,
-    by: String,
-}
-
 type Turns = BTreeMap<ChannelId, Arc<tokio::sync::Mutex<()>>>;
 
 /// Takes statements in, and has the one that leads run.
 pub struct ImportDesk {
-    books: ChannelBooks,
+    pub(super) books: ChannelBooks,
     runner: BatchRunner,
-    inbox: Arc<Inbox>,
+    pub(super) inbox: Arc<Inbox>,
     /// At most one run of a channel at a time.
     turns: Mutex<Turns>,
     /// Files that this process has refused, by SHA-256: they are not tried again by themselves.
+    /// Where nodes share what lands, the store knows them.
     refused: Mutex<BTreeSet<(ChannelId, BusinessDate, String)>>,
+    /// Channels whose files of before all nodes can fetch.
+    pub(super) offered: Mutex<BTreeSet<ChannelId>>,
 }
 
 impl ImportDesk {
     /// `data` is the data folder; the inbox lies in it.
     pub fn new(books: ChannelBooks, inbox: Arc<Inbox>, data: &Path, entropy: Entropy) -> Self {
         let runner = BatchRunner::new(books.clone(), data, entropy);
-        Self { books, runner, inbox, turns: Mutex::default(), refused: Mutex::default() }
+        let (turns, refused, offered) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { books, runner, inbox, turns, refused, offered }
     }
 
     /// Where an upload may be written before [`UploadContent::File`] gives it over.
@@ -96,7 +96,7 @@ impl ImportDesk {
     }
 
     /// The turn of a channel: only its holder runs the channel's statements.
-    async fn turn(&self, channel: &ChannelId) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(super) async fn turn(&self, channel: &ChannelId) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(turns.entry(channel.clone()).or_default())
@@ -105,7 +105,8 @@ impl ImportDesk {
     }
 
     /// Takes a file into the inbox and its content into the books. The same content again changes
-    /// nothing; if its run had been cut off, it is run.
+    /// nothing; if its run had been cut off, it is run. Where another node works the channel's
+    /// statements, that one runs it, and this one waits for it.
     pub async fn import(
         &self,
         incoming: StatementUpload,
@@ -113,25 +114,24 @@ impl ImportDesk {
         let StatementUpload { channel, date, name, content, origin, by } = incoming;
         let context = self.ready(&channel, date)?;
         StatementFile::new(&name, Vec::new()).ok_or(ReconciliationError::Name)?;
-        let _turn = self.turn(&channel).await;
         let (content, sha256) = digested(content).await?;
+        let Some(_hold) = self.begin(&channel).await else {
+            let source = FileSource { origin, by };
+            return self.hand_over(&context, date, (name, content), source).await;
+        };
+        self.inbox.bring(&channel).await?;
         if let Some(other) = self.date_with_content(&context, date, &sha256).await? {
             return Err(ReconciliationError::StandsElsewhere { date: other });
         }
-        let landed = self.land(&channel, date, name, content).await?;
+        let source = FileSource { origin, by: by.clone() };
+        let landed = self.land(&channel, date, (name, content), &source).await?;
         let revisions = self.books.store().statement_revisions(channel.clone(), date).await?;
         let sha256 = bytes_of(&landed.sha256);
         let known = revisions.iter().find(|revision| revision.sha256 == sha256).cloned();
         let is_new = known.is_none();
         let revision = match known {
             Some(known) => known,
-            None => self.revise(
-                &context,
-                date,
-                &landed,
-                &revisions,
-                &FileSource { origin, by: by.clone() },
-            )?,
+            None => self.revise(&context, date, &landed, &revisions, &source)?,
         };
         if !is_new {
             let current = self.books.store().current_reconciliation(channel, date).await?;
@@ -152,7 +152,9 @@ impl ImportDesk {
         by: &str,
     ) -> Result<Reconciliation, ReconciliationError> {
         let context = self.ready(channel, date)?;
-        let _turn = self.turn(channel).await;
+        let elsewhere = || ReconciliationError::AtAnotherNode { channel: channel.clone() };
+        let _hold = self.begin(channel).await.ok_or_else(elsewhere)?;
+        self.inbox.bring(channel).await?;
         let bringer = FileSource { origin: StatementOrigin::Inbox, by: by.to_owned() };
         let job = self.newest(&context, date, bringer).await?;
         let job = job.ok_or(ReconciliationError::NoFile { date })?;
@@ -166,7 +168,7 @@ impl ImportDesk {
     ) -> Result<Option<Reconciliation>, ReconciliationError> {
         let LandedStatement { channel, date, origin } = waiting;
         let context = self.ready(channel, *date)?;
-        let _turn = self.turn(channel).await;
+        let Some(_hold) = self.begin(channel).await else { return Ok(None) };
         let bringer = FileSource { origin: *origin, by: OWN_NAME.to_owned() };
         let Some(job) = self.newest(&context, *date, bringer).await? else { return Ok(None) };
         if !self.is_owed(&context, &job).await? {
@@ -196,7 +198,11 @@ impl ImportDesk {
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
                 looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, InboxError>>()
             });
-            for (date, registered) in dates.await.map_err(|_| ReconciliationError::Died)?? {
+            let dates = dates.await.map_err(|_| ReconciliationError::Died)??;
+            if !self.share(&channel, dates.iter().any(|(_, new)| !new.is_empty())).await? {
+                continue;
+            }
+            for (date, registered) in dates {
                 let origin = match registered.is_empty() {
                     true => StatementOrigin::Download,
                     false => StatementOrigin::Inbox,
@@ -323,6 +329,9 @@ impl ImportDesk {
     }
 
     fn is_refused(&self, context: &ChannelContext, date: BusinessDate, file: &InboxFile) -> bool {
+        if let Some(known) = self.inbox.known(&context.channel, date, &file.sha256) {
+            return !known.refused.is_empty();
+        }
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.contains(&(context.channel.clone(), date, file.sha256.clone()))
     }
@@ -343,6 +352,10 @@ impl ImportDesk {
             context: format!("{} cannot be read", path.display()),
             source,
         })?;
+        // It may have come in at another node.
+        let known = self.inbox.known(&context.channel, date, &file.sha256);
+        let (origin, by) = known
+            .map_or_else(|| (bringer.origin, bringer.by.clone()), |known| (known.origin, known.by));
         Ok(StatementRevision {
             channel: context.channel.clone(),
             date,
@@ -350,8 +363,8 @@ impl ImportDesk {
             sha256: bytes_of(&file.sha256),
             name: file.name.clone(),
             bytes: metadata.len(),
-            origin: bringer.origin,
-            by: bringer.by.clone(),
+            origin,
+            by,
             at: context.now,
         })
     }
@@ -360,9 +373,14 @@ impl ImportDesk {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-        name: String,
-        content: UploadContent,
+        (name, content): (String, UploadContent),
+        source: &FileSource,
     ) -> Result<InboxFile, ReconciliationError> {
+        if self.inbox.is_shared() {
+            let landed = self.put(channel, date, (&name, &content), source).await?;
+            self.inbox.bring(channel).await?;
+            return Ok(landed);
+        }
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let landed = tokio::task::spawn_blocking(move || match content {
             UploadContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
@@ -461,9 +479,12 @@ impl ImportDesk {
                 self.runner.carry_out(context, job, files).await
             }
         };
-        let refused = ReconciliationError::is_refusal;
-        if ended.as_ref().is_err_and(refused) {
+        if let Err(error) = &ended
+            && error.is_refusal()
+        {
             let sha256 = hex_lower(&job.revision.sha256);
+            let (channel, date) = (&context.channel, job.revision.date);
+            self.inbox.refuse(channel, date, &sha256, &telemetry::chain(error)).await?;
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert((context.channel.clone(), job.revision.date, sha256));
         }
@@ -514,7 +535,7 @@ fn empty_statement_job(context: &ChannelContext, date: BusinessDate, bringer: Fi
 }
 
 /// The digest that a list of the inbox has as text.
-fn bytes_of(sha256: &str) -> [u8; 32] {
+pub(super) fn bytes_of(sha256: &str) -> [u8; 32] {
     let bytes = read_hex(sha256).unwrap_or_default();
     bytes.try_into().unwrap_or([0; 32])
 }

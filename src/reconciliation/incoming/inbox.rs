@@ -11,15 +11,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::channel::statement::StatementFile;
 use crate::codec::crypto::digest::RunningSha256;
 use crate::codec::sign::{hex_lower, sha256_hex};
+use crate::domain::books::statement::LandedFile;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::reconciliation::NOTHING;
 use crate::reconciliation::error::InboxError;
+use crate::store::Store;
 
 const FOLDER: &str = "inbox";
 /// The list of what has landed.
@@ -60,12 +63,27 @@ pub struct Inbox {
     landing: Mutex<()>,
     /// Files that were laid in by hand and have not landed.
     seen: Mutex<BTreeMap<PathBuf, FileState>>,
+    /// The store of several nodes, which share what lands.
+    pub(super) store: Option<Arc<dyn Store>>,
+    /// What has landed of each channel at any node, when this one last looked and brought it.
+    pub(super) known: Mutex<BTreeMap<ChannelId, Vec<LandedFile>>>,
 }
 
 impl Inbox {
     /// The folder is made with the first statement.
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join(FOLDER), landing: Mutex::default(), seen: Mutex::default() }
+        Self {
+            folder: data.join(FOLDER),
+            landing: Mutex::default(),
+            seen: Mutex::default(),
+            store: None,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The inbox of a node; where several share a store, they share what lands.
+    pub fn of_node(data: &Path, store: Arc<dyn Store>) -> Self {
+        Self { store: Some(store), ..Self::new(data) }
     }
 
     /// Where a channel's statement of a date lies.
@@ -109,7 +127,7 @@ impl Inbox {
                 landed.push(InboxFile { name: name.clone(), sha256, is_new: false });
                 continue;
             }
-            let name = free_name(&sums, file.name())?;
+            let name = free_name(|free| sums.contains_key(free), file.name())?;
             write_whole(&folder, &name, &file.bytes)?;
             sums.insert(name.clone(), sha256.clone());
             landed.push(InboxFile { name, sha256, is_new: true });
@@ -139,7 +157,7 @@ impl Inbox {
             fs::remove_file(path).map_err(failed)?;
             return Ok(InboxFile { name: name.clone(), sha256, is_new: false });
         }
-        let name = free_name(&sums, name)?;
+        let name = free_name(|free| sums.contains_key(free), name)?;
         let lay = || {
             File::open(path)?.sync_all()?;
             fs::rename(path, folder.join(&name))?;
@@ -149,6 +167,62 @@ impl Inbox {
         sums.insert(name.clone(), sha256.clone());
         write_sums(&folder, &sums)?;
         Ok(InboxFile { name, sha256, is_new: true })
+    }
+
+    /// Whether a file that has landed at some node does not lie here. Blocks on the disk.
+    pub(super) fn lacks(&self, file: &LandedFile) -> Result<bool, InboxError> {
+        if file.name == NOTHING {
+            return Ok(!self.is_answered(&file.channel, file.date)?);
+        }
+        let files = self.files_of(&file.channel, file.date)?;
+        Ok(files.get(&file.name) != Some(&file.sha256))
+    }
+
+    /// Where a file's parts are put together.
+    pub(super) fn parts_path(&self, sha256: &str) -> Result<PathBuf, InboxError> {
+        make_durable_folder(&self.folder)?;
+        Ok(self.folder.join(format!(".{sha256}.part")))
+    }
+
+    /// Lays a file of another node down under its name; one that was laid in by hand under that
+    /// name, and has not landed, makes room. Blocks on the disk.
+    pub(super) fn lay(&self, file: &LandedFile, path: &Path) -> Result<(), InboxError> {
+        let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.folder(&file.channel, file.date);
+        make_durable_folder(&folder)?;
+        let mut sums = read_sums(&folder.join(SUMS))?;
+        let (target, failed) =
+            (folder.join(&file.name), |source| InboxError::Io { path: path.to_owned(), source });
+        if target.exists() && digest_of(&target).map_err(failed)? != file.sha256 {
+            let taken = |name: &str| sums.contains_key(name) || folder.join(name).exists();
+            let other = folder.join(free_name(taken, &file.name)?);
+            fs::rename(&target, other).map_err(failed)?;
+        }
+        // The file that landed last leads, here as where it landed.
+        set_landed_now(path, file.landed_at).map_err(failed)?;
+        fs::rename(path, &target).map_err(failed)?;
+        File::open(&folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        sums.insert(file.name.clone(), file.sha256.clone());
+        write_sums(&folder, &sums)
+    }
+
+    /// Gives a file that has landed another name. Blocks on the disk.
+    pub(super) fn rename(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        from: &str,
+        to: &str,
+    ) -> Result<(), InboxError> {
+        let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.folder(channel, date);
+        let mut sums = read_sums(&folder.join(SUMS))?;
+        let failed = |source| InboxError::Io { path: folder.join(from), source };
+        fs::rename(folder.join(from), folder.join(to)).map_err(failed)?;
+        if let Some(sha256) = sums.remove(from) {
+            sums.insert(to.to_owned(), sha256);
+        }
+        write_sums(&folder, &sums)
     }
 
     /// The dates of which something lies here, oldest first. Blocks on the disk.
@@ -259,11 +333,11 @@ pub fn digest_of(path: &Path) -> io::Result<String> {
 }
 
 /// The name itself, or its first version that is not taken.
-fn free_name(sums: &BTreeMap<String, String>, name: &str) -> Result<String, InboxError> {
+pub(super) fn free_name(is_taken: impl Fn(&str) -> bool, name: &str) -> Result<String, InboxError> {
     let versions = (2..=REISSUES_MAX).map(|version| format!("{name}.{version}"));
     std::iter::once(name.to_owned())
         .chain(versions)
-        .find(|free| !sums.contains_key(free) && free != SUMS)
+        .find(|free| !is_taken(free) && free != SUMS)
         .ok_or(InboxError::TooManyVersions { max: REISSUES_MAX })
 }
 

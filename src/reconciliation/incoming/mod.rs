@@ -3,8 +3,10 @@
 
 mod absence;
 mod desk;
+mod hand_over;
 mod import;
 mod inbox;
+mod shared;
 
 pub use self::desk::{FetchError, FetchedStatement, StatementDesk, StatementStanding};
 pub use self::import::{ImportDesk, ImportResult, LandedStatement, StatementUpload, UploadContent};

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::books::statement::LandedFile;
 use crate::domain::cluster::{
     ACTIVE_AFTER, Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::WriteSet;
 use crate::store::memory::{MemoryStore, lock};
 use crate::store::{ClusterState, CommitError, PublishError, StoreError, StoreFuture, StoreRead};
@@ -15,6 +17,8 @@ use crate::store::{ClusterState, CommitError, PublishError, StoreError, StoreFut
 pub(super) struct SharedFiles {
     settings: SettingHistory,
     loaded: BTreeMap<Incarnation, (u64, String)>,
+    statements: Vec<LandedFile>,
+    parts: BTreeMap<(String, u32), Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -92,6 +96,72 @@ impl ClusterState for MemoryStore {
         Box::pin(async move {
             let mut state = lock(&self.shared.state);
             state.files.loaded.insert(who, (loaded, problem.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn statement_files<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<LandedFile>> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            let files = state.files.statements.iter().filter(|one| one.channel == *channel);
+            Ok(files.cloned().collect())
+        })
+    }
+
+    fn keep_part<'a>(
+        &'a self,
+        sha256: &'a str,
+        part: u32,
+        body: &'a [u8],
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            let key = (sha256.to_owned(), part);
+            state.files.parts.entry(key).or_insert_with(|| body.to_vec());
+            Ok(())
+        })
+    }
+
+    fn statement_part<'a>(&'a self, sha256: &'a str, part: u32) -> StoreRead<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            Ok(state.files.parts.get(&(sha256.to_owned(), part)).cloned())
+        })
+    }
+
+    fn land_statement<'a>(
+        &'a self,
+        file: &'a LandedFile,
+    ) -> StoreFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            let landed_at = state.nodes.now();
+            let same = |one: &LandedFile| {
+                (&one.channel, one.date) == (&file.channel, file.date)
+                    && (one.name == file.name || one.sha256 == file.sha256)
+            };
+            let is_new = !state.files.statements.iter().any(same);
+            if is_new {
+                state.files.statements.push(LandedFile { landed_at, ..file.clone() });
+            }
+            Ok(is_new)
+        })
+    }
+
+    fn refuse_statement<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        date: BusinessDate,
+        sha256: &'a str,
+        problem: &'a str,
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            for one in &mut state.files.statements {
+                if (&one.channel, one.date, one.sha256.as_str()) == (channel, date, sha256) {
+                    problem.clone_into(&mut one.refused);
+                }
+            }
             Ok(())
         })
     }

@@ -16,6 +16,7 @@ mod mark;
 mod open;
 mod session;
 mod state;
+mod statements;
 mod tls;
 mod tokens;
 mod writer;

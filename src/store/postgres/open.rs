@@ -191,7 +191,9 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('difference_lines', 'DELETE'), ('settlements', 'INSERT'), ('settlements', 'UPDATE'), \
     ('receipts', 'INSERT'), ('receipts', 'DELETE'), ('settled_dates', 'INSERT'), \
     ('settled_dates', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
-    ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), ('work_leases', 'INSERT'), \
+    ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), \
+    ('statement_files', 'INSERT'), ('statement_files', 'UPDATE'), \
+    ('statement_parts', 'INSERT'), ('work_leases', 'INSERT'), \
     ('work_leases', 'UPDATE'), ('work_leases', 'DELETE') \
     ) AS needed(n, r) WHERE NOT (has_table_privilege(n, 'SELECT') AND has_table_privilege(n, r))";
 const RIGHTS_ADVICE: &str = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public \

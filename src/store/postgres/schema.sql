@@ -69,6 +69,27 @@ CREATE TABLE setting_versions (
 CREATE TABLE setting_head (last bigint NOT NULL);
 INSERT INTO setting_head (last) VALUES (0);
 
+-- Statement files that have landed at any node, and their content in parts of 1 MB.
+CREATE TABLE statement_files (
+  channel text NOT NULL,
+  date date NOT NULL,
+  name text NOT NULL,
+  sha256 text NOT NULL,
+  bytes bigint NOT NULL,
+  landed_at timestamptz NOT NULL,
+  origin text NOT NULL,
+  brought_by text NOT NULL,
+  refused text NOT NULL DEFAULT '',
+  PRIMARY KEY (channel, date, name),
+  CONSTRAINT statement_files_content UNIQUE (channel, date, sha256)
+);
+CREATE TABLE statement_parts (
+  sha256 text NOT NULL,
+  part bigint NOT NULL,
+  body bytea NOT NULL,
+  PRIMARY KEY (sha256, part)
+);
+
 -- One row for each writer: the number of its last group of commits. Whoever holds the row knows
 -- whether that group was committed; void says that it never will be.
 CREATE TABLE writers (

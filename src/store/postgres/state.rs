@@ -1,13 +1,16 @@
-//! The files that all nodes of the database share: the versions of their settings.
+//! The files that all nodes of the database share: the versions of their settings, and the
+//! statements that have landed.
 
 use std::sync::Arc;
 
 use tokio_postgres::{Client, Error};
 
+use crate::domain::books::statement::LandedFile;
 use crate::domain::cluster::{
     ACTIVE_AFTER, Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
-use crate::domain::time::Timestamp;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::form::damaged;
 use crate::store::sql::read::{
     Parameter, Tables, database_error, field, out_of_reach, parameter, parameters,
@@ -18,6 +21,7 @@ use super::PostgresSettings;
 use super::connect::Connector;
 use super::loss::write_audit;
 use super::open::check_schema;
+use super::statements;
 
 const NOW: &str = "SELECT date_trunc('milliseconds', now())";
 /// BIN tables are large, and most nodes have them.
@@ -184,6 +188,40 @@ impl ClusterState for PostgresState {
             let told = parameters![who.node, who.number, loaded, problem];
             self.tables.query(LOADED, told, |_| Ok(())).await.map(|_| ())
         })
+    }
+
+    fn statement_files<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<LandedFile>> {
+        Box::pin(statements::files(&self.tables, channel))
+    }
+
+    fn keep_part<'a>(
+        &'a self,
+        sha256: &'a str,
+        part: u32,
+        body: &'a [u8],
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(statements::keep_part(&self.tables, sha256, part, body))
+    }
+
+    fn statement_part<'a>(&'a self, sha256: &'a str, part: u32) -> StoreRead<'a, Option<Vec<u8>>> {
+        Box::pin(statements::part(&self.tables, sha256, part))
+    }
+
+    fn land_statement<'a>(
+        &'a self,
+        file: &'a LandedFile,
+    ) -> StoreFuture<'a, Result<bool, StoreError>> {
+        Box::pin(statements::land(&self.tables, file))
+    }
+
+    fn refuse_statement<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        date: BusinessDate,
+        sha256: &'a str,
+        problem: &'a str,
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(statements::refuse(&self.tables, (channel, date, sha256), problem))
     }
 
     fn load_reports(&self) -> StoreRead<'_, Vec<LoadReport>> {
