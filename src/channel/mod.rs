@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 use crate::domain::card::words::CardEcho;
 use crate::domain::card::{CardInput, Pan};
+use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -275,6 +276,13 @@ pub trait Channels: Send + Sync {
     /// An attempt that was sent has ended without moving money: what it took of the channel's limit
     /// for the day is free again. Once for each attempt.
     fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor);
+
+    /// From now on this node has that part of each channel's pace, which all nodes share. Tells
+    /// whether it is in force: not while more is on its way than the part allows.
+    fn share(&self, part: NodePart) -> bool;
+
+    /// How many nodes can have a part of a channel's pace at the same time.
+    fn nodes_max(&self, channel: &ChannelId) -> u32;
 
     /// Asks a channel, within its pace and time-outs. Never fails: what goes wrong is an outcome.
     fn call<'a>(

@@ -4,6 +4,7 @@
 //! tied to that lease. Leases only save double work: what decides about money are the versions of
 //! rows, and the fence behind which nothing of a dead node is committed any more.
 
+mod part;
 mod published;
 mod roster;
 mod work;
@@ -11,6 +12,7 @@ mod work;
 use std::fmt;
 use std::time::Duration;
 
+pub use part::{NodePart, PartInForce};
 pub use published::{
     ACTIVE_AFTER, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };

@@ -93,6 +93,8 @@ pub struct WorkerSignals {
     pub reversals: Notify,
     /// A node was fenced: what it had in flight is ended.
     pub recovery: Notify,
+    /// This node has something to announce to those that share the books.
+    pub members: Notify,
 }
 
 /// How often one change was decided again because its rows had changed meanwhile. A caller that

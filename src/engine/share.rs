@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::cluster::{
-    ACTS_FOR, Incarnation, LEASE, Member, Queue, Roster, Work, WorkTrade,
+    ACTS_FOR, Incarnation, LEASE, Member, NodePart, PartInForce, Queue, Roster, Work, WorkTrade,
 };
 use crate::domain::ids::{ChannelId, SHARDS, Shards};
 use crate::domain::time::Timestamp;
@@ -42,6 +42,9 @@ struct HeldWork {
     roster: Option<Roster>,
     /// Since when, by the store's clock, this node has renewed its lease without a gap.
     unbroken_since: Option<Timestamp>,
+    part: PartInForce,
+    /// This node's part of the channels' limits, and the epoch that it is of.
+    given: Option<(NodePart, u64)>,
 }
 
 impl NodeShare {
@@ -70,6 +73,7 @@ impl HeldWork {
         }
         let since = *self.unbroken_since.get_or_insert(roster.now);
         self.work = roster.held_by(me).cloned().collect();
+        self.given = Some((self.part.next(me, &roster), roster.epoch));
         // A store that stood still makes every lease look ended. Who has renewed without a gap for
         // a whole lease knows that the others could have, too.
         let may_fence = roster.now.since(since) > LEASE;
@@ -121,6 +125,37 @@ impl Engine {
         Some(WorkHold { work: work.clone(), held: Arc::clone(&self.share.0) })
     }
 
+    /// The shards of the temp reversal table whose entries of a channel this node works now. Where
+    /// the channel's pace is too small for each node to have a part, those that have one work all.
+    pub fn reversal_shards(&self, channel: &ChannelId) -> Shards {
+        let shards = self.shards(Queue::Reversals);
+        let Some((part, _)) = self.share.lock().given else { return shards };
+        if shards == Shards::NONE {
+            return shards;
+        }
+        match part.place_among(self.channels.nodes_max(channel)) {
+            None => Shards::NONE,
+            Some((_, among)) if among == part.nodes() => shards,
+            Some((place, among)) => (0..SHARDS)
+                .filter(|shard| u32::from(*shard) % among == place)
+                .fold(Shards::NONE, Shards::with),
+        }
+    }
+
+    /// Puts this node's part of the channels' limits in force. Once nothing of more is on its way,
+    /// the next renewal announces it.
+    fn share_limits(&self) {
+        let Some((part, epoch)) = self.share.lock().given else { return };
+        if !self.channels.share(part) {
+            return;
+        }
+        let mut held = self.share.lock();
+        if held.part.epoch() < epoch {
+            held.part.put(epoch);
+            self.signals.members.notify_one();
+        }
+    }
+
     /// Another node that stood at the last renewal, and whether its lease had not ended.
     pub fn other_node(&self) -> Option<(Member, bool)> {
         let me = self.store.cluster()?.incarnation();
@@ -138,12 +173,18 @@ impl Engine {
             return Ok(0);
         };
         let me = cluster.incarnation();
-        let trade = self.share.lock().trade(me, &all_work(&self.channels.ids()));
+        // What was on its way at the last renewal may have come to its end.
+        self.share_limits();
+        let (trade, epoch) = {
+            let mut held = self.share.lock();
+            (held.trade(me, &all_work(&self.channels.ids())), held.part.epoch())
+        };
         let asked = lease.asks();
-        let renewed = cluster.renew(&trade).await;
+        let renewed = cluster.renew(epoch, &trade).await;
         let roster = renewed.map_err(|error| self.commit_error(&error))?;
         lease.renewed(asked, ACTS_FOR);
         let expired = self.share.lock().renewed(me, roster);
+        self.share_limits();
         let mut fenced = 0;
         for dead in expired {
             let is_fenced = cluster.fence(dead).await.map_err(|error| self.commit_error(&error))?;
@@ -165,6 +206,7 @@ impl Engine {
     pub async fn leave(&self) -> Result<(), EngineError> {
         let Some(cluster) = self.store.cluster() else { return Ok(()) };
         self.share.lock().work.clear();
+        self.channels.share(NodePart::NONE);
         cluster.leave().await.map_err(|error| self.commit_error(&error))
     }
 }
@@ -187,9 +229,10 @@ mod tests {
             address: String::new(),
             lease_until,
             is_fenced: false,
+            epoch_seen: 2,
         };
         let members = vec![member(ME, at(seconds + 10)), member(OTHER, at(0))];
-        Roster { now: at(seconds), members, holders: [(Work::Suspense, ME)].into() }
+        Roster { now: at(seconds), epoch: 2, members, holders: [(Work::Suspense, ME)].into() }
     }
 
     #[test]

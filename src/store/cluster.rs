@@ -22,8 +22,13 @@ pub trait Cluster: Send + Sync {
     fn incarnation(&self) -> Incarnation;
 
     /// Renews this node's lease, for [`crate::domain::cluster::LEASE`] from the store's present on,
-    /// and carries a trade out. What was taken is what the roster shows as held.
-    fn renew<'a>(&'a self, trade: &'a WorkTrade) -> StoreFuture<'a, Result<Roster, CommitError>>;
+    /// announces the epoch whose part is in force here, and carries a trade out. What was taken is
+    /// what the roster shows as held. Members and epoch are of one moment.
+    fn renew<'a>(
+        &'a self,
+        epoch: u64,
+        trade: &'a WorkTrade,
+    ) -> StoreFuture<'a, Result<Roster, CommitError>>;
 
     /// Fences a node whose lease has ended: returns when nothing of it will be committed any more.
     /// False if it has renewed its lease, or stands no more.

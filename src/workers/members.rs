@@ -26,6 +26,10 @@ impl Worker for MemberWorker {
         })
     }
 
+    fn signal(&mut self) -> impl Future<Output = ()> + Send {
+        self.engine.signals().members.notified()
+    }
+
     /// The others need not wait for the lease to end.
     async fn end(&mut self, tasks: Tasks) {
         tasks.finish().await;

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::cluster::Queue;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::DueWindow;
@@ -36,7 +35,7 @@ impl ReversalWorker {
             return Ok(0);
         }
         let due = DueWindow::at(engine.clock().now(), engine.channels().longest_wait(channel))
-            .of_shards(engine.shards(Queue::Reversals));
+            .of_shards(engine.reversal_shards(channel));
         // Entries in work may still be due, and the first due one need not be the oldest: a whole
         // page is read, however little room there is.
         let mut due = engine.store().due_reversals(channel.clone(), due, PAGE).await?;

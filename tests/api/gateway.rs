@@ -20,6 +20,7 @@ use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
 use switchyard::config::server::ListenerKind;
 use switchyard::config::settings;
+use switchyard::domain::cluster::NodePart;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
 use switchyard::domain::money::AmountMinor;
@@ -102,6 +103,14 @@ impl Channels for Bank {
     }
 
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+
+    fn share(&self, _: NodePart) -> bool {
+        true
+    }
+
+    fn nodes_max(&self, _: &ChannelId) -> u32 {
+        u32::MAX
+    }
 
     fn call<'a>(
         &'a self,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use switchyard::domain::cluster::{Incarnation, Queue, Roster, Work, WorkTrade};
+use switchyard::domain::cluster::{Incarnation, PartInForce, Queue, Roster, Work, WorkTrade};
 use switchyard::domain::flow::attempt::AttemptState;
 use switchyard::domain::ids::{OrderId, Shards};
 use switchyard::domain::write_set::WriteSet;
@@ -24,7 +24,7 @@ fn of(store: &PostgresStore) -> &dyn Store {
 }
 
 async fn renew(store: &PostgresStore, trade: &WorkTrade) -> Roster {
-    store.renew(trade).await.expect("the node stands")
+    store.renew(0, trade).await.expect("the node stands")
 }
 
 /// As if a node had not renewed its lease for long.
@@ -67,7 +67,7 @@ async fn a_node_that_is_gone_is_fenced_and_leaves_its_attempts() {
     assert_eq!(orphans(&second).await, [sent]);
     let late = first.commit(&accepted(&order(3))).await;
     assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
-    let late = first.renew(&nothing).await;
+    let late = first.renew(0, &nothing).await;
     assert!(matches!(late, Err(CommitError::Fenced)), "{late:?}");
     assert_eq!(of(&second).order(id(3)).await.expect("readable"), None);
     // Its next life goes on, and finds what the last one left.
@@ -190,4 +190,44 @@ async fn a_loss_that_one_node_has_found_is_accepted_on_another() {
     let again = open(&database, 1).await;
     let first = again.lease(YYMMDD, 1, 10).await.expect("numbers");
     assert!(first > given + 900_000, "{first} of the lost node's numbers");
+}
+
+/// One renewal of a node, which puts its part in force; gives that part of ten.
+async fn part_of_ten(store: &PostgresStore, rule: &mut PartInForce) -> u32 {
+    let roster = store.renew(rule.epoch(), &WorkTrade::default()).await.expect("the node stands");
+    let part = rule.next(store.incarnation(), &roster);
+    rule.put(roster.epoch);
+    part.of(10)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_have_parts_of_what_they_share() {
+    let Some(database) = database().await else { return };
+    let (first, mut of_first) = (open(&database, 1).await, PartInForce::default());
+    assert_eq!(part_of_ten(&first, &mut of_first).await, 10, "it is alone");
+    let (second, mut of_second) = (open(&database, 2).await, PartInForce::default());
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 0, "the first knows nothing of it");
+    assert_eq!(part_of_ten(&first, &mut of_first).await, 5);
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 0, "the first has not said so");
+    assert_eq!(part_of_ten(&first, &mut of_first).await, 5);
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 5);
+    let (third, mut of_third) = (open(&database, 3).await, PartInForce::default());
+    for _ in 0..3 {
+        part_of_ten(&first, &mut of_first).await;
+        part_of_ten(&second, &mut of_second).await;
+        part_of_ten(&third, &mut of_third).await;
+    }
+    let thirds = [
+        part_of_ten(&first, &mut of_first).await,
+        part_of_ten(&second, &mut of_second).await,
+        part_of_ten(&third, &mut of_third).await,
+    ];
+    assert_eq!(thirds, [4, 3, 3]);
+    // Who leaves or is fenced uses nothing any more.
+    first.leave().await.expect("it leaves");
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 5);
+    let_its_lease_end(&database, 3).await;
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 5, "it may be slow");
+    assert!(second.fence(third.incarnation()).await.expect("it is asked"));
+    assert_eq!(part_of_ten(&second, &mut of_second).await, 10);
 }

@@ -34,7 +34,7 @@ struct Node {
 impl Node {
     async fn start(store: Arc<dyn Store>, folder: &Path) -> Self {
         let cluster = store.cluster().expect("nodes share it");
-        cluster.renew(&WorkTrade::default()).await.expect("it stands");
+        cluster.renew(0, &WorkTrade::default()).await.expect("it stands");
         let text = std::fs::read_to_string(folder.join("switchyard.toml")).expect("settings");
         let named = Some(("switchyard.toml", text.as_str()));
         let settings = switchyard::config::settings(named, Vec::new(), folder).expect("settings");
@@ -213,7 +213,7 @@ async fn credentials(town: &Installation, first: &Node, second: &Node) {
     assert_eq!(first.shared().problem(), None);
     for node in [first, second] {
         let cluster = node.store.cluster().expect("nodes share it");
-        cluster.renew(&WorkTrade::default()).await.expect("it stands");
+        cluster.renew(0, &WorkTrade::default()).await.expect("it stands");
     }
     let state = first.store.cluster_state().expect("nodes share files");
     let reports = state.load_reports().await.expect("readable");

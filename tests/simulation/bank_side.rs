@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::{Clock, Timekeeper};
-use switchyard::domain::cluster::Incarnation;
+use switchyard::domain::cluster::{Incarnation, NodePart};
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
@@ -15,6 +15,7 @@ use switchyard::domain::terms::Terms;
 use switchyard::domain::time::{Present, Timestamp};
 
 use crate::hostile::Pulse;
+use crate::limits::NodeLimits;
 use crate::terms;
 use crate::world::{Event, World};
 
@@ -29,6 +30,8 @@ pub struct Bank {
     pub keeper: Timekeeper,
     /// Whose requests these are, where there are several nodes.
     pub node: Option<Incarnation>,
+    /// This node's part of the limits.
+    pub limits: Option<NodeLimits>,
 }
 
 /// What happens to a request on its way.
@@ -261,25 +264,37 @@ impl Channels for Bank {
 
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
 
+    fn share(&self, part: NodePart) -> bool {
+        self.limits.as_ref().is_none_or(|limits| limits.share(part))
+    }
+
+    fn nodes_max(&self, channel: &ChannelId) -> u32 {
+        self.limits.as_ref().map_or(u32::MAX, |limits| limits.nodes_max(channel))
+    }
+
     fn call<'a>(
         &'a self,
         channel: &'a ChannelId,
         request: ChannelRequest,
     ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
-            if self.node.is_some() {
+            let mut turn = None;
+            if let Some(limits) = &self.limits {
+                turn = limits.pace(channel).turn().await;
+                if turn.is_none() {
+                    self.world.state().nodes.tally.no_room += 1;
+                    return not_sent(NotSentCause::NoRateLeft);
+                }
                 // Between the commit and the first byte the process may stand still.
                 self.pulse.step(&self.world).await;
             }
             self.tick();
             if !self.keeper.may_act() {
                 self.world.state().nodes.tally.not_sent += 1;
-                return ReplyMeaning::new(
-                    Outcome::NotSent(NotSentCause::LeaseEnded),
-                    String::new(),
-                );
+                return not_sent(NotSentCause::LeaseEnded);
             }
             self.check_node(channel);
+            let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
             let outcome = match &request {
                 ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
                 ChannelRequest::FollowUp { facts, original, pan } => {
@@ -298,10 +313,15 @@ impl Channels for Bank {
                 }
             };
             self.pulse.step(&self.world).await;
+            drop((on_its_way, turn));
             let transcript = format!("{} {}", request.name(), outcome.name());
             ReplyMeaning::new(outcome, transcript)
         })
     }
+}
+
+fn not_sent(cause: NotSentCause) -> ReplyMeaning {
+    ReplyMeaning::new(Outcome::NotSent(cause), String::new())
 }
 
 impl Bank {

@@ -200,11 +200,15 @@ impl Cluster for HostileStore {
         self.members().incarnation()
     }
 
-    fn renew<'a>(&'a self, trade: &'a WorkTrade) -> StoreFuture<'a, Result<Roster, CommitError>> {
+    fn renew<'a>(
+        &'a self,
+        epoch: u64,
+        trade: &'a WorkTrade,
+    ) -> StoreFuture<'a, Result<Roster, CommitError>> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             self.reach()?;
-            let roster = self.members().renew(trade).await;
+            let roster = self.members().renew(epoch, trade).await;
             self.pulse.step(&self.world).await;
             roster
         })

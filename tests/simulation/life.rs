@@ -33,6 +33,7 @@ use crate::bank::Fate;
 use crate::bank_side::Bank;
 use crate::core_side::{self, outcome, patient};
 use crate::hostile::{HostileStore, Pulse};
+use crate::limits::NodeLimits;
 use crate::terms;
 use crate::verdict;
 use crate::world::{Event, NodeTally, Tally, Wish, World};
@@ -200,6 +201,7 @@ impl Process {
             clock: clock.clone(),
             keeper: keeper.clone(),
             node: incarnation,
+            limits: incarnation.map(|node| NodeLimits::new(world, node)),
         };
         let store = HostileStore { world: world.clone(), pulse, store };
         let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
@@ -432,7 +434,7 @@ impl Life {
             let channel = ChannelId::from_stored(name);
             let longest = terms::terms(name).longest_wait();
             let due = DueWindow::at(self.engine.clock().now(), longest)
-                .of_shards(self.engine.shards(Queue::Reversals));
+                .of_shards(self.engine.reversal_shards(&channel));
             let due = self.engine.store().due_reversals(channel, due, 50).await;
             let due = due.unwrap_or_else(|error| {
                 self.world.state().violate(format!("due entries: {error}"));

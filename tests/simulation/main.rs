@@ -14,6 +14,7 @@ mod bank_side;
 mod core_side;
 mod hostile;
 mod life;
+mod limits;
 mod nodes;
 mod terms;
 mod verdict;

@@ -11,7 +11,7 @@ use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
-use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::{Reason, UnknownCause};
 use switchyard::domain::time::Timestamp;
 use switchyard::domain::write_set::WriteSet;
@@ -72,7 +72,7 @@ macro_rules! tally {
     };
 }
 
-tally!(NodeTally: starts, crashes, pauses, fenced, ended_by_fence, not_sent, orphans);
+tally!(NodeTally: starts, crashes, pauses, fenced, ended_by_fence, not_sent, no_room, orphans);
 
 tally!(
     Tally: orders,
@@ -167,6 +167,8 @@ pub struct World {
 pub struct Nodes {
     pub tally: NodeTally,
     pub fenced: BTreeSet<Incarnation>,
+    /// How many requests of each node are on their way to each channel.
+    pub on_their_way: BTreeMap<(Incarnation, ChannelId), u32>,
     /// Who has put each attempt in flight.
     owners: BTreeMap<(OrderId, u8), Incarnation>,
 }

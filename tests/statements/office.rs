@@ -22,6 +22,7 @@ use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::card::CardInput;
+use switchyard::domain::cluster::NodePart;
 use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
@@ -100,6 +101,14 @@ impl Channels for Bank {
     }
 
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+
+    fn share(&self, _: NodePart) -> bool {
+        true
+    }
+
+    fn nodes_max(&self, _: &ChannelId) -> u32 {
+        u32::MAX
+    }
 
     fn call<'a>(
         &'a self,

@@ -13,6 +13,7 @@ mod read;
 mod runtime;
 mod shared;
 mod source;
+mod status;
 mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,11 +39,12 @@ use crate::channel::{
 use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
+use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
-use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
+use crate::domain::route::channel::ChannelProfile;
 use crate::domain::route::health::HealthMark;
 use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
@@ -53,6 +55,7 @@ use runtime::Runtime;
 pub use shared::ChannelVersion;
 pub use source::ChannelTexts;
 use source::{ChannelText, of_versions, read_folder};
+pub use status::ChannelStatus;
 
 /// One channel as it was loaded.
 #[derive(Clone)]
@@ -70,27 +73,6 @@ struct LoadedChannel {
 
 type Channelset = BTreeMap<ChannelId, Arc<LoadedChannel>>;
 
-/// A channel as the API and the command line show it.
-#[derive(Debug, Clone)]
-pub struct ChannelStatus {
-    pub id: ChannelId,
-    pub name: String,
-    pub protocol: String,
-    pub state: ChannelState,
-    pub enabled: bool,
-    pub operations: Vec<&'static str>,
-    /// Empty means all.
-    pub card_types: Vec<&'static str>,
-    pub currencies: Vec<&'static str>,
-    pub per_order_min_minor: i64,
-    pub per_order_max_minor: i64,
-    pub per_day_minor: Option<i64>,
-    pub used_today_minor: i64,
-    pub breaker_open: bool,
-    pub success_rate_ppm: u32,
-    pub has_room: bool,
-}
-
 /// All channels, swapped whole at a reload.
 pub struct Registry {
     folder: PathBuf,
@@ -104,8 +86,9 @@ pub struct Registry {
     /// What all nodes of a store run; `None` where the folder's files are this process's own.
     shared: Mutex<Option<ChannelTexts>>,
     channels: ArcSwap<Channelset>,
-    /// One change at a time: a switch that is thrown during a reload holds after it.
-    changing: Mutex<()>,
+    /// One change at a time: a switch that is thrown during a reload holds after it. It has this
+    /// node's part of the channels' pace, where nodes share them.
+    changing: Mutex<Option<NodePart>>,
     late: mpsc::Sender<LateReply>,
     late_replies: Mutex<Option<mpsc::Receiver<LateReply>>>,
 }
@@ -165,7 +148,7 @@ impl Registry {
             keeps_history: true,
             shared: Mutex::default(),
             channels: ArcSwap::from_pointee(BTreeMap::new()),
-            changing: Mutex::new(()),
+            changing: Mutex::default(),
             late,
             late_replies: Mutex::new(Some(late_replies)),
         })
@@ -174,7 +157,7 @@ impl Registry {
     /// Reads every file anew, or leaves everything as it is and says every mistake. Where nodes
     /// share their files, those of the store are read again, with the credentials of this machine.
     pub fn reload(&self) -> Result<usize, Vec<Mistake>> {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let after = match &shared {
             Some(texts) => self.read(|_| of_versions(texts))?,
@@ -187,7 +170,7 @@ impl Registry {
         let now = self.clock.now();
         for (id, loaded) in &after {
             changes::standing(id, loaded.profile.enabled, loaded.runtime.breaker.is_open(now));
-            loaded.pace.enforce();
+            loaded.pace.enforce(*part);
         }
         self.channels.store(Arc::new(after));
         Ok(count)
@@ -305,63 +288,6 @@ impl Registry {
             calendar.beginning_of(calendar.date_of(now))
         });
         begun.min()
-    }
-
-    /// Runs `with` on the channels as a plan sees them now, sorted by id.
-    pub fn with_channels<T>(&self, now: Timestamp, with: impl FnOnce(&[Channel<'_>]) -> T) -> T {
-        let channels = self.channels.load();
-        let seen: Vec<Channel<'_>> = channels
-            .values()
-            .map(|loaded| Channel { profile: &loaded.profile, health: self.health(loaded, now) })
-            .collect();
-        with(&seen)
-    }
-
-    fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {
-        let limited = loaded.profile.per_day_minor.is_some();
-        ChannelHealth {
-            breaker_open: loaded.runtime.breaker.is_open(now),
-            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
-            rate_left: loaded.pace.has_room(),
-            used_today_minor: if limited {
-                loaded.runtime.volume(loaded.terms.calendar.date_of(now))
-            } else {
-                0
-            },
-        }
-    }
-
-    pub fn statuses(&self) -> Vec<ChannelStatus> {
-        let now = self.clock.now();
-        self.channels.load().values().map(|loaded| self.describe(loaded, now)).collect()
-    }
-
-    pub fn status(&self, id: &ChannelId) -> Option<ChannelStatus> {
-        let now = self.clock.now();
-        self.channels.load().get(id).map(|loaded| self.describe(loaded, now))
-    }
-
-    fn describe(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelStatus {
-        let file = &loaded.file;
-        let today = loaded.terms.calendar.date_of(now);
-        let types = file.abilities.card_types.iter().flatten();
-        ChannelStatus {
-            id: file.id.clone(),
-            name: file.name.clone(),
-            protocol: file.protocol.clone(),
-            state: file.state,
-            enabled: self.switches.is_on(&file.id),
-            operations: file.abilities.operations.iter().map(|one| one.name()).collect(),
-            card_types: types.map(|kind| kind.name()).collect(),
-            currencies: file.abilities.currencies.iter().map(|one| one.name()).collect(),
-            per_order_min_minor: file.limits.per_order_min_minor,
-            per_order_max_minor: file.limits.per_order_max_minor,
-            per_day_minor: file.limits.per_day_minor,
-            used_today_minor: loaded.runtime.volume(today),
-            breaker_open: loaded.runtime.breaker.is_open(now),
-            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
-            has_room: loaded.pace.has_room(),
-        }
     }
 
     /// Verifies and reads a notice; `None` if there is no such channel, or it is not connected.
@@ -507,6 +433,19 @@ impl Channels for Registry {
             let dates = self.clock.present().dates(&loaded.terms.calendar, sent_at);
             loaded.runtime.give_back(dates, amount.get());
         }
+    }
+
+    fn share(&self, part: NodePart) -> bool {
+        let mut now = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = Some(part);
+        let channels = self.channels.load();
+        let above = channels.values().filter(|loaded| !loaded.pace.enforce(*now));
+        above.count() == 0
+    }
+
+    fn nodes_max(&self, channel: &ChannelId) -> u32 {
+        let channels = self.channels.load();
+        channels.get(channel).map_or(u32::MAX, |loaded| loaded.pace.terms().nodes_max())
     }
 
     fn call<'a>(

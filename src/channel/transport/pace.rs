@@ -1,12 +1,16 @@
-//! Holds a channel to its agreed rate and number of requests in flight.
+//! Holds a channel to its agreed rate and number of requests in flight, or this node to its part of
+//! them.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::domain::cluster::NodePart;
 
 /// The agreed load of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +24,57 @@ pub struct PaceTerms {
     pub wait_max: Duration,
 }
 
+impl PaceTerms {
+    /// How many nodes can have a part of it at the same time.
+    pub fn nodes_max(&self) -> u32 {
+        self.requests_per_second.min(self.burst).min(self.in_flight).get()
+    }
+
+    /// What a node has of it; `None` where that lets nothing pass.
+    fn part(self, part: NodePart) -> Option<Self> {
+        let of = |whole: NonZeroU32| NonZeroU32::new(part.of(whole.get()));
+        Some(Self {
+            requests_per_second: of(self.requests_per_second)?,
+            burst: of(self.burst)?,
+            in_flight: of(self.in_flight)?,
+            ..self
+        })
+    }
+}
+
 /// The gate that every request to one channel passes.
 pub struct Pace {
     terms: PaceTerms,
-    rate: Arc<DefaultDirectRateLimiter>,
     /// Shared by all the terms that a channel has had: what is in flight is in flight.
-    places: Arc<Places>,
+    gate: Arc<Gate>,
+}
+
+struct Gate {
+    places: Places,
+    /// Without one nothing passes.
+    rate: ArcSwapOption<Rate>,
+}
+
+/// So many requests a second, and so many at once.
+struct Rate {
+    of: (NonZeroU32, NonZeroU32),
+    limiter: DefaultDirectRateLimiter,
+}
+
+impl Rate {
+    fn of(terms: PaceTerms) -> Self {
+        let of = (terms.requests_per_second, terms.burst);
+        Self { of, limiter: RateLimiter::direct(Quota::per_second(of.0).allow_burst(of.1)) }
+    }
+
+    /// With nothing saved up: of a part that was larger before, or another node's, all may have
+    /// been used just now.
+    fn from_now_on(terms: PaceTerms) -> Self {
+        let rate = Self::of(terms);
+        // A whole burst fits into the limiter, so this cannot fail.
+        let _taken = rate.limiter.check_n(terms.burst);
+        rate
+    }
 }
 
 /// Places for requests in flight, as many as are agreed now.
@@ -54,6 +103,11 @@ impl Drop for PacePermit<'_> {
 }
 
 impl Places {
+    fn new(agreed: usize) -> Self {
+        let (free, surplus) = (Semaphore::new(agreed), AtomicUsize::new(0));
+        Self { free, agreed: Mutex::new(agreed), surplus }
+    }
+
     fn resize(&self, agreed: usize) {
         let mut now = self.agreed.lock().unwrap_or_else(PoisonError::into_inner);
         if agreed >= *now {
@@ -73,67 +127,72 @@ impl Places {
 
 impl Pace {
     pub fn new(terms: PaceTerms) -> Self {
-        let agreed = terms.in_flight.get() as usize;
-        let places = Places {
-            free: Semaphore::new(agreed),
-            agreed: Mutex::new(agreed),
-            surplus: AtomicUsize::new(0),
-        };
-        Self { rate: Arc::new(limiter(terms)), places: Arc::new(places), terms }
+        let places = Places::new(terms.in_flight.get() as usize);
+        let rate = ArcSwapOption::from_pointee(Rate::of(terms));
+        Self { terms, gate: Arc::new(Gate { places, rate }) }
     }
 
     /// The same gate under other terms, once [`Self::enforce`] is called: what is in flight stays
-    /// counted, and an unchanged rate goes on where it is. A changed one begins with a whole burst.
+    /// counted, and an unchanged rate goes on where it is.
     #[must_use]
     pub fn under(&self, terms: PaceTerms) -> Self {
-        let rate = |terms: PaceTerms| (terms.requests_per_second, terms.burst);
-        let rate = if rate(terms) == rate(self.terms) {
-            Arc::clone(&self.rate)
-        } else {
-            Arc::new(limiter(terms))
-        };
-        Self { terms, rate, places: Arc::clone(&self.places) }
+        Self { terms, gate: Arc::clone(&self.gate) }
     }
 
     pub const fn terms(&self) -> PaceTerms {
         self.terms
     }
 
-    /// Gives as many places as its terms say.
-    pub fn enforce(&self) {
-        self.places.resize(self.terms.in_flight.get() as usize);
+    /// Puts its terms in force, or a node's part of them. Tells whether no more is on its way than
+    /// they allow.
+    ///
+    /// A changed rate begins with a whole burst; of what nodes share it begins with nothing.
+    pub fn enforce(&self, part: Option<NodePart>) -> bool {
+        let terms = part.map_or(Some(self.terms), |part| self.terms.part(part));
+        let rate = terms.map(|terms| (terms.requests_per_second, terms.burst));
+        let before = self.gate.rate.load().as_ref().map(|rate| rate.of);
+        if rate != before {
+            let begin = if part.is_some() { Rate::from_now_on } else { Rate::of };
+            self.gate.rate.store(terms.map(|terms| Arc::new(begin(terms))));
+        }
+        self.gate.places.resize(terms.map_or(0, |terms| terms.in_flight.get() as usize));
+        self.gate.places.surplus.load(Ordering::Acquire) == 0
     }
 
     /// Waits for a turn, at most `wait_max`; `None` if none came. Hold the turn while in flight.
     pub async fn turn(&self) -> Option<PacePermit<'_>> {
+        let Gate { places, rate } = &*self.gate;
         // The common case takes no timer: there is a place, and the rate allows it.
-        if let Ok(permit) = self.places.free.try_acquire() {
+        if let Ok(permit) = places.free.try_acquire() {
             let turn = self.permit(permit);
-            if self.rate.check().is_ok() {
+            if rate.load().as_ref()?.limiter.check().is_ok() {
                 return Some(turn);
             }
         }
         let waiting = async {
-            let turn = self.permit(self.places.free.acquire().await.ok()?);
-            self.rate.until_ready().await;
-            Some(turn)
+            // Without a part there is nothing to wait for.
+            rate.load().as_ref()?;
+            let turn = self.permit(places.free.acquire().await.ok()?);
+            loop {
+                let waited_for = rate.load_full()?;
+                waited_for.limiter.until_ready().await;
+                // Another rate may have come into force meanwhile.
+                if rate.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &waited_for)) {
+                    return Some(turn);
+                }
+            }
         };
         tokio::time::timeout(self.terms.wait_max, waiting).await.ok().flatten()
     }
 
     fn permit<'p>(&'p self, permit: SemaphorePermit<'p>) -> PacePermit<'p> {
-        PacePermit { permit: Some(permit), places: &self.places }
+        PacePermit { permit: Some(permit), places: &self.gate.places }
     }
 
     /// Whether a request would find a place at once.
     pub fn has_room(&self) -> bool {
-        self.places.free.available_permits() > 0
+        self.gate.places.free.available_permits() > 0
     }
-}
-
-fn limiter(terms: PaceTerms) -> DefaultDirectRateLimiter {
-    let quota = Quota::per_second(terms.requests_per_second).allow_burst(terms.burst);
-    RateLimiter::direct(quota)
 }
 
 #[cfg(test)]
@@ -161,19 +220,19 @@ mod tests {
         assert!(first.is_some() && second.is_some());
         let fewer = old.under(terms(1, 10));
         assert!(!fewer.has_room());
-        fewer.enforce();
+        assert!(!fewer.enforce(None), "more are on their way");
         drop(first);
         assert!(!fewer.has_room() && fewer.turn().await.is_none(), "one is still on its way");
         drop(second);
         let only = fewer.turn().await;
         assert!(only.is_some() && fewer.turn().await.is_none(), "one place is left");
         let more = fewer.under(terms(3, 10));
-        more.enforce();
+        assert!(more.enforce(None));
         let others = (more.turn().await, more.turn().await);
         assert!(others.0.is_some() && others.1.is_some() && more.turn().await.is_none());
         // Places that were to go are kept when more are agreed again before that.
-        more.under(terms(1, 10)).enforce();
-        more.under(terms(3, 10)).enforce();
+        more.under(terms(1, 10)).enforce(None);
+        more.under(terms(3, 10)).enforce(None);
         drop((only, others));
         let again = (more.turn().await, more.turn().await, more.turn().await);
         assert!(again.0.is_some() && again.1.is_some() && again.2.is_some());
@@ -184,8 +243,56 @@ mod tests {
     async fn an_unchanged_rate_goes_on_and_a_changed_one_begins_anew() {
         let old = pace(10, 1);
         assert!(old.turn().await.is_some() && old.turn().await.is_none());
-        assert!(old.under(terms(20, 1)).turn().await.is_none());
-        assert!(old.under(terms(10, 2)).turn().await.is_some());
+        let (same, other) = (old.under(terms(20, 1)), old.under(terms(10, 2)));
+        same.enforce(None);
+        assert!(same.turn().await.is_none());
+        other.enforce(None);
+        assert!(other.turn().await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_node_is_held_to_its_part() {
+        let whole = PaceTerms { requests_per_second: NonZeroU32::MAX, ..terms(3, 3) };
+        let pace = Pace::new(whole);
+        assert_eq!(pace.terms().nodes_max(), 3);
+        let on_their_way = (pace.turn().await, pace.turn().await, pace.turn().await);
+        assert!(on_their_way.0.is_some() && on_their_way.1.is_some() && on_their_way.2.is_some());
+        assert!(!pace.enforce(Some(NodePart::at(0, 2))), "three are on their way");
+        drop(on_their_way.0);
+        assert!(pace.enforce(Some(NodePart::at(0, 2))) && !pace.has_room());
+        drop((on_their_way.1, on_their_way.2));
+        let two = (pace.turn().await, pace.turn().await);
+        assert!(two.0.is_some() && two.1.is_some() && pace.turn().await.is_none());
+        drop(two);
+        assert!(pace.enforce(Some(NodePart::at(3, 4))) && !pace.has_room());
+        assert!(pace.turn().await.is_none(), "it has no part");
+        assert!(pace.enforce(Some(NodePart::at(1, 3))) && pace.turn().await.is_some());
+    }
+
+    /// What another node has used of the whole just now must not be used again.
+    #[tokio::test]
+    async fn a_part_of_a_rate_begins_with_nothing() {
+        let pace = Pace::new(terms(10, 4));
+        for of_nodes in [2, 1, 2] {
+            pace.enforce(Some(NodePart::at(0, of_nodes)));
+            assert!(pace.has_room() && pace.turn().await.is_none(), "of {of_nodes}");
+        }
+    }
+
+    /// Whoever waits when a smaller part comes into force goes by that one.
+    #[tokio::test]
+    async fn who_waits_goes_by_the_rate_in_force() {
+        let (rate, wait_max) = (NonZeroU32::new(20).expect("positive"), Duration::from_secs(20));
+        let whole = PaceTerms { requests_per_second: rate, wait_max, ..terms(9, 1) };
+        let pace = Pace::new(whole);
+        drop(pace.turn().await);
+        let waits = async { pace.turn().await.is_some() };
+        let shrinks = async {
+            tokio::task::yield_now().await;
+            pace.enforce(Some(NodePart::NONE));
+        };
+        let (has_passed, ()) = tokio::join!(waits, shrinks);
+        assert!(!has_passed);
     }
 
     #[tokio::test]

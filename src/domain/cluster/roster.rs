@@ -15,6 +15,9 @@ pub struct Member {
     pub lease_until: Timestamp,
     /// Nothing of it is committed any more, and what it held is free.
     pub is_fenced: bool,
+    /// The last epoch that it has announced: see [`super::part`]. At first that of its joining,
+    /// since it begins with no part.
+    pub epoch_seen: u64,
 }
 
 /// The nodes and their work at one moment of the store.
@@ -22,6 +25,8 @@ pub struct Member {
 pub struct Roster {
     /// The store's clock.
     pub now: Timestamp,
+    /// How many joins, fences and leaves there were.
+    pub epoch: u64,
     /// The last incarnation of each node, by node.
     pub members: Vec<Member>,
     /// Who has taken which part, alive or not.
@@ -105,9 +110,10 @@ mod tests {
             address: String::new(),
             lease_until: Timestamp::from_millis(lease_until),
             is_fenced,
+            epoch_seen: 0,
         };
         let members = nodes.iter().map(member).collect();
-        Roster { now: Timestamp::from_millis(1_000), members, holders: BTreeMap::new() }
+        Roster { now: Timestamp::from_millis(1_000), epoch: 0, members, holders: BTreeMap::new() }
     }
 
     fn work(channels: &[&str]) -> BTreeSet<Work> {

@@ -18,6 +18,7 @@ pub type StoreClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 #[derive(Default)]
 pub(super) struct Nodes {
     clock: Option<StoreClock>,
+    epoch: u64,
     members: BTreeMap<u16, Member>,
     holders: BTreeMap<Work, Incarnation>,
     /// The attempts in flight, and whose they are.
@@ -55,7 +56,7 @@ impl Nodes {
 
     pub(super) fn roster(&self) -> Roster {
         let members = self.members.values().cloned().collect();
-        Roster { now: self.now(), members, holders: self.holders.clone() }
+        Roster { now: self.now(), epoch: self.epoch, members, holders: self.holders.clone() }
     }
 
     fn carry_out(&mut self, me: Incarnation, trade: &WorkTrade) {
@@ -93,7 +94,10 @@ impl MemoryStore {
         let incarnation = Incarnation { node, number };
         let lease_until = now.plus(LEASE);
         let address = address.to_owned();
-        nodes.members.insert(node, Member { incarnation, address, lease_until, is_fenced: false });
+        nodes.epoch += 1;
+        let (is_fenced, epoch_seen) = (false, nodes.epoch);
+        let member = Member { incarnation, address, lease_until, is_fenced, epoch_seen };
+        nodes.members.insert(node, member);
         Ok(Self { shared: Arc::clone(&self.shared), me: Some(incarnation) })
     }
 
@@ -113,11 +117,18 @@ impl Cluster for MemoryStore {
         self.me.unwrap_or(Incarnation { node: 0, number: 0 })
     }
 
-    fn renew<'a>(&'a self, trade: &'a WorkTrade) -> StoreFuture<'a, Result<Roster, CommitError>> {
+    fn renew<'a>(
+        &'a self,
+        epoch: u64,
+        trade: &'a WorkTrade,
+    ) -> StoreFuture<'a, Result<Roster, CommitError>> {
         Box::pin(async move {
             self.as_member(|nodes, me| {
                 let lease_until = nodes.now().plus(LEASE);
-                nodes.members.entry(me.node).and_modify(|member| member.lease_until = lease_until);
+                nodes.members.entry(me.node).and_modify(|member| {
+                    member.lease_until = lease_until;
+                    member.epoch_seen = member.epoch_seen.max(epoch);
+                });
                 nodes.carry_out(me, trade);
                 nodes.roster()
             })
@@ -132,7 +143,9 @@ impl Cluster for MemoryStore {
                 let expired = |member: &&mut Member| {
                     member.incarnation == dead && !member.is_fenced && member.lease_until < now
                 };
-                member.filter(expired).map(|member| member.is_fenced = true).is_some()
+                let fenced = member.filter(expired).map(|member| member.is_fenced = true);
+                nodes.epoch += u64::from(fenced.is_some());
+                fenced.is_some()
             })
         })
     }
@@ -149,6 +162,7 @@ impl Cluster for MemoryStore {
         Box::pin(async move {
             self.as_member(|nodes, me| {
                 nodes.members.entry(me.node).and_modify(|member| member.is_fenced = true);
+                nodes.epoch += 1;
                 nodes.holders.retain(|_, holder| *holder != me);
             })
         })

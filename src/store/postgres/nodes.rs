@@ -15,7 +15,10 @@ use crate::store::{Cluster, CommitError, StoreError, StoreFuture, StoreRead};
 
 use super::PostgresStore;
 
-const RENEW: &str = "UPDATE nodes SET lease_until = now() + $3::bigint * interval '1 millisecond' \
+/// The last that a transaction does to the nodes, so that nobody waits for it for long.
+pub(super) const RAISE_EPOCH: &str = "UPDATE cluster_epoch SET epoch = epoch + 1 RETURNING epoch";
+const RENEW: &str = "UPDATE nodes SET epoch_seen = greatest(epoch_seen, $4), \
+     lease_until = now() + $3::bigint * interval '1 millisecond' \
      WHERE node = $1 AND incarnation = $2 AND fenced_at IS NULL RETURNING incarnation";
 const GIVE_UP: &str =
     "DELETE FROM work_leases WHERE name = ANY($3) AND node = $1 AND incarnation = $2";
@@ -23,7 +26,8 @@ const ADD: &str = "INSERT INTO work_leases (name, node, incarnation) \
      SELECT name, $1, $2 FROM unnest($3::text[]) AS name ON CONFLICT DO NOTHING";
 const MEMBERS: &str = "SELECT node, incarnation, address, \
      date_trunc('milliseconds', coalesce(lease_until, 'epoch'::timestamptz)), \
-     fenced_at IS NOT NULL, date_trunc('milliseconds', now()) FROM nodes ORDER BY node";
+     fenced_at IS NOT NULL, epoch_seen, date_trunc('milliseconds', now()), epoch \
+     FROM nodes, cluster_epoch ORDER BY node";
 const HOLDERS: &str = "SELECT name, node, incarnation FROM work_leases";
 const IN_FLIGHT: &str = "SELECT order_id, attempt FROM in_flight \
      WHERE node = $1 AND incarnation = $2 ORDER BY order_id";
@@ -32,7 +36,8 @@ const FENCE: &str = "UPDATE nodes SET fenced_at = now() WHERE node = $1 AND inca
 /// One after the other: each waits for the group that is under way, and shuts out every later one.
 const SHUT_OUT: &str =
     "UPDATE writers SET incarnation = incarnation + 1 WHERE node = $1 AND writer = $2";
-const LEAVE: &str = "UPDATE nodes SET fenced_at = now() WHERE node = $1 AND incarnation = $2";
+const LEAVE: &str = "UPDATE nodes SET fenced_at = now() WHERE node = $1 AND incarnation = $2 \
+     AND fenced_at IS NULL";
 const LAY_DOWN: &str = "DELETE FROM work_leases WHERE node = $1 AND incarnation = $2";
 
 fn incarnation(values: &[Option<&[u8]>], place: usize) -> Result<Incarnation, StoreError> {
@@ -45,13 +50,14 @@ impl PostgresStore {
         (node, number)
     }
 
-    async fn renew_lease(&self, trade: &WorkTrade) -> Result<Roster, CommitError> {
+    async fn renew_lease(&self, epoch: u64, trade: &WorkTrade) -> Result<Roster, CommitError> {
         if let Some(ended) = self.shared.ended() {
             return Err(ended);
         }
         let (node, number) = self.me();
         let millis = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
-        let renewed = self.tables.query(RENEW, parameters![node, number, millis], |_| Ok(())).await;
+        let renewal = parameters![node, number, millis, epoch];
+        let renewed = self.tables.query(RENEW, renewal, |_| Ok(())).await;
         if renewed.map_err(CommitError::Unavailable)?.is_empty() {
             self.shared.fenced.store(true, Ordering::Release);
             return Err(CommitError::Fenced);
@@ -88,14 +94,17 @@ impl PostgresStore {
                 address: field(&values, 2)?,
                 lease_until: field(&values, 3)?,
                 is_fenced: field(&values, 4)?,
+                epoch_seen: field(&values, 5)?,
             };
-            Ok((member, field::<Timestamp>(&values, 5)?))
+            Ok((member, field::<Timestamp>(&values, 6)?, field::<u64>(&values, 7)?))
         };
         let members = self.tables.query(MEMBERS, Vec::new(), member).await?;
-        let now = members.first().map(|(_, now)| *now);
+        let moment = members.first().map(|(_, now, epoch)| (*now, *epoch));
+        let (now, epoch) = moment.ok_or_else(|| damaged("nodes", "it is empty"))?;
         Ok(Roster {
-            now: now.ok_or_else(|| damaged("nodes", "it is empty"))?,
-            members: members.into_iter().map(|(member, _)| member).collect(),
+            now,
+            epoch,
+            members: members.into_iter().map(|(member, ..)| member).collect(),
             holders: holders.into_iter().filter_map(|(work, one)| Some((work?, one))).collect(),
         })
     }
@@ -115,6 +124,7 @@ impl PostgresStore {
                 let writer: i32 = row.try_get(0)?;
                 transaction.execute(SHUT_OUT, &[&node, &writer]).await?;
             }
+            transaction.execute(RAISE_EPOCH, &[]).await?;
             transaction.commit().await?;
             Ok(true)
         };
@@ -128,8 +138,12 @@ impl Cluster for PostgresStore {
         Incarnation { node, number: self.shared.incarnation.cast_unsigned() }
     }
 
-    fn renew<'a>(&'a self, trade: &'a WorkTrade) -> StoreFuture<'a, Result<Roster, CommitError>> {
-        Box::pin(self.renew_lease(trade))
+    fn renew<'a>(
+        &'a self,
+        epoch: u64,
+        trade: &'a WorkTrade,
+    ) -> StoreFuture<'a, Result<Roster, CommitError>> {
+        Box::pin(self.renew_lease(epoch, trade))
     }
 
     fn fence(&self, dead: Incarnation) -> StoreFuture<'_, Result<bool, CommitError>> {
@@ -146,12 +160,21 @@ impl Cluster for PostgresStore {
 
     fn leave(&self) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            let (node, number) = self.me();
-            for sql in [LAY_DOWN, LEAVE] {
-                let left = self.tables.query(sql, parameters![node, number], |_| Ok(())).await;
-                left.map_err(CommitError::Unavailable)?;
-            }
-            Ok(())
+            let away =
+                |error: &Error| CommitError::Unavailable(out_of_reach(database_error(error)));
+            let link = self.shared.connector.link().await.map_err(|error| away(&error))?;
+            let mut client = link.client;
+            let left = async {
+                let Incarnation { node, number } = self.incarnation();
+                let (node, number) = (i32::from(node), number.cast_signed());
+                let transaction = client.transaction().await?;
+                transaction.execute(LAY_DOWN, &[&node, &number]).await?;
+                if transaction.execute(LEAVE, &[&node, &number]).await? > 0 {
+                    transaction.execute(RAISE_EPOCH, &[]).await?;
+                }
+                transaction.commit().await
+            };
+            left.await.map_err(|error: Error| away(&error))
         })
     }
 }

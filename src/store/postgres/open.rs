@@ -11,6 +11,7 @@ use crate::store::sql::read::database_error;
 use super::PostgresSettings;
 use super::connect::Connector;
 use super::mark::check_not_moving;
+use super::nodes::RAISE_EPOCH;
 use super::tokens::{TokenFile, Tokens};
 
 /// The tables of an empty database.
@@ -174,7 +175,9 @@ async fn check_step(client: &Client) -> Result<(), StoreError> {
 /// What an open database's tables let us do, of each the rights that commits need.
 const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) FROM (VALUES \
     ('schema_steps', 'UPDATE'), ('moves', 'SELECT'), \
-    ('nodes', 'INSERT'), ('nodes', 'UPDATE'), ('writers', 'INSERT'), ('writers', 'UPDATE'), \
+    ('nodes', 'INSERT'), ('nodes', 'UPDATE'), ('cluster_epoch', 'UPDATE'), \
+    ('work_leases', 'INSERT'), ('work_leases', 'UPDATE'), ('work_leases', 'DELETE'), \
+    ('writers', 'INSERT'), ('writers', 'UPDATE'), \
     ('order_numbers', 'INSERT'), ('order_numbers', 'UPDATE'), ('channel_locks', 'INSERT'), \
     ('channel_locks', 'UPDATE'), ('key_prints', 'INSERT'), ('orders', 'INSERT'), \
     ('orders', 'UPDATE'), ('attempts', 'INSERT'), ('attempts', 'UPDATE'), \
@@ -299,7 +302,7 @@ async fn become_next(
     node: i32,
     settings: &PostgresSettings,
 ) -> Result<(i64, Vec<(i32, i64)>), Error> {
-    let row = "INSERT INTO nodes (node, incarnation, address) VALUES ($1, 0, '') \
+    let row = "INSERT INTO nodes (node, incarnation, address, epoch_seen) VALUES ($1, 0, '', 0) \
                ON CONFLICT DO NOTHING";
     transaction.execute(row, &[&node]).await?;
     let raise = "UPDATE nodes SET incarnation = incarnation + 1, address = $2, \
@@ -322,5 +325,9 @@ async fn become_next(
             taken.push((writer, raised.try_get(0)?));
         }
     }
+    // It begins with no part, which is its part of this epoch until all others know of it.
+    let epoch: i64 = transaction.query_one(RAISE_EPOCH, &[]).await?.try_get(0)?;
+    let announce = "UPDATE nodes SET epoch_seen = $2 WHERE node = $1";
+    transaction.execute(announce, &[&node, &epoch]).await?;
     Ok((incarnation, taken))
 }

@@ -39,11 +39,18 @@ CREATE TABLE nodes (
   address text NOT NULL,
   lease_until timestamptz,
   fenced_at timestamptz,
+  epoch_seen bigint NOT NULL,
   history_lost_at timestamptz,
   -- The last version of the settings that it can run, and why it cannot run a later one.
   loaded bigint NOT NULL DEFAULT 0,
   load_problem text NOT NULL DEFAULT ''
 );
+
+-- How many joins, fences and leaves there were: each raises it, as the last that its transaction
+-- does. A node's part of what is shared is that of an epoch, and epoch_seen the last one that it
+-- has in force.
+CREATE TABLE cluster_epoch (epoch bigint NOT NULL);
+INSERT INTO cluster_epoch (epoch) VALUES (0);
 
 -- Who does which part of the work; it holds as long as its node's lease.
 CREATE TABLE work_leases (

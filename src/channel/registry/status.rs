@@ -1,0 +1,86 @@
+//! The channels as a plan, the API and the command line see them.
+
+use super::{LoadedChannel, Registry};
+use crate::domain::ids::ChannelId;
+use crate::domain::route::channel::{Channel, ChannelHealth, ChannelState};
+use crate::domain::time::Timestamp;
+
+/// A channel as the API and the command line show it.
+#[derive(Debug, Clone)]
+pub struct ChannelStatus {
+    pub id: ChannelId,
+    pub name: String,
+    pub protocol: String,
+    pub state: ChannelState,
+    pub enabled: bool,
+    pub operations: Vec<&'static str>,
+    /// Empty means all.
+    pub card_types: Vec<&'static str>,
+    pub currencies: Vec<&'static str>,
+    pub per_order_min_minor: i64,
+    pub per_order_max_minor: i64,
+    pub per_day_minor: Option<i64>,
+    pub used_today_minor: i64,
+    pub breaker_open: bool,
+    pub success_rate_ppm: u32,
+    pub has_room: bool,
+}
+
+impl Registry {
+    /// Runs `with` on the channels as a plan sees them now, sorted by id.
+    pub fn with_channels<T>(&self, now: Timestamp, with: impl FnOnce(&[Channel<'_>]) -> T) -> T {
+        let channels = self.channels.load();
+        let seen: Vec<Channel<'_>> = channels
+            .values()
+            .map(|loaded| Channel { profile: &loaded.profile, health: self.health(loaded, now) })
+            .collect();
+        with(&seen)
+    }
+
+    fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {
+        let limited = loaded.profile.per_day_minor.is_some();
+        ChannelHealth {
+            breaker_open: loaded.runtime.breaker.is_open(now),
+            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
+            rate_left: loaded.pace.has_room(),
+            used_today_minor: if limited {
+                loaded.runtime.volume(loaded.terms.calendar.date_of(now))
+            } else {
+                0
+            },
+        }
+    }
+
+    pub fn statuses(&self) -> Vec<ChannelStatus> {
+        let now = self.clock.now();
+        self.channels.load().values().map(|loaded| self.describe(loaded, now)).collect()
+    }
+
+    pub fn status(&self, id: &ChannelId) -> Option<ChannelStatus> {
+        let now = self.clock.now();
+        self.channels.load().get(id).map(|loaded| self.describe(loaded, now))
+    }
+
+    fn describe(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelStatus {
+        let file = &loaded.file;
+        let today = loaded.terms.calendar.date_of(now);
+        let types = file.abilities.card_types.iter().flatten();
+        ChannelStatus {
+            id: file.id.clone(),
+            name: file.name.clone(),
+            protocol: file.protocol.clone(),
+            state: file.state,
+            enabled: self.switches.is_on(&file.id),
+            operations: file.abilities.operations.iter().map(|one| one.name()).collect(),
+            card_types: types.map(|kind| kind.name()).collect(),
+            currencies: file.abilities.currencies.iter().map(|one| one.name()).collect(),
+            per_order_min_minor: file.limits.per_order_min_minor,
+            per_order_max_minor: file.limits.per_order_max_minor,
+            per_day_minor: file.limits.per_day_minor,
+            used_today_minor: loaded.runtime.volume(today),
+            breaker_open: loaded.runtime.breaker.is_open(now),
+            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
+            has_room: loaded.pace.has_room(),
+        }
+    }
+}
