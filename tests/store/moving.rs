@@ -313,7 +313,7 @@ async fn books_in_use_and_places_with_books_are_refused() {
     let words = refused(&mut folder_of(&here), &mut database_of(&database.url).await).await;
     assert!(words.contains("has books of its own, 1 rows"), "{words}");
     let cluster = of(&node).cluster().expect("a database has nodes");
-    cluster.renew(&switchyard::domain::cluster::WorkTrade::default()).await.expect("a lease");
+    cluster.renew(0, &switchyard::domain::cluster::WorkTrade::default()).await.expect("a lease");
     let words = refused(&mut database_of(&database.url).await, &mut folder_of(&there)).await;
     assert!(words.contains("works on them; stop it first"), "{words}");
     cluster.leave().await.expect("it goes");
