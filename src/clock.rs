@@ -5,6 +5,7 @@
 
 mod last_seen;
 mod lease;
+mod shared;
 mod timekeeper;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,6 +16,7 @@ use crate::domain::time::Timestamp;
 
 pub use last_seen::{ClockBaseline, LastSeen};
 pub use lease::{LeaseAsked, NodeLease};
+pub use shared::{ClockStep, SharedClock};
 pub use timekeeper::{ClockStanding, Confirmation, Doubt, HostClock, Timekeeper, Witness};
 
 /// Where readings come from.
@@ -29,6 +31,8 @@ pub enum Clock {
     /// Another clock that shows so many milliseconds more, or less, than it should: for drills and
     /// tests of what a wrong clock does. The steady clock beneath it stays right.
     Wrong { of: Box<Clock>, by_ms: Arc<AtomicI64> },
+    /// The clock of the store that this node shares with others.
+    Shared(Arc<SharedClock>),
 }
 
 impl Clock {
@@ -50,6 +54,7 @@ impl Clock {
                 let shown_ms = of.now().as_millis().saturating_add(by_ms.load(Ordering::SeqCst));
                 Timestamp::from_millis(shown_ms)
             }
+            Self::Shared(clock) => clock.now(),
         }
     }
 
@@ -64,7 +69,21 @@ impl Clock {
             Self::Runtime { started, .. } => millis(started.elapsed()),
             Self::Manual(by_hand) => by_hand.load(Ordering::SeqCst),
             Self::Wrong { of, .. } => of.steady_ms(),
+            Self::Shared(clock) => clock.machine().steady_ms(),
         }
+    }
+
+    /// The machine's clock beneath it.
+    fn machine(&self) -> &Self {
+        match self {
+            Self::Shared(clock) => clock.machine(),
+            Self::System | Self::Runtime { .. } | Self::Manual(_) | Self::Wrong { .. } => self,
+        }
+    }
+
+    /// The moment before a store is asked for its time.
+    pub fn asks(&self) -> LeaseAsked {
+        LeaseAsked { steady_ms: self.steady_ms(), wall_ms: self.machine().now().as_millis() }
     }
 }
 

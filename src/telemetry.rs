@@ -18,6 +18,7 @@ use metrics::{
 };
 
 use crate::domain::closed_set;
+use crate::domain::cluster::{Incarnation, MemberState, Queue, Roster, Work};
 use crate::domain::effect::Alert;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
@@ -92,7 +93,7 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 27] = [
+pub const METRICS: [Metric; 29] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
@@ -116,6 +117,8 @@ pub const METRICS: [Metric; 27] = [
     is_at("switchyard_accounting_up", "0 while accounting does not answer"),
     is_at("switchyard_accounting_requests", "accounting requests that wait for delivery"),
     is_at("switchyard_bin_table_rows", "rows of the BIN table in force"),
+    is_at("switchyard_nodes", "nodes that share the books, by how they stand"),
+    is_at("switchyard_node_shards", "shards of the queue that this node works, of 64"),
     is_at(
         "switchyard_worker_last_success_seconds",
         "when the worker's last round without a failure ended, in seconds since 1970",
@@ -392,6 +395,19 @@ pub fn gauge_enabled(channel: &ChannelId, enabled: bool) {
 pub fn gauge_breaker(channel: &ChannelId, open: bool) {
     let channel = channel.as_str().to_owned();
     gauge!("switchyard_channel_breaker_open", "channel" => channel).set(flag(open));
+}
+
+/// The nodes that share the books, and the shards of each queue that this one works.
+pub fn gauge_nodes(roster: &Roster, me: Incarnation) {
+    for state in MemberState::ALL {
+        let nodes = roster.members.iter().filter(|one| roster.state_of(one) == state).count();
+        gauge!("switchyard_nodes", "state" => state.name()).set(number(nodes as u64));
+    }
+    for queue in Queue::ALL {
+        let shard = |work: &&Work| matches!(work, Work::Shard(of, _) if *of == queue);
+        let shards = roster.held_by(me).filter(shard).count();
+        gauge!("switchyard_node_shards", "queue" => queue.name()).set(number(shards as u64));
+    }
 }
 
 /// Whether orders are taken, and how large the BIN table is; asked for when somebody collects.

@@ -219,6 +219,7 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/notices/{id}/retry", post(notices::outgoing::retry))
         .route("/v1/clock", get(operations::clock::show))
         .route("/v1/clock/confirm", post(operations::clock::confirm))
+        .route("/v1/nodes", get(operations::nodes::all))
         .route("/v1/workers", get(operations::workers::all))
         .route("/v1/audit", get(operations::audit))
         .route("/errors", get(operations::problems))

@@ -2,6 +2,7 @@
 //! trail.
 
 pub mod clock;
+pub mod nodes;
 pub mod workers;
 
 use std::sync::Arc;

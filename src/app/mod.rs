@@ -29,7 +29,7 @@ use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState, ListenerTls};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
-use crate::clock::{Clock, ClockBaseline, LastSeen, Timekeeper};
+use crate::clock::{Clock, ClockBaseline, LastSeen, SharedClock, Timekeeper};
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 use crate::domain::cluster::RENEWED_EVERY;
@@ -51,6 +51,7 @@ use crate::workers::certificates::{self, CertificateWorker};
 use crate::workers::clock::{self, ClockWorker};
 use crate::workers::day_close::DayCloseWorker;
 use crate::workers::driver::{Tasks, Worker, drive};
+use crate::workers::ends::{self, EndWorker};
 use crate::workers::late_replies::LateReplyWorker;
 use crate::workers::members::MemberWorker;
 use crate::workers::notices::{NoticeWork, NoticeWorker};
@@ -376,6 +377,14 @@ async fn keep_time(
         );
         None
     });
+    let clock = match store.cluster() {
+        // Due times, days and stamps are one clock's on all nodes.
+        Some(cluster) => {
+            let asked = clock.asks();
+            Clock::Shared(Arc::new(SharedClock::begin(clock, asked, cluster.now().await?)))
+        }
+        None => clock,
+    };
     let first = store.orders(None, 1).await?.into_iter().next();
     let beginning = ClockBaseline { seen, first_order_at: first.map(|order| order.created_at) };
     let keeper = Timekeeper::start(clock, beginning, witnesses_min.get() as usize);
@@ -469,6 +478,7 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
     let mut workers = Workers { reports, clock, stop, running: Vec::new() };
     if engine.store().cluster().is_some() {
         workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine)));
+        workers.start(ends::EVERY, EndWorker::new(Arc::clone(engine)));
     }
     workers.running
 }

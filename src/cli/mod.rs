@@ -83,6 +83,8 @@ enum CliCommand {
     Clearing(clearing::ClearingArgs),
     /// Show the running daemon's clock, or confirm it
     Clock(remote::clock::ClockArgs),
+    /// Show the nodes that share the running daemon's books
+    Node(remote::node::NodeArgs),
     /// Show the running daemon's workers
     Worker(remote::worker::WorkerArgs),
     /// Verify, back up and restore the books, and make their index anew
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         CliCommand::Notice(args) => notice::run(args),
         CliCommand::Clearing(args) => clearing::run(args),
         CliCommand::Clock(args) => remote::clock::run(args),
+        CliCommand::Node(args) => remote::node::run(args),
         CliCommand::Worker(args) => remote::worker::run(args),
         CliCommand::Store(args) => store::run(args),
         CliCommand::Statement(args) => statement::run(args),

@@ -17,11 +17,11 @@ pub struct NodeLease {
     wall_end_ms: AtomicI64,
 }
 
-/// The moment before a lease was asked for.
+/// The moment before a store was asked for a lease, or for its time.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseAsked {
-    steady_ms: i64,
-    wall_ms: i64,
+    pub(super) steady_ms: i64,
+    pub(super) wall_ms: i64,
 }
 
 impl NodeLease {
@@ -33,7 +33,7 @@ impl NodeLease {
 
     /// Now, before the store is asked.
     pub fn asks(&self) -> LeaseAsked {
-        LeaseAsked { steady_ms: self.clock.steady_ms(), wall_ms: self.clock.now().as_millis() }
+        self.clock.asks()
     }
 
     /// The store has granted what was asked for then: it is acted on for so long.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, ClockBaseline, LastSeen, NodeLease};
+use crate::clock::{Clock, ClockBaseline, ClockStep, LastSeen, LeaseAsked, NodeLease};
 use crate::domain::closed_set;
 use crate::domain::time::{Present, Timestamp};
 
@@ -64,7 +64,7 @@ pub struct HostClock {
 /// How the clock stands, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockStanding {
-    /// The machine's clock.
+    /// The machine's clock, or the store's where nodes share it.
     pub clock: Timestamp,
     pub present: Present,
     pub doubt: Option<Doubt>,
@@ -151,12 +151,21 @@ impl Timekeeper {
     /// From now on this process acts for the books only while a lease of them is in force: others
     /// may share them.
     pub fn begin_lease(&self) {
-        let _begun = self.0.lease.set(NodeLease::by(self.0.clock.clone()));
+        let _begun = self.0.lease.set(NodeLease::by(self.0.clock.machine().clone()));
     }
 
     /// The lease that this process acts on; `None` where it has the books to itself.
     pub fn lease(&self) -> Option<&NodeLease> {
         self.0.lease.get()
+    }
+
+    /// Follows the clock of the store that nodes share: what it said to a question that was asked
+    /// then. Nothing to do by another clock.
+    pub fn follow(&self, asked: LeaseAsked, said: Timestamp) {
+        let Clock::Shared(shared) = &self.0.clock else { return };
+        if let Some(ClockStep(by_ms)) = shared.follow(asked, said) {
+            tracing::error!(by_ms, "the database's clock has leapt, or this machine has slept");
+        }
     }
 
     /// Whether this process may act for the books now.

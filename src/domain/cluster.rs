@@ -16,7 +16,7 @@ pub use part::{NodePart, PartInForce};
 pub use published::{
     ACTIVE_AFTER, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
-pub use roster::{Member, Roster, WorkTrade};
+pub use roster::{Member, MemberState, Roster, WorkTrade};
 pub use work::{ParseWorkError, Queue, Work};
 
 /// How long a node's lease lasts from a renewal on, by the store's clock.

@@ -12,6 +12,7 @@ use crate::domain::cluster::{
 use crate::domain::ids::{ChannelId, SHARDS, Shards};
 use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError};
+use crate::telemetry;
 
 /// The part of the work that this node has taken.
 #[derive(Default)]
@@ -156,6 +157,24 @@ impl Engine {
         }
     }
 
+    /// The nodes at the last renewal; `None` before it, and in a process that has its books to
+    /// itself.
+    pub fn roster(&self) -> Option<Roster> {
+        self.share.lock().roster.clone()
+    }
+
+    /// Tells the calls that wait for orders which of these have ended on other nodes. Gives how
+    /// many have.
+    pub async fn announce_ends(&self) -> Result<usize, EngineError> {
+        let waited_for = self.waiters.open();
+        if waited_for.is_empty() {
+            return Ok(0);
+        }
+        let ended = self.store.ended(waited_for).await?;
+        ended.iter().for_each(|order| self.waiters.announce(order));
+        Ok(ended.len())
+    }
+
     /// Another node that stood at the last renewal, and whether its lease had not ended.
     pub fn other_node(&self) -> Option<(Member, bool)> {
         let me = self.store.cluster()?.incarnation();
@@ -183,6 +202,8 @@ impl Engine {
         let renewed = cluster.renew(epoch, &trade).await;
         let roster = renewed.map_err(|error| self.commit_error(&error))?;
         lease.renewed(asked, ACTS_FOR);
+        self.clock.follow(asked, roster.now);
+        telemetry::gauge_nodes(&roster, me);
         let expired = self.share.lock().renewed(me, roster);
         self.share_limits();
         let mut fenced = 0;

@@ -1,4 +1,7 @@
 //! The calls that wait for an order's end, so that a notice can answer a call that is still open.
+//!
+//! An end that this process writes is announced at once; those that other nodes write are looked
+//! for.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +32,11 @@ impl Waiters {
         let ticket = open.0;
         open.1.entry(id).or_default().push((ticket, sender));
         EndWait { id, ticket, ended, open: Arc::clone(&self.open) }
+    }
+
+    /// The orders that calls wait for.
+    pub fn open(&self) -> Vec<OrderId> {
+        lock(&self.open).1.keys().copied().collect()
     }
 
     /// Gives the order to the calls that wait for it, if it has ended.

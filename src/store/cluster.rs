@@ -2,6 +2,7 @@
 
 use crate::domain::cluster::{Incarnation, Roster, WorkTrade};
 use crate::domain::ids::OrderId;
+use crate::domain::time::Timestamp;
 use crate::store::{CommitError, StoreFuture, StoreRead};
 
 /// Why a node cannot start.
@@ -20,6 +21,9 @@ pub enum JoinError {
 pub trait Cluster: Send + Sync {
     /// The life of this node that the store counts this process as.
     fn incarnation(&self) -> Incarnation;
+
+    /// The store's clock.
+    fn now(&self) -> StoreRead<'_, Timestamp>;
 
     /// Renews this node's lease, for [`crate::domain::cluster::LEASE`] from the store's present on,
     /// announces the epoch whose part is in force here, and carries a trade out. What was taken is

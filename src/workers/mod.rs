@@ -12,6 +12,7 @@ pub mod clock;
 pub mod day_close;
 mod delivery;
 pub mod driver;
+pub mod ends;
 pub mod late_replies;
 pub mod members;
 pub mod notices;

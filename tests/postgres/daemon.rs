@@ -1,11 +1,16 @@
 //! The whole daemon over PostgreSQL: payments by HTTP, a kill, a start, and a database that goes
 //! away and comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::json;
+use switchyard::app::App;
+use switchyard::clock::Clock;
 
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::{Daemon, INSTALLED, run};
-use crate::support::installation::{CALLER_KEY, Installation};
+use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::postgres::{Database, Server, database};
 use crate::support::simulated::{BANK, UNIONPAY};
 use crate::support::wire::until;
@@ -154,6 +159,38 @@ async fn a_second_node_takes_over_when_the_first_is_stopped() {
     let new = core.pay(&Payment::instant("C-3", 100)).await;
     assert_eq!(new.outcome(), (200, "succeeded"));
     assert_eq!(&new.id()[6..9], "002", "its number is the second node's");
+
+    let has_all = async || {
+        let nodes = core.get("/v1/nodes").await.body["nodes"].clone();
+        (nodes[1]["shards"]["reversals"] == json!(64)).then_some(nodes)
+    };
+    let nodes = until("it has taken all of the work", has_all).await;
+    let shown = |place: usize| ["node", "state", "answers"].map(|one| nodes[place][one].clone());
+    assert_eq!(shown(0), [json!(0), json!("gone"), json!(false)], "{nodes}");
+    assert_eq!(shown(1), [json!(2), json!("alive"), json!(true)], "{nodes}");
+    assert_eq!(nodes[0]["shards"]["accounting"], json!(0), "{nodes}");
+    let alone = nodes[1]["work"].as_array().expect("a list");
+    assert!(alone.contains(&json!("recovery")), "{nodes}");
+}
+
+/// Stamps, days and due times are one clock's on all nodes, whatever each machine shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_go_by_the_clock_of_the_database() {
+    const HOUR_MS: i64 = 3_600_000;
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let ahead = Clock::Wrong { of: Box::new(Clock::System), by_ms: Arc::new(HOUR_MS.into()) };
+    let mut settings = town.settings();
+    settings.store.url = Some(database.url.clone());
+    let app = App::start_by(ahead, settings, &town.data(), metrics()).await;
+    let app = app.expect("a daemon");
+    town.door.lead_to(Some(app.address()));
+    let paid = Core::new(app.address(), CALLER_KEY).pay(&Payment::instant("E-1", 100)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    let age = "SELECT extract(epoch FROM now() - created_at)::bigint FROM orders";
+    let age: i64 = database.client().await.query_one(age, &[]).await.expect("a table").get(0);
+    assert!((-1..1_800).contains(&age), "the order is dated {age} s ago by the database's clock");
+    app.stop().await;
 }
 
 /// Runs the program in the installation's folder to its end, and gives what it has said.

@@ -12,6 +12,7 @@ mod invariants;
 mod manual;
 mod nodes;
 mod opening;
+mod plans;
 #[path = "../store/rows.rs"]
 #[allow(dead_code, reason = "the manual's test uses a part of it")]
 mod rows;

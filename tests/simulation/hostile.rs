@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use switchyard::domain::cluster::{Incarnation, Roster, WorkTrade};
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::time::Timestamp;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 use switchyard::store::{
@@ -198,6 +199,10 @@ impl HostileStore {
 impl Cluster for HostileStore {
     fn incarnation(&self) -> Incarnation {
         self.members().incarnation()
+    }
+
+    fn now(&self) -> StoreRead<'_, Timestamp> {
+        self.members().now()
     }
 
     fn renew<'a>(

@@ -39,7 +39,7 @@ impl<'row> From<&'row HostClock> for HostClockBody<'row> {
 
 #[derive(Serialize)]
 struct ClockBody<'row> {
-    /// The machine's clock.
+    /// The machine's clock, or the database's where nodes share it.
     clock: MomentText,
     /// The time for stamps and waits.
     now: MomentText,

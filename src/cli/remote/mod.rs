@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod listing;
+pub mod node;
 pub mod payment;
 pub mod reversal;
 pub mod worker;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::closed_set;
 use crate::domain::cluster::{Incarnation, Queue, Work};
 use crate::domain::time::Timestamp;
 
@@ -18,6 +19,19 @@ pub struct Member {
     /// The last epoch that it has announced: see [`super::part`]. At first that of its joining,
     /// since it begins with no part.
     pub epoch_seen: u64,
+}
+
+closed_set! {
+    /// How a node stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum MemberState {
+        /// Its lease lasts.
+        Alive => "alive",
+        /// Its lease has ended, and nobody has fenced it yet: it may only be slow.
+        Expired => "expired",
+        /// It has stopped or was fenced: nothing of it is committed any more.
+        Gone => "gone",
+    }
 }
 
 /// The nodes and their work at one moment of the store.
@@ -47,9 +61,19 @@ impl Roster {
         self.members.iter().filter(|member| !member.is_fenced)
     }
 
+    pub fn state_of(&self, member: &Member) -> MemberState {
+        if member.is_fenced {
+            MemberState::Gone
+        } else if member.lease_until < self.now {
+            MemberState::Expired
+        } else {
+            MemberState::Alive
+        }
+    }
+
     /// The nodes that may be fenced.
     pub fn expired(&self) -> impl Iterator<Item = Incarnation> {
-        let expired = |member: &&Member| member.lease_until < self.now;
+        let expired = |member: &&Member| self.state_of(member) == MemberState::Expired;
         self.standing().filter(expired).map(|member| member.incarnation)
     }
 

@@ -117,6 +117,10 @@ impl Cluster for MemoryStore {
         self.me.unwrap_or(Incarnation { node: 0, number: 0 })
     }
 
+    fn now(&self) -> StoreRead<'_, Timestamp> {
+        Box::pin(async move { Ok(lock(&self.shared.state).nodes.now()) })
+    }
+
     fn renew<'a>(
         &'a self,
         epoch: u64,

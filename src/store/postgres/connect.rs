@@ -20,8 +20,15 @@ use crate::store::StoreError;
 use super::PostgresSettings;
 use super::tls::DatabaseTls;
 
-/// What each connection sets: nobody holds rows for longer than this.
-const OPTIONS: &str = "-c idle_in_transaction_session_timeout=5s -c lock_timeout=5s";
+/// What each connection sets: nobody holds rows for longer than this, and no statement is worth
+/// being compiled, which takes a hundred times longer than carrying it out.
+const OPTIONS: &str = "-c idle_in_transaction_session_timeout=5s -c lock_timeout=5s -c jit=off";
+/// What a writer's connection sets besides. Its statements find rows by their keys, and each is
+/// planned once: a plan that was made while a table was small would read all of it for each group,
+/// and planning anew costs more than the statement.
+const WRITER_OPTIONS: &str = "-c plan_cache_mode=force_generic_plan \
+     -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
+     -c enable_mergejoin=off";
 /// Everything that is read is of this moment, however long it takes.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
      SET LOCAL idle_in_transaction_session_timeout = 0";
@@ -78,8 +85,19 @@ impl Connector {
 
     /// A connection of one's own.
     pub(super) async fn link(&self) -> Result<DatabaseLink, Error> {
+        self.link_by(&self.config).await
+    }
+
+    /// A connection for groups of commits.
+    pub(super) async fn writer_link(&self) -> Result<DatabaseLink, Error> {
+        let mut config = self.config.clone();
+        let options = config.get_options().unwrap_or_default().to_owned();
+        self.link_by(config.options(format!("{options} {WRITER_OPTIONS}"))).await
+    }
+
+    async fn link_by(&self, config: &Config) -> Result<DatabaseLink, Error> {
         let warnings = Arc::new(AtomicU64::new(0));
-        let (client, _) = self.connect_counting(&self.config, Arc::clone(&warnings)).await?;
+        let (client, _) = self.connect_counting(config, Arc::clone(&warnings)).await?;
         Ok(DatabaseLink { client, warnings })
     }
 

@@ -15,6 +15,7 @@ use crate::store::{Cluster, CommitError, StoreError, StoreFuture, StoreRead};
 
 use super::PostgresStore;
 
+const NOW: &str = "SELECT date_trunc('milliseconds', clock_timestamp())";
 /// The last that a transaction does to the nodes, so that nobody waits for it for long.
 pub(super) const RAISE_EPOCH: &str = "UPDATE cluster_epoch SET epoch = epoch + 1 RETURNING epoch";
 const RENEW: &str = "UPDATE nodes SET epoch_seen = greatest(epoch_seen, $4), \
@@ -136,6 +137,13 @@ impl Cluster for PostgresStore {
     fn incarnation(&self) -> Incarnation {
         let node = u16::try_from(self.shared.node).unwrap_or(u16::MAX);
         Incarnation { node, number: self.shared.incarnation.cast_unsigned() }
+    }
+
+    fn now(&self) -> StoreRead<'_, Timestamp> {
+        Box::pin(async move {
+            let moments = self.tables.query(NOW, Vec::new(), |values| field(&values, 0)).await?;
+            moments.first().copied().ok_or_else(|| damaged("nodes", "it has no clock"))
+        })
     }
 
     fn renew<'a>(

@@ -76,7 +76,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) async fn open(shared: &Shared) -> Result<Self, Trouble> {
         let away = |error: Error| Trouble::Away(database_error(&error));
-        let link = shared.connector.link().await.map_err(away)?;
+        let link = shared.connector.writer_link().await.map_err(away)?;
         let token = link.client.prepare(TOKEN).await.map_err(|error| trouble(&error))?;
         Ok(Self { link, token, prepared: vec![None; table::sql_steps().len()] })
     }

@@ -15,7 +15,7 @@ use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::{CommitPlan, PlanCheck, check_version};
 use crate::store::row::{Entries, Following, Table, get, list_rows, through_columns};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
-use crate::store::sql::read::parameters;
+use crate::store::sql::read::{list_parameter, parameters};
 use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
 use crate::store::{CommitError, PAGE_MAX, Store, StoreRead};
 
@@ -195,6 +195,19 @@ impl dyn Store + '_ {
             Some(tables) => tables.order("WHERE t.id = $1", parameters![id]),
             None => self.look(move |rows| order_of(rows, id)),
         }
+    }
+
+    /// Those of these orders that have ended.
+    pub fn ended(&self, ids: Vec<OrderId>) -> StoreRead<'_, Vec<Order>> {
+        if let Some(tables) = self.tables() {
+            let which = "WHERE t.id = ANY($1) AND t.finished_at IS NOT NULL";
+            return Box::pin(tables.rows::<Orders>(which, vec![list_parameter(ids)]));
+        }
+        self.list(move |rows| {
+            let orders = ids.iter().map(|id| order_of(rows, *id));
+            let ended = |order: &Order| order.status.is_final();
+            orders.filter_map(|order| order.map(|order| order.filter(ended)).transpose()).collect()
+        })
     }
 
     pub fn order_by_caller(
