@@ -6,31 +6,41 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
 use support::Scratch;
 use support::core::{Core, Payment};
 use support::installation::{CALLER_KEY, metrics};
+use support::postgres::{Database, database};
 use support::wire::{listen, until};
 use switchyard::app::App;
 use switchyard::channel::registry::Registry;
 use switchyard::channel::{AttemptFacts, ChannelRequest, Channels};
-use switchyard::clock::Clock;
+use switchyard::clock::{Clock, Timekeeper};
 use switchyard::codec::iso8583::frame::{Framing, LengthForm};
 use switchyard::codec::iso8583::{Draft, Format, ShippedFormat, decode, encode};
+use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::codec::sign::sha256_hex;
 use switchyard::domain::card::{CardInput, Expiry, Pan};
+use switchyard::domain::cluster::Work;
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
 use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::Timestamp;
+use switchyard::engine::link_keys::shared_keys;
+use switchyard::engine::{Engine, Vault};
+use switchyard::entropy::Entropy;
 use switchyard::simulator::{
     DialectSettings, EntryKind, EntryState, Faults, Iso8583Style, Simulator, SimulatorEvent,
     SimulatorSettings,
 };
+use switchyard::store::Store;
+use switchyard::store::memory::MemoryStore;
+use switchyard::store::postgres::{PostgresSettings, PostgresStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -49,6 +59,14 @@ fn write_channel(folder: &Path, simulator: &Simulator) {
              forwarder = \"48021000\""
         }
     };
+    let (terminals, mac) = match &links.master_key {
+        None => (r#"terminals = ["12345678"]"#, "key = \"file:mac.hex\""),
+        Some(master) => {
+            std::fs::write(folder.join("master.hex"), master.as_bytes()).expect("writable");
+            (r#"terminals = ["12345678", "12345679"]"#, "master_key = \"file:master.hex\"")
+        }
+    };
+    let nodes = if links.master_key.is_some() { "[1, 2]" } else { "[1]" };
     let text = format!(
         r#"protocol = "iso8583"
 state = "live"
@@ -82,11 +100,11 @@ links = 2
 sign_on = true
 reconnect_first = "5ms"
 reconnect_longest = "50ms"
-terminals = ["12345678"]
-nodes = [1]
+{terminals}
+nodes = {nodes}
 merchant_id = "898110148160001"
 [iso8583.mac]
-key = "file:mac.hex"
+{mac}
 "#,
         simulator.address()
     );
@@ -269,6 +287,128 @@ async fn what_follows_an_original_finds_it() {
         let states = ledger.entries().iter().filter(|one| one.state == EntryState::Undone);
         assert_eq!(states.count(), 1, "{style:?}");
     }
+}
+
+/// A node with links of its own.
+struct LinkNode {
+    engine: Arc<Engine>,
+    registry: Arc<Registry>,
+    number: u16,
+    paid: AtomicU64,
+}
+
+impl LinkNode {
+    fn start(store: Arc<dyn Store>, folder: &Path) -> Self {
+        let clock = Timekeeper::from(Clock::System);
+        clock.begin_lease();
+        let routes = folder.join("routes.toml");
+        let common = CommonTerms::default();
+        let loaded = Registry::load(folder, &routes, folder, common, clock.clone());
+        let registry = Arc::new(loaded.expect("a channel without mistakes"));
+        let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
+        let keys = SealKeys::new(key, Vec::new()).expect("one key");
+        let digests = DigestKey::new(&[9; 32]).expect("32 bytes");
+        let vault = Vault::new(keys, digests, Entropy::System);
+        let number = store.cluster().expect("nodes share it").incarnation().node;
+        let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
+        let engine = Arc::new(Engine::new(store, channels, clock, vault, number));
+        registry.share_link_keys(shared_keys(&engine).expect("nodes share them"));
+        Self { engine, registry, number, paid: AtomicU64::new(0) }
+    }
+
+    async fn renew(&self) {
+        self.engine.renew_lease().await.expect("it stands");
+    }
+
+    fn signs_on(&self) -> bool {
+        self.engine.holds(&Work::SignOn(channel()))
+    }
+
+    /// Connects anew.
+    async fn connect(&self) {
+        assert_eq!(self.registry.reload(), Ok(1));
+        assert!(self.registry.connect_links(&channel()).await, "a link is up");
+    }
+
+    async fn pay(&self) -> Outcome {
+        let sequence = self.paid.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut facts = facts(Operation::Payment, sequence);
+        facts.channel_order_no.order = OrderId::compose(261_122, self.number, sequence);
+        let request = ChannelRequest::Charge { facts, card: card().into() };
+        self.registry.call(&channel(), request).await.outcome
+    }
+}
+
+fn channel() -> ChannelId {
+    ChannelId::parse("links").expect("an id")
+}
+
+/// Each sign-on ends the key of the one before, on whichever node that was.
+async fn nodes_send_under_one_key(stores: [Arc<dyn Store>; 2]) {
+    let settings = SimulatorSettings::iso8583_with_fresh_keys("links", Arc::new(noon));
+    let simulator = Simulator::start(settings.with_declines_percent(0)).await.expect("a port");
+    let scratch = tempfile::tempdir().expect("a folder");
+    write_channel(scratch.path(), &simulator);
+    let nodes = stores.map(|store| LinkNode::start(store, scratch.path()));
+    for _ in 0..3 {
+        for node in &nodes {
+            node.renew().await;
+        }
+    }
+    let [one, other] = &nodes;
+    let (signer, user) = if one.signs_on() { (one, other) } else { (other, one) };
+    assert!(signer.signs_on() && !user.signs_on(), "one node has the work");
+    let is_paid = |outcome: Outcome| matches!(outcome, Outcome::Approved(_));
+    // The other one waits for the first sign-on.
+    let id = channel();
+    let (paid, is_up) = tokio::join!(user.pay(), signer.registry.connect_links(&id));
+    assert!(is_up && is_paid(paid.clone()), "{paid:?}");
+    for _ in 0..3 {
+        signer.connect().await;
+        for node in [user, signer, user] {
+            let paid = node.pay().await;
+            assert!(is_paid(paid.clone()), "node {}: {paid:?}", node.number);
+        }
+        user.connect().await;
+        let paid = signer.pay().await;
+        assert!(is_paid(paid.clone()), "who does not sign on ends no key: {paid:?}");
+        for node in &nodes {
+            node.renew().await;
+        }
+    }
+    // The work goes to the other node, and what is kept is no key in clear.
+    signer.engine.leave().await.expect("it leaves");
+    while !user.signs_on() {
+        user.renew().await;
+    }
+    user.connect().await;
+    let paid = user.pay().await;
+    assert!(is_paid(paid.clone()), "{paid:?}");
+    let state = user.engine.store().cluster_state().expect("nodes share files");
+    let kept = state.link_keys(&channel()).await.expect("readable");
+    let terminals: Vec<&str> = kept.iter().map(|(terminal, _)| terminal.as_str()).collect();
+    assert_eq!(terminals, ["12345678", "12345679"]);
+    // 40 bytes of keys, and the tag.
+    assert!(kept.iter().all(|(_, sealed)| sealed.bytes.len() == 40 + 16));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_a_store_in_memory_send_under_one_key() {
+    let store = MemoryStore::of_nodes(Arc::new(|| Clock::System.now()));
+    let join =
+        |node| -> Arc<dyn Store> { Arc::new(store.join(node, "127.0.0.1:1").expect("it is free")) };
+    nodes_send_under_one_key([join(1), join(2)]).await;
+}
+
+async fn open(database: &Database, node: u16) -> Arc<dyn Store> {
+    let settings = PostgresSettings { node, ..PostgresSettings::at(&*database.url) };
+    Arc::new(PostgresStore::open(&settings).await.expect("it opens"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_on_a_database_send_under_one_key() {
+    let Some(database) = database().await else { return };
+    nodes_send_under_one_key([open(&database, 1).await, open(&database, 2).await]).await;
 }
 
 /// A void or refund whose answer was lost may have been carried out. Taken back, its original

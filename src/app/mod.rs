@@ -59,12 +59,13 @@ use crate::workers::reconciliation::ReconciliationWorker;
 use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
 use crate::workers::settings::SettingsWorker;
+use crate::workers::sign_on::SignOnWorker;
 use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
 use folder::{DataFolder, FolderError};
 use keys::{Keys, KeysError};
 use listeners::{ListenerUrl, bind, load_tls};
-use shared::{RunSettings, load_settings, routes_mistakes};
+use shared::{RunSettings, load_settings, routes_mistakes, share_link_keys};
 use store::{join_alone, open_store};
 
 /// Statements are due at a time of day; looking for them reads the disk.
@@ -166,6 +167,7 @@ impl App {
         let statements =
             StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
+        share_link_keys(&engine, &registry);
         if let Some(copied) = copied {
             leap_numbers(&engine, data, settings.orders_per_second_max).await?;
             copied.numbers_have_leapt();
@@ -540,6 +542,8 @@ fn start_workers(
     }
     if let Some(shared) = &state.shared {
         workers.start(RENEWED_EVERY, SettingsWorker::new(Arc::clone(shared)));
+        let registry = Arc::clone(&state.registry);
+        workers.start(RENEWED_EVERY, SignOnWorker::new(engine(), registry));
     }
     // Taken once: this is the only place that starts workers.
     if let Some(replies) = state.registry.take_late_replies() {

@@ -12,6 +12,8 @@ use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 use crate::domain::cluster::{SettingHistory, SettingKind};
 use crate::domain::ids::ChannelId;
+use crate::engine::Engine;
+use crate::engine::link_keys::shared_keys;
 use crate::engine::shared_settings::{
     SharedSettings, channel_texts, channel_versions, routes_text, run_tables, seed_of, table_lines,
 };
@@ -65,6 +67,13 @@ pub async fn load_settings(
     let kept = settings.bin_table.versions_kept;
     let shared = SharedSettings::new(Arc::clone(store), clock, run, kept, (history, running));
     Ok(RunSettings { registry, routes, bins, shared: Some(Arc::new(shared)) })
+}
+
+/// Has links' sign-ons bring keys for all nodes, where several share the books.
+pub(super) fn share_link_keys(engine: &Arc<Engine>, registry: &Registry) {
+    if let Some(keys) = shared_keys(engine) {
+        registry.share_link_keys(keys);
+    }
 }
 
 /// The channels of texts that nodes share; their credentials lie below the settings' folder.

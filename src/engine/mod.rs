@@ -9,6 +9,7 @@ mod deliveries;
 mod entries;
 pub mod follow_ups;
 pub mod intake;
+pub mod link_keys;
 mod numbers;
 pub mod share;
 pub mod shared_settings;

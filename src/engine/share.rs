@@ -87,8 +87,9 @@ impl HeldWork {
 /// All of the work that there is.
 fn all_work(channels: &[ChannelId]) -> BTreeSet<Work> {
     let shards = |queue| (0..SHARDS).map(move |shard| Work::Shard(queue, shard));
-    let of_channel =
-        |channel: &ChannelId| [Work::Close, Work::Reconciliation].map(|work| work(channel.clone()));
+    let of_channel = |channel: &ChannelId| {
+        [Work::Close, Work::Reconciliation, Work::SignOn].map(|work| work(channel.clone()))
+    };
     let queues = Queue::ALL.into_iter().flat_map(shards);
     let single = [Work::Suspense, Work::Recovery, Work::BinTable];
     queues.chain(channels.iter().flat_map(of_channel)).chain(single).collect()

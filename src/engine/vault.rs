@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::codec::seal::{DigestKey, SealError, SealKeys};
 use crate::domain::card::{CardDigests, CardInput, Pan, SealedPan};
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{ChannelId, OrderId};
 use crate::entropy::Entropy;
 
 /// The keys of this installation for card data at rest.
@@ -33,6 +33,27 @@ impl Vault {
     pub fn open(&self, order: OrderId, sealed: &SealedPan) -> Option<Pan> {
         let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
         Pan::of_digits(std::str::from_utf8(&bytes).ok()?).ok()
+    }
+
+    /// Seals what a link's sign-on has brought a terminal; for another terminal it does not open.
+    pub fn seal_link_key(
+        &self,
+        channel: &ChannelId,
+        terminal: &str,
+        brought: &[u8],
+    ) -> Result<SealedPan, SealError> {
+        self.keys.seal(self.entropy.nonce(), &link_context(channel, terminal), brought)
+    }
+
+    /// Opens what was sealed for a terminal. `None` if the key is gone or the bytes were changed.
+    pub fn open_link_key(
+        &self,
+        channel: &ChannelId,
+        terminal: &str,
+        sealed: &SealedPan,
+    ) -> Option<Vec<u8>> {
+        let opened = self.keys.open(sealed, &link_context(channel, terminal)).ok()?;
+        Some(opened.to_vec())
     }
 
     /// The digests by which a repeated order is compared (I-9).
@@ -61,6 +82,10 @@ impl Vault {
         let [a, b, c, d, e, f, g, h, ..] = self.digest(field, value);
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
+}
+
+fn link_context(channel: &ChannelId, terminal: &str) -> Vec<u8> {
+    format!("link key of {channel}/{terminal}").into_bytes()
 }
 
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub struct Iso8583Settings {
     pub mac_key: Zeroizing<String>,
     /// Hexadecimal, 32 digits: with it, a terminal's sign-in is answered with working keys.
     pub master_key: Option<Zeroizing<String>>,
+    /// Whether each sign-in brings a key that no other has brought, and ends the one before.
+    pub gives_fresh_keys: bool,
 }
 
 /// The shipped format and message set that the far end uses.
@@ -244,6 +246,19 @@ impl SimulatorSettings {
             style,
             mac_key: Zeroizing::new(key[..16].to_owned()),
             master_key: None,
+            gives_fresh_keys: false,
+        };
+        Self::plain(id, DialectSettings::Iso8583(dialect), clock)
+    }
+
+    /// An acquirer of ISO 8583 links whose terminals get a fresh MAC key at each sign-in.
+    pub fn iso8583_with_fresh_keys(id: &str, clock: ChannelClock) -> Self {
+        let key = sha256_hex(format!("simulated links {id}").as_bytes());
+        let dialect = Iso8583Settings {
+            style: Iso8583Style::Posp,
+            mac_key: Zeroizing::new(key[..16].to_owned()),
+            master_key: Some(Zeroizing::new(key[16..48].to_owned())),
+            gives_fresh_keys: true,
         };
         Self::plain(id, DialectSettings::Iso8583(dialect), clock)
     }

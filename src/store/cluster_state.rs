@@ -1,6 +1,7 @@
 //! What lies in files on one machine, and in the store where several nodes share it.
 
 use crate::domain::books::statement::LandedFile;
+use crate::domain::card::SealedPan;
 use crate::domain::cluster::{
     Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
@@ -82,6 +83,17 @@ pub trait ClusterState: Send + Sync {
         sha256: &'a str,
         problem: &'a str,
     ) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// Keeps what a link's sign-on has brought a terminal, sealed.
+    fn keep_link_key<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        terminal: &'a str,
+        sealed: &'a SealedPan,
+    ) -> StoreFuture<'a, Result<(), StoreError>>;
+
+    /// What the last sign-on of each terminal of a channel has brought, sealed.
+    fn link_keys<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<(String, SealedPan)>>;
 
     /// What each node that is not fenced has loaded, by node.
     fn load_reports(&self) -> StoreRead<'_, Vec<LoadReport>>;

@@ -20,6 +20,7 @@ pub mod reconciliation;
 pub mod recovery;
 pub mod reversals;
 pub mod settings;
+pub mod sign_on;
 pub mod statements;
 
 use std::collections::BTreeSet;

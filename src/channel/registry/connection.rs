@@ -66,6 +66,9 @@ impl AdapterLine {
                 let (frame, asked) = adapter.encode_frame(request, clock.now())?;
                 let asked = Arc::new(asked);
                 let reply = transport.send(frame, Arc::clone(&asked)).await;
+                // Another node may have signed on since; what it has brought seals the answer. One
+                // that cannot be read leaves the answer to the keys that are known.
+                let _ = transport.learn_keys().await;
                 reply.map_or_else(failed, |reply| {
                     let understood = adapter.decode_frame(&asked, &reply, clock.now());
                     // The question says nothing of the card, so the card's echoes are still there.
@@ -74,6 +77,13 @@ impl AdapterLine {
                 })
             }
         })
+    }
+
+    pub const fn links(&self) -> Option<&TcpTransport> {
+        match self {
+            Self::Http { .. } => None,
+            Self::Links { transport, .. } => Some(transport),
+        }
     }
 
     pub const fn http_adapter(&self) -> Option<&Arc<dyn Adapter>> {

@@ -18,7 +18,7 @@ mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -31,7 +31,7 @@ use crate::channel::registry::history::TermsHistory;
 use crate::channel::registry::switches::Switches;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
-use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkContext};
+use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkContext, SharedKeys};
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
     WireReply,
@@ -90,6 +90,8 @@ pub struct Registry {
     /// node's part of the channels' pace, where nodes share them.
     changing: Mutex<Option<NodePart>>,
     late: mpsc::Sender<LateReply>,
+    /// The keys of links' sign-ons, where several nodes share a store.
+    link_keys: Arc<OnceLock<Arc<dyn SharedKeys>>>,
     late_replies: Mutex<Option<mpsc::Receiver<LateReply>>>,
 }
 
@@ -150,6 +152,7 @@ impl Registry {
             channels: ArcSwap::from_pointee(BTreeMap::new()),
             changing: Mutex::default(),
             late,
+            link_keys: Arc::default(),
             late_replies: Mutex::new(Some(late_replies)),
         })
     }
@@ -223,8 +226,9 @@ impl Registry {
                 return None;
             }
         };
-        let links =
-            LinkContext { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
+        let (late, clock) = (self.late.clone(), self.clock.clone());
+        let keys = Arc::clone(&self.link_keys);
+        let links = LinkContext { channel: id.clone(), late, clock, keys };
         let (file, connection) =
             read_channel(&document, &self.common, &self.folder, mistakes, links)?;
         let now = self.clock.now();

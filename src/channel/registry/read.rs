@@ -1,6 +1,7 @@
 //! Reads the file of one channel: what every protocol shares, and its protocol's section.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -69,7 +70,8 @@ pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), V
     let document = Document::parse(&name, &text)?;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
-    let links = LinkContext { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
+    let (late, clock) = (mpsc::channel(1).0, Clock::System.into());
+    let links = LinkContext { channel: id, late, clock, keys: Arc::default() };
     let read = read_channel(&document, &CommonTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");

@@ -2,10 +2,11 @@
 //! from the store, and the folder has the credentials that they name.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Registry;
 use super::source::{ChannelTexts, of_versions};
+use super::{LoadedChannel, Registry};
+use crate::channel::transport::tcp::{SharedKeys, TcpTransport};
 use crate::clock::Timekeeper;
 use crate::config::mistake::Mistake;
 use crate::domain::ids::ChannelId;
@@ -42,6 +43,36 @@ impl Registry {
     /// order are those of the version in force when it was accepted, on every node.
     pub fn learn_versions(&self, versions: Vec<ChannelVersion>) {
         self.history.replace(versions, &self.common);
+    }
+
+    /// Has links' sign-ons bring keys for all nodes. Once, before the first request.
+    pub fn share_link_keys(&self, keys: Arc<dyn SharedKeys>) {
+        // A second one is never set: this is called by whoever starts the process.
+        let _ = self.link_keys.set(keys);
+    }
+
+    /// The channels whose links one node signs on for all.
+    pub fn signed_on_for_all(&self) -> Vec<ChannelId> {
+        let channels = self.channels.load();
+        let shares = |loaded: &LoadedChannel| {
+            let links = loaded.connection.as_ref().and_then(|one| one.spoken.links());
+            links.is_some_and(TcpTransport::signs_on_for_all)
+        };
+        let ids = channels.iter().filter(|(_, loaded)| shares(loaded));
+        ids.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Connects a channel's links if they are not, so that their sign-on brings the other nodes a
+    /// key. False where no link comes up in the time for it.
+    pub async fn connect_links(&self, id: &ChannelId) -> bool {
+        let loaded = self.channels.load().get(id).cloned();
+        let Some(connection) = loaded.and_then(|loaded| loaded.connection.clone()) else {
+            return true;
+        };
+        match connection.spoken.links() {
+            Some(links) => links.ready().await.is_ok(),
+            None => true,
+        }
     }
 
     /// Every version that has run here, each channel's oldest first.

@@ -25,6 +25,8 @@ pub enum Work {
     Close(ChannelId),
     /// Fetching and running a channel's statements.
     Reconciliation(ChannelId),
+    /// Signing on for the terminals of a channel's links, where that brings keys for all nodes.
+    SignOn(ChannelId),
     /// Suspending differences that are carried too long.
     Suspense,
     /// Ending attempts whose node is gone.
@@ -39,6 +41,7 @@ impl fmt::Display for Work {
             Self::Shard(queue, shard) => write!(formatter, "{queue}/{shard}"),
             Self::Close(channel) => write!(formatter, "close/{channel}"),
             Self::Reconciliation(channel) => write!(formatter, "reconciliation/{channel}"),
+            Self::SignOn(channel) => write!(formatter, "sign_on/{channel}"),
             Self::Suspense => formatter.write_str("suspense"),
             Self::Recovery => formatter.write_str("recovery"),
             Self::BinTable => formatter.write_str("bin_table"),
@@ -67,6 +70,7 @@ impl FromStr for Work {
         match kind {
             "close" => channel().map(Self::Close),
             "reconciliation" => channel().map(Self::Reconciliation),
+            "sign_on" => channel().map(Self::SignOn),
             _ => {
                 let queue = Queue::parse(kind).ok_or(ParseWorkError)?;
                 let shard = part.parse().ok().filter(|shard| *shard < SHARDS);
@@ -87,6 +91,7 @@ mod tests {
             (Work::Shard(Queue::Accounting, 0), "accounting/0"),
             (Work::Shard(Queue::Reversals, 63), "reversals/63"),
             (Work::Close(bank.clone()), "close/harbour-bank"),
+            (Work::SignOn(bank.clone()), "sign_on/harbour-bank"),
             (Work::Reconciliation(bank), "reconciliation/harbour-bank"),
             (Work::Suspense, "suspense"),
             (Work::Recovery, "recovery"),

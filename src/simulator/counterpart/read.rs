@@ -140,7 +140,12 @@ fn links(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counter
     give("key", &mac_key);
     let signs_in = give("master_key", &master_key);
     let master_key = signs_in.then_some(master_key);
-    let dialect = DialectSettings::Iso8583(Iso8583Settings { style, mac_key, master_key });
+    let dialect = DialectSettings::Iso8583(Iso8583Settings {
+        style,
+        mac_key,
+        master_key,
+        gives_fresh_keys: false,
+    });
     Some(Counterpart::new(dialect, credentials, section.texts("addresses")))
 }
 

@@ -4,12 +4,14 @@
 //! Terminal and trace number (POS-P), or trace number and time (CUPS), name an attempt, and are its
 //! number in the ledger.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use crate::codec::iso8583::{Draft, Format, Message, ShippedFormat, decode, encode, keys};
+use crate::codec::sign::sha256_hex;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -52,8 +54,18 @@ pub struct Iso8583FarEnd {
     framing: Framing,
     rule: MacRule,
     key: DesKey,
-    /// Field 62 of a sign-in's answer.
-    working_keys: Option<Vec<u8>>,
+    mac_key: [u8; 8],
+    /// Sign-ins are answered with working keys under it.
+    master: Option<DesKey>,
+    gives_fresh_keys: bool,
+    fresh: Mutex<FreshKeys>,
+}
+
+/// The keys that sign-ins have brought.
+#[derive(Default)]
+struct FreshKeys {
+    by_terminal: BTreeMap<String, DesKey>,
+    given: u64,
 }
 
 /// The operation of a request about money.
@@ -94,6 +106,12 @@ pub struct LinkRequest {
 }
 
 impl LinkRequest {
+    /// The terminal that it is of.
+    fn terminal(&self) -> String {
+        let field = self.repeated.iter().find(|(field, _)| *field == 41);
+        field.map(|(_, plain)| String::from_utf8_lossy(plain).into_owned()).unwrap_or_default()
+    }
+
     /// Whether a reversal describes its original rightly: its operation and its amount.
     fn fits(&self, original: &EntryFacts) -> bool {
         let is_same = match (original.kind, self.operation) {
@@ -152,18 +170,43 @@ impl Iso8583FarEnd {
             }
         };
         let mac_key: [u8; 8] = bytes_of(&settings.mac_key).try_into().unwrap_or([0; 8]);
-        let working_keys = settings.master_key.as_ref().map(|master| {
-            let master = DesKey::new(&bytes_of(master)).expect("a made key has 32 digits");
-            keys::close(&master, &PIN_KEY, &mac_key).expect("both keys are of a DES key's length")
-        });
+        let master = settings
+            .master_key
+            .as_ref()
+            .map(|master| DesKey::new(&bytes_of(master)).expect("a made key has 32 digits"));
         Self {
             style: settings.style,
             format: Format::shipped(shipped),
             framing: Framing { form, includes_itself: false, frame_bytes_max: 4_096 },
             rule: MacRule { method, form: MacForm::HexHalf, field },
             key: DesKey::new(&mac_key).expect("eight bytes are a key"),
-            working_keys,
+            mac_key,
+            master,
+            gives_fresh_keys: settings.gives_fresh_keys,
+            fresh: Mutex::default(),
         }
+    }
+
+    /// The key that a terminal's messages have their MAC by.
+    fn key_of(&self, terminal: &str) -> DesKey {
+        let fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        fresh.by_terminal.get(terminal).unwrap_or(&self.key).clone()
+    }
+
+    /// Field 62 of a sign-in's answer, whose key the terminal has from now on.
+    fn working_keys(&self, terminal: &str) -> Option<Vec<u8>> {
+        let master = self.master.as_ref()?;
+        let mut mac_key = self.mac_key;
+        if self.gives_fresh_keys {
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.given += 1;
+            let drawn = sha256_hex(format!("{mac_key:?} {}", fresh.given).as_bytes());
+            mac_key = bytes_of(&drawn[..16]).try_into().unwrap_or(mac_key);
+            let key = DesKey::new(&mac_key).expect("eight bytes are a key");
+            fresh.by_terminal.insert(terminal.to_owned(), key);
+        }
+        let closed = keys::close(master, &PIN_KEY, &mac_key);
+        Some(closed.expect("both keys are of a DES key's length"))
     }
 
     pub const fn framing(&self) -> Framing {
@@ -197,7 +240,8 @@ impl Iso8583FarEnd {
             currency,
             card: text(2).and_then(|digits| Pan::parse(&digits).ok()),
             repeated,
-            proved: kind >= 800 || self.rule.proves(&self.key, &message),
+            proved: kind >= 800
+                || self.rule.proves(&self.key_of(&text(41).unwrap_or_default()), &message),
             header,
             kind,
         })
@@ -330,8 +374,10 @@ impl Iso8583FarEnd {
                 draft.put(12, at.strftime("%H%M%S").to_string().as_bytes());
                 draft.put(13, at.strftime("%m%d").to_string().as_bytes());
                 draft.put_number(37, said.trace, 12);
-                if let Some(keys) = self.working_keys.as_ref().filter(|_| call.kind == 800) {
-                    draft.put(62, keys);
+                if call.kind == 800
+                    && let Some(keys) = self.working_keys(&call.terminal())
+                {
+                    draft.put(62, &keys);
                 }
             }
             Iso8583Style::Cups if call.kind < 800 => {
@@ -356,7 +402,7 @@ impl Iso8583FarEnd {
         let packed = encode(&self.format, &draft, &mut out).expect("what came in goes out again");
         header.finish(&mut out, header_at, true);
         if has_mac && !matches!(form, ReplyForm::BadSignature(_)) {
-            self.rule.seal(&self.key, &self.format, &packed, &mut out);
+            self.rule.seal(&self.key_of(&call.terminal()), &self.format, &packed, &mut out);
         }
         self.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");
         out

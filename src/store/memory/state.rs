@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::books::statement::LandedFile;
+use crate::domain::card::SealedPan;
 use crate::domain::cluster::{
     ACTIVE_AFTER, Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
@@ -19,6 +20,7 @@ pub(super) struct SharedFiles {
     loaded: BTreeMap<Incarnation, (u64, String)>,
     statements: Vec<LandedFile>,
     parts: BTreeMap<(String, u32), Vec<u8>>,
+    link_keys: BTreeMap<(ChannelId, String), SealedPan>,
 }
 
 impl MemoryStore {
@@ -163,6 +165,28 @@ impl ClusterState for MemoryStore {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn keep_link_key<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        terminal: &'a str,
+        sealed: &'a SealedPan,
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.shared.state);
+            let key = (channel.clone(), terminal.to_owned());
+            state.files.link_keys.insert(key, sealed.clone());
+            Ok(())
+        })
+    }
+
+    fn link_keys<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<(String, SealedPan)>> {
+        Box::pin(async move {
+            let state = lock(&self.shared.state);
+            let keys = state.files.link_keys.iter().filter(|((of, _), _)| of == channel);
+            Ok(keys.map(|((_, terminal), sealed)| (terminal.clone(), sealed.clone())).collect())
         })
     }
 

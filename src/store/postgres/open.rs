@@ -196,7 +196,8 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('settled_dates', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
     ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), \
     ('statement_files', 'INSERT'), ('statement_files', 'UPDATE'), \
-    ('statement_parts', 'INSERT'), ('work_leases', 'INSERT'), \
+    ('statement_parts', 'INSERT'), \
+    ('link_keys', 'INSERT'), ('link_keys', 'UPDATE'), ('work_leases', 'INSERT'), \
     ('work_leases', 'UPDATE'), ('work_leases', 'DELETE') \
     ) AS needed(n, r) WHERE NOT (has_table_privilege(n, 'SELECT') AND has_table_privilege(n, r))";
 const RIGHTS_ADVICE: &str = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public \

@@ -97,6 +97,18 @@ CREATE TABLE statement_parts (
   PRIMARY KEY (sha256, part)
 );
 
+-- What the last sign-on of each terminal of a channel's links has brought: under its master key, and
+-- sealed as card numbers are.
+CREATE TABLE link_keys (
+  channel text NOT NULL,
+  terminal text NOT NULL,
+  sealed_key text NOT NULL,
+  sealed_nonce bytea NOT NULL,
+  sealed bytea NOT NULL,
+  signed_on_at timestamptz NOT NULL,
+  PRIMARY KEY (channel, terminal)
+);
+
 -- One row for each writer: the number of its last group of commits. Whoever holds the row knows
 -- whether that group was committed; void says that it never will be.
 CREATE TABLE writers (

@@ -1,11 +1,12 @@
-//! The files that all nodes of the database share: the versions of their settings, and the
-//! statements that have landed.
+//! The files that all nodes of the database share: the versions of their settings, the
+//! statements that have landed, and the keys that links' sign-ons have brought.
 
 use std::sync::Arc;
 
 use tokio_postgres::{Client, Error};
 
 use crate::domain::books::statement::LandedFile;
+use crate::domain::card::SealedPan;
 use crate::domain::cluster::{
     ACTIVE_AFTER, Incarnation, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
@@ -37,6 +38,13 @@ const INSERT: &str = "INSERT INTO setting_versions \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const ACTIVE_AT: &str = "SELECT date_trunc('milliseconds', now()) \
      + $1::bigint * interval '1 millisecond'";
+const KEEP_KEY: &str = "INSERT INTO link_keys \
+     (channel, terminal, sealed_key, sealed_nonce, sealed, signed_on_at) \
+     VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT (channel, terminal) DO UPDATE SET \
+     sealed_key = excluded.sealed_key, sealed_nonce = excluded.sealed_nonce, \
+     sealed = excluded.sealed, signed_on_at = excluded.signed_on_at";
+const KEYS: &str = "SELECT terminal, sealed_key, sealed_nonce, sealed FROM link_keys \
+     WHERE channel = $1 ORDER BY terminal";
 const LOADED: &str = "UPDATE nodes SET loaded = $3, load_problem = $4 \
      WHERE node = $1 AND incarnation = $2";
 const REPORTS: &str = "SELECT node, incarnation, address, loaded, load_problem FROM nodes \
@@ -222,6 +230,34 @@ impl ClusterState for PostgresState {
         problem: &'a str,
     ) -> StoreFuture<'a, Result<(), StoreError>> {
         Box::pin(statements::refuse(&self.tables, (channel, date, sha256), problem))
+    }
+
+    fn keep_link_key<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        terminal: &'a str,
+        sealed: &'a SealedPan,
+    ) -> StoreFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let SealedPan { key_id, nonce, bytes } = sealed;
+            let (nonce, bytes) = (nonce.as_slice(), bytes.as_slice());
+            let row = parameters![channel.as_str(), terminal, key_id.as_str(), nonce, bytes];
+            self.tables.query(KEEP_KEY, row, |_| Ok(())).await.map(|_| ())
+        })
+    }
+
+    fn link_keys<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<(String, SealedPan)>> {
+        Box::pin(async move {
+            let read = |values: Vec<Option<&[u8]>>| {
+                let nonce: Vec<u8> = field(&values, 2)?;
+                let nonce = nonce.try_into();
+                let nonce = nonce.map_err(|_| damaged("link_keys", "a nonce is no nonce"))?;
+                let sealed =
+                    SealedPan { key_id: field(&values, 1)?, nonce, bytes: field(&values, 3)? };
+                Ok((field(&values, 0)?, sealed))
+            };
+            self.tables.query(KEYS, parameters![channel.as_str()], read).await
+        })
     }
 
     fn load_reports(&self) -> StoreRead<'_, Vec<LoadReport>> {

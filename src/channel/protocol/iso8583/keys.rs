@@ -14,6 +14,8 @@ use super::settings::{KeySource, Mac};
 struct Pair {
     current: DesKey,
     before: Option<DesKey>,
+    /// What has brought the current one.
+    brought: Vec<u8>,
 }
 
 pub(super) struct KeyRing {
@@ -55,14 +57,18 @@ impl KeyRing {
         }
     }
 
-    /// Takes the keys of a sign-in's answer.
+    /// Takes the keys of a sign-in's answer, once.
     pub fn take(&self, terminal: &str, field: &[u8]) -> Result<(), keys::WorkingKeyError> {
         let Some(master) = &self.master else { return Ok(()) };
+        if self.by_terminal.load().get(terminal).is_some_and(|pair| pair.brought == field) {
+            return Ok(());
+        }
         let opened = keys::open(master, field)?;
         self.by_terminal.rcu(|before| {
             let mut after = BTreeMap::clone(before);
             let last = after.get(terminal).map(|pair: &Pair| pair.current.clone());
-            let pair = Pair { current: opened.mac.clone(), before: last };
+            let brought = field.to_vec();
+            let pair = Pair { current: opened.mac.clone(), before: last, brought };
             after.insert(terminal.to_owned(), pair);
             after
         });

@@ -95,6 +95,21 @@ impl LinkProtocol for Iso8583 {
         self.keys.take(&terminal, keys.bytes()).map_err(|error| refused(&error.to_string()))
     }
 
+    fn brings_keys(&self) -> bool {
+        self.settings.signs_on && self.keys.awaits_sign_in()
+    }
+
+    fn key_of(&self, frame: &[u8]) -> Option<(String, Vec<u8>)> {
+        let (_, message) = self.read_frame(frame).ok()?;
+        let terminal = message.value(41)?.text();
+        Some((terminal, message.value(62)?.bytes().to_vec()))
+    }
+
+    fn learn_key(&self, terminal: &str, brought: &[u8]) -> Result<(), SignOnRefused> {
+        let taken = self.keys.take(terminal, brought);
+        taken.map_err(|error| SignOnRefused(error.to_string()))
+    }
+
     fn echo(&self, now: Timestamp, draw: u64) -> Option<LinkFrame> {
         if !self.settings.tests_line {
             return None;

@@ -108,18 +108,25 @@ impl Link {
         is_up: &watch::Sender<bool>,
     ) -> LinkEnd {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        let signing = self.sign_on(&mut read, &mut write, &mut buffer);
+        let mut signed_on = self.shared.begin_sign_on().await;
+        let up = signed_on.as_deref().copied().unwrap_or_default();
+        let signing = self.sign_on(&mut read, &mut write, &mut buffer, up);
         match tokio::time::timeout(self.shared.timeouts.reply, signing).await {
             Ok(Ok(())) => {}
             Ok(Err(ended)) => return ended,
             Err(_) => return LinkEnd::NoSignOn,
         }
+        let is_counted = signed_on.as_deref_mut().map(|up| *up += 1).is_some();
+        drop(signed_on);
         is_up.send_replace(true);
         self.count(LinkEvent::Up);
         let ended = tokio::select! {
             ended = self.read(&mut read, &mut buffer) => ended,
             ended = self.write(&mut write, queue) => ended,
         };
+        if is_counted {
+            *self.shared.signed_on.lock().await -= 1;
+        }
         match ended {
             Ok(never) => match never {},
             Err(ended) => ended,
@@ -131,9 +138,12 @@ impl Link {
         read: &mut ReadHalf,
         write: &mut WriteHalf,
         buffer: &mut BytesMut,
+        up: usize,
     ) -> Result<(), LinkEnd> {
         let TransportContext { protocol, context, entropy, .. } = &*self.shared;
-        for LinkFrame { bytes, key } in protocol.sign_on(context.clock.now(), entropy.draw()) {
+        let frames = protocol.sign_on(context.clock.now(), entropy.draw());
+        let frames = self.shared.own_sign_on(frames, up).await?;
+        for LinkFrame { bytes, key } in frames {
             write.write_all(&bytes).await?;
             write.flush().await?;
             // Bounded by the caller's time; what is no answer to this is passed over.
@@ -142,6 +152,7 @@ impl Link {
                     match protocol.sort(&frame) {
                         FrameClass::Reply(found) if found == key => {
                             protocol.take_sign_on(&frame)?;
+                            self.shared.share_key(&frame).await?;
                             break;
                         }
                         FrameClass::Request { answer } => write.write_all(&answer).await?,

@@ -9,6 +9,7 @@
 
 mod connect;
 mod link;
+mod shared_keys;
 mod waiting;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,6 +27,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
 
+pub use self::shared_keys::{SharedKeys, SignOnKeys};
 use self::waiting::{PendingReply, Turn};
 
 /// Frames that wait for one link's writer; past it a request is not sent.
@@ -111,6 +113,21 @@ pub trait LinkProtocol: Send + Sync {
 
     /// A message that only asks whether the line is alive; `None` where there is none.
     fn echo(&self, now: Timestamp, draw: u64) -> Option<LinkFrame>;
+
+    /// Whether sign-ons bring keys that messages are sealed with.
+    fn brings_keys(&self) -> bool {
+        false
+    }
+
+    /// The terminal of a sign-on's answer, and what it has brought; `None` where it is nothing.
+    fn key_of(&self, _frame: &[u8]) -> Option<(String, Vec<u8>)> {
+        None
+    }
+
+    /// Takes what another node's sign-on has brought a terminal.
+    fn learn_key(&self, _terminal: &str, _brought: &[u8]) -> Result<(), SignOnRefused> {
+        Ok(())
+    }
 }
 
 /// How the links of one channel behave.
@@ -135,6 +152,8 @@ pub struct LinkContext {
     pub channel: ChannelId,
     pub late: mpsc::Sender<LateReply>,
     pub clock: crate::clock::Timekeeper,
+    /// Set where several nodes share a store.
+    pub keys: Arc<OnceLock<Arc<dyn SharedKeys>>>,
 }
 
 /// TLS for links: settings, and the name that the certificate must have.
@@ -150,6 +169,8 @@ struct TransportContext {
     entropy: Entropy,
     /// What came in and could not be read, on all links of the channel.
     objections: ObjectionLog,
+    /// How many links are up, where nodes share what a sign-on brings.
+    signed_on: tokio::sync::Mutex<usize>,
 }
 
 /// One request on its way to a writer.
@@ -192,13 +213,29 @@ impl TcpTransport {
             context,
             entropy,
             objections,
+            signed_on: tokio::sync::Mutex::default(),
         });
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 
     /// Connects if that has not begun, and waits for a link that is up in the time for it.
     pub async fn ready(&self) -> Result<(), TransportFailure> {
-        self.port().await.map(|_| ())
+        self.port().await?;
+        self.learn_keys().await
+    }
+
+    /// Takes the keys that any node's sign-on has brought last.
+    pub async fn learn_keys(&self) -> Result<(), TransportFailure> {
+        self.shared.learn_keys().await.map(|_| ()).map_err(|refused| {
+            let channel = &self.shared.context.channel;
+            self.shared.objections.warn(channel, "the keys of the nodes' sign-ons", &refused.0);
+            TransportFailure::NotSent
+        })
+    }
+
+    /// Whether its links begin with a sign-on that brings keys for all nodes.
+    pub fn signs_on_for_all(&self) -> bool {
+        self.shared.shared_keys().is_some()
     }
 
     /// Sends a frame once and waits for the reply that has its key.

@@ -109,7 +109,7 @@ fn transport_over(
         idle: Duration::from_secs(5),
     };
     let channel = ChannelId::parse("links").expect("an id");
-    let context = LinkContext { channel, late, clock: Clock::System.into() };
+    let context = LinkContext { channel, late, clock: Clock::System.into(), keys: Arc::default() };
     let protocol = Arc::new(Letters { signs_on: setting.signs_on });
     (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, context)), late_replies)
 }
