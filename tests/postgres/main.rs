@@ -6,6 +6,7 @@
 mod books;
 mod check;
 mod cuts;
+mod deploy;
 mod daemon;
 mod failures;
 mod invariants;
