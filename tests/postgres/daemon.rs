@@ -259,8 +259,8 @@ async fn a_node_serves_when_the_last_one_is_fenced() {
     let (mut daemon, _) = start(&town).await;
     daemon.signal("TERM");
     assert!(daemon.ended().await.success());
-    let slow = "INSERT INTO nodes (node, incarnation, address, lease_until) \
-                VALUES (9, 1, '127.0.0.1:9', now() - interval '1 ms')";
+    let slow = "INSERT INTO nodes (node, incarnation, address, lease_until, epoch_seen) \
+                VALUES (9, 1, '127.0.0.1:9', now() - interval '1 ms', 0)";
     let client = database.client().await;
     client.batch_execute(slow).await.expect("it is written");
     let (daemon, core) = start(&town).await;

@@ -25,7 +25,7 @@ use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
 use crate::store::table::transaction::Transactions;
-use crate::store::table::{sql_plan, sql_steps};
+use crate::store::table::{TABLES, sql_plan, sql_steps};
 
 use super::{SampleTable, samples};
 
@@ -124,4 +124,44 @@ fn several_versions_of_a_row_are_written_once_and_a_gap_is_a_conflict() {
     assert!(matches!(rows(&[1, 3]), Err(CommitError::Conflict)));
     assert!(matches!(rows(&[1, 1]), Err(CommitError::Conflict)));
     assert!(matches!(rows(&[0]), Err(CommitError::Conflict)));
+}
+
+/// Tables of the schema that are no rows of the books: what belongs to a database and its nodes,
+/// and stays there when the books are moved.
+const OF_THE_DATABASE: [&str; 11] = [
+    "schema_steps",
+    "moves",
+    "nodes",
+    "work_leases",
+    "writers",
+    "channel_locks",
+    "setting_versions",
+    "setting_head",
+    "cluster_epoch",
+    "statement_files",
+    "statement_parts",
+];
+
+/// Those that a move fills in its own way: numbers are passed over, prints must fit, and the trail
+/// goes on behind its last line.
+const FILLED: [&str; 3] = ["order_numbers", "key_prints", "audit_head"];
+
+#[test]
+fn every_table_of_the_schema_moves_or_belongs_to_the_database() {
+    let schema = include_str!("../../postgres/schema.sql");
+    let made = schema.lines().filter_map(|line| line.strip_prefix("CREATE TABLE "));
+    let made: Vec<&str> = made.filter_map(|line| line.split([' ', '(']).next()).collect();
+    let of_rows = TABLES.iter().flat_map(|table| {
+        let following = table.following.iter().map(|one| one.table);
+        [table.sql_name].into_iter().chain(following)
+    });
+    // The orders' own part.
+    let known: Vec<&str> =
+        of_rows.chain(["attempts"]).chain(OF_THE_DATABASE).chain(FILLED).collect();
+    for table in &made {
+        assert!(known.contains(table), "nobody says whether `{table}` moves with the books");
+    }
+    for table in known {
+        assert!(made.contains(&table), "the schema makes no `{table}`");
+    }
 }
