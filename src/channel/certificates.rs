@@ -25,6 +25,8 @@ closed_set! {
         Signer => "signer",
         /// A root that their TLS certificate must chain to (`tls_roots`).
         Tls => "tls",
+        /// Ours, which a channel asks to see (`tls_identity`).
+        Client => "client",
         /// Ours, which a listener shows; it holds as long as the whole chain does.
         Server => "server",
         /// An authority that callers' certificates must lead to.
@@ -104,6 +106,12 @@ impl CertificateTerm {
 pub fn tls_roots(pems: &[String]) -> Vec<CertificateTerm> {
     let certificates = pems.iter().filter_map(|pem| Certificate::all_from_pem(pem).ok());
     certificates.flatten().map(|one| CertificateTerm::of(CertificateUse::Tls, &one)).collect()
+}
+
+/// The certificate that we show a channel; the first of its text, above which its chain stands.
+pub fn tls_client(pem: &str) -> Option<CertificateTerm> {
+    let all = Certificate::all_from_pem(pem).ok()?;
+    all.first().map(|one| CertificateTerm::of(CertificateUse::Client, one))
 }
 
 /// For each use, the certificate that holds longest: certificates overlap while one replaces

@@ -35,6 +35,7 @@ const REST: [&str; 2] = [
      summary.sums = [{}]\ntimes = {}\nsettlement = {}\n",
     "protocol = \"http\"\n[http]\nsecrets = {}\nencrypt = {}\ndecrypt = {}\nnotice_answer = {}\n\
      verify.keys = {}\nnotice_verify.over = \"{{ body }}\"\nnotice_verify.key = \"env:X\"\n\
+     merchants = {}\ntoken.query = {}\ntoken.headers = {}\ntoken.body = {}\ntoken.reply = {}\n\
      notice_verify.keys = {}\nnotice_verify.headers = {}\nsign.headers = {}\n\
      statement.reply.url = \"/url\"\n\
      payment = { query = {}, headers = {}, body = {}, reply = {}, states = {}, codes = {} }\n\

@@ -5,6 +5,7 @@
 //! that lacks something says so in words.
 
 pub mod certificates;
+pub mod fetched;
 pub mod file;
 #[cfg(test)]
 mod manual;
@@ -30,6 +31,7 @@ use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
 use self::certificates::CertificateTerm;
+use self::fetched::CredentialSupply;
 use self::protocol::amount::WrittenAmount;
 use self::statement::StatementSource;
 use self::transport::tcp;
@@ -92,6 +94,17 @@ impl ChannelRequest {
                 CardEcho::of_number(pan.as_ref())
             }
         }
+    }
+
+    /// The same of another merchant, for samples.
+    pub fn of_merchant(mut self, merchant: MerchantId) -> Self {
+        match &mut self {
+            Self::Charge { facts, .. }
+            | Self::Inquiry { facts, .. }
+            | Self::Reversal { facts, .. }
+            | Self::FollowUp { facts, .. } => facts.merchant_id = merchant,
+        }
+        self
     }
 
     /// The attempt that the channel is asked about, or to carry out.
@@ -234,6 +247,9 @@ pub trait Adapter: Send + Sync {
 
     /// Every certificate that this channel works with, ours and theirs, as far as it is known now.
     fn certificates(&self) -> Vec<CertificateTerm>;
+
+    /// Where the channel hands out a credential that its requests carry: how it is got.
+    fn credential_supply(&self) -> Option<&dyn CredentialSupply>;
 
     /// The protocol's way to statements, where it has one and the channel's file uses it.
     fn statements(&self) -> Option<&dyn StatementSource>;

@@ -162,6 +162,8 @@ closed_set! {
         /// This node's lease of the books had ended when the first byte was to leave: another node
         /// may be at its work.
         LeaseEnded => "lease_ended",
+        /// The channel did not hand out the credential that the request must carry.
+        NoCredential => "no_credential",
     }
 }
 
@@ -173,7 +175,8 @@ impl NotSentCause {
             | Self::BreakerOpen
             | Self::NoRateLeft
             | Self::DailyLimit
-            | Self::LeaseEnded => true,
+            | Self::LeaseEnded
+            | Self::NoCredential => true,
             Self::Disabled | Self::NotEncodable => false,
         }
     }

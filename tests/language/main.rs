@@ -7,11 +7,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod constructs;
+mod envelopes;
 mod formats;
+mod mutual_tls;
+mod orders;
 mod signatures;
 mod templates;
+mod token;
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -27,6 +33,12 @@ use switchyard::domain::outcome::Outcome;
 const ORDER: &str = "261122001000000000201";
 /// The shared key that `env:KEY` leads to.
 const KEY: &str = "a shared key for tests only";
+
+/// An RSA key of this run.
+static RSA_KEY: LazyLock<rcgen::KeyPair> = LazyLock::new(|| {
+    let made = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
+    made.expect("a key")
+});
 
 const CODES: &str = r#"
 [codes]
@@ -44,6 +56,19 @@ fn credential(folder: &Path, reference: &str) -> Result<String, String> {
         ("env:KEY", _) => Ok(KEY.to_owned()),
         ("env:HEX", _) => Ok("00112233445566778899aabbccddeeff".to_owned()),
         ("env:BASE64", _) => Ok("AAECAwQFBgc=".to_owned()),
+        ("env:RSA", _) => Ok(RSA_KEY.serialize_pem()),
+        ("env:PUBLIC", _) => Ok(RSA_KEY.public_key_pem()),
+        ("env:P256" | "env:ED25519", _) => {
+            let is_curve = reference == "env:P256";
+            let kind = if is_curve { &rcgen::PKCS_ECDSA_P256_SHA256 } else { &rcgen::PKCS_ED25519 };
+            Ok(rcgen::KeyPair::generate_for(kind).expect("a key").serialize_pem())
+        }
+        // GB/T 32918.5's public key.
+        ("env:SM2", _) => Ok(concat!(
+            "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020",
+            "ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+        )
+        .to_owned()),
         // The key of Adyen's own published example.
         ("env:ADYEN", _) => {
             Ok("44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056".to_owned())

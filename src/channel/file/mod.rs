@@ -127,6 +127,8 @@ pub struct ChannelFile {
     /// References to PEM roots that its TLS certificate must chain to; empty means the operating
     /// system's.
     pub tls_roots: Vec<String>,
+    /// Reference to the certificate that we show the channel, with its key.
+    pub tls_identity: Option<String>,
     pub breaker: BreakerTerms,
     pub terms: Terms,
     pub codes: Vec<(String, CodeMeaning)>,
@@ -174,6 +176,7 @@ impl ChannelFile {
             name: root.text_or("name", id.as_str()),
             state: root.choice("state", &states),
             tls_roots: root.optional_texts("tls_roots").unwrap_or_default(),
+            tls_identity: root.optional_text("tls_identity"),
             breaker: read_breaker(root),
             codes: read_codes(root),
             statement,

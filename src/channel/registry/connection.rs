@@ -13,10 +13,11 @@ use crate::channel::protocol::transcript::mask_reference;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
 use crate::channel::transport::tcp::{LinkContext, LinkProtocol, TcpTransport};
-use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning};
+use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning, fetched};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
 use crate::domain::card::words::mask_values;
+use crate::domain::outcome::Outcome;
 
 /// A channel that can be asked.
 pub struct Connection {
@@ -52,8 +53,15 @@ impl AdapterLine {
             |failure: TransportFailure| ReplyMeaning::new(failure.outcome(), String::new());
         Ok(match self {
             Self::Http { adapter, transport } => {
+                let credential = match fetched::ready(&**adapter, transport, clock).await {
+                    Ok(credential) => credential,
+                    Err(cause) => {
+                        return Ok(ReplyMeaning::new(Outcome::NotSent(cause), String::new()));
+                    }
+                };
                 let reply = transport.send(adapter.encode(request, clock.now())?).await;
                 reply.map_or_else(failed, |reply| {
+                    credential.heard(&reply);
                     let understood = adapter.decode(request, &reply, clock.now());
                     mask_reference(understood, request)
                 })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::channel::certificates::{CertificateTerm, tls_roots};
+use crate::channel::certificates::{CertificateTerm, tls_client, tls_roots};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol;
 use crate::channel::registry::connection::{Connection, connect};
@@ -41,13 +41,19 @@ pub(super) fn read_channel(
     let built = protocol::read(&root, &file, &resolve);
     let roots: Result<Vec<String>, String> =
         file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
-    let tls_terms = roots.as_ref().map(|pems| tls_roots(pems)).unwrap_or_default();
+    let mut tls_terms = roots.as_ref().map(|pems| tls_roots(pems)).unwrap_or_default();
+    let identity = file.tls_identity.as_ref().map(|reference| source.resolve(reference));
+    let identity = identity.transpose();
+    if let Ok(Some(pem)) = &identity {
+        tls_terms.extend(tls_client(pem));
+    }
     let connection = roots
-        .and_then(|roots| tls::client_config(&roots))
+        .and_then(|roots| tls::client_config_as(identity?.as_deref(), &roots))
         .map(|tls| built.map(|built| connect(built, &root, &file, tls, links)))
         .map(|connection| connection.map(|made| Connection { tls_terms, ..made }));
     if let Err(problem) = &connection {
-        root.mistake("tls_roots", problem, "give PEM files, as file:path");
+        let key = if file.tls_identity.is_some() { "tls_identity" } else { "tls_roots" };
+        root.mistake(key, problem, "give PEM files, as file:path");
     }
     root.finish();
     if mistakes.count() != before {

@@ -32,11 +32,12 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 66] = [
+const CHANGES: [(&str, &str, &str); 67] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "state", "\"closed\""),
     ("", "tls_roots", r#"["file:roots.pem"]"#),
+    ("", "tls_identity", "\"file:identity.pem\""),
     ("abilities", "operations", r#"["payment", "preauth", "reversal", "inquiry", "undo"]"#),
     ("abilities", "reversible", r#"["payment"]"#),
     ("abilities", "partial_refund", "false"),
@@ -170,7 +171,7 @@ fn in_force(loaded: &LoadedChannel) -> String {
     let file = &loaded.file;
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        (&file.name, &file.protocol, &file.tls_roots),
+        (&file.name, &file.protocol, &file.tls_roots, &file.tls_identity),
         loaded.profile,
         loaded.terms,
         loaded.pace.terms(),

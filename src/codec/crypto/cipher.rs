@@ -65,6 +65,13 @@ impl Mode {
     }
 }
 
+/// A new key of so many bytes, for one message; drawn by the library.
+pub fn fresh_key(bytes: usize) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+    let mut key = Zeroizing::new(vec![0; bytes]);
+    aws_lc_rs::rand::fill(&mut key).map_err(|_| CipherError::Refused)?;
+    Ok(key)
+}
+
 /// A shared key of a block cipher in one mode.
 pub struct BlockKey {
     block: BlockCipher,

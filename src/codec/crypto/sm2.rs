@@ -1,4 +1,5 @@
 //! SM2 signatures with SM3 (GB/T 32918.2-2016): keys that sign and verify, with the signer's id.
+//! SM2 encryption (GB/T 32918.4-2016) draws a random number for each text, as the library does.
 //!
 //! What is signed is not the text alone but `ZA` before it, a digest of the signer's id, the curve
 //! and the public key (§5.5). Signing is deterministic (as RFC 6979 has it for ECDSA), so a wrong
@@ -8,13 +9,15 @@ use std::fmt;
 
 use sm2::dsa::signature::{Signer, Verifier};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
+use sm2::elliptic_curve::common::getrandom::SysRng;
 use sm2::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use sm2::pke::EncryptingKey;
 use sm2::{PublicKey, SecretKey};
 use zeroize::Zeroizing;
 
 use crate::codec::certificate::Certificate;
 use crate::codec::pem::{PemError, parse_pem};
-use crate::codec::sign::{SignatureError, read_hex};
+use crate::codec::sign::{CipherError, SignatureError, read_hex};
 
 /// The id that is used where two parties have agreed on none (GM/T 0009-2012 §10).
 pub const USUAL_USER_ID: &str = "1234567812345678";
@@ -113,6 +116,32 @@ impl Sm2Verifier {
 impl fmt::Debug for Sm2Verifier {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Sm2Verifier(…)")
+    }
+}
+
+/// A public SM2 key that encrypts texts.
+pub struct Sm2Encryptor(EncryptingKey);
+
+impl Sm2Encryptor {
+    /// Takes what [`Sm2Verifier::parse`] takes.
+    pub fn parse(text: &str) -> Result<Self, Sm2KeyError> {
+        Ok(Self(EncryptingKey::new(parse_public(text)?)))
+    }
+
+    /// The cipher text: ASN.1 DER (GM/T 0009-2012 §7.2), or `C1`, `C3` and `C2` end to end. Every
+    /// call gives other bytes; an empty text has none.
+    pub fn encrypt(&self, plain: &[u8], form: Sm2Form) -> Result<Vec<u8>, CipherError> {
+        match form {
+            Sm2Form::Der => self.0.encrypt_der(&mut SysRng, plain),
+            Sm2Form::Raw => self.0.encrypt(&mut SysRng, plain),
+        }
+        .map_err(|_| CipherError::Refused)
+    }
+}
+
+impl fmt::Debug for Sm2Encryptor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Sm2Encryptor(…)")
     }
 }
 

@@ -72,7 +72,7 @@ impl HealthMark {
 
     const fn of_not_sent(cause: NotSentCause) -> Self {
         match cause {
-            NotSentCause::NoConnection => Self::Fault,
+            NotSentCause::NoConnection | NotSentCause::NoCredential => Self::Fault,
             NotSentCause::BreakerOpen
             | NotSentCause::NoRateLeft
             | NotSentCause::DailyLimit
@@ -174,6 +174,7 @@ mod tests {
             (Outcome::NotSent(NotSentCause::Disabled), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NotEncodable), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::LeaseEnded), HealthMark::Nothing),
+            (Outcome::NotSent(NotSentCause::NoCredential), HealthMark::Fault),
         ];
         for (outcome, expected) in rows {
             assert_eq!(HealthMark::of(&outcome), expected, "{outcome:?}");

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::channel::fetched::ready;
 use crate::channel::registry::Registry;
 use crate::channel::statement::{FilePointer, StatementFile, StatementLink, StatementReply};
 use crate::channel::transport::http::TransportFailure;
@@ -145,8 +146,14 @@ impl StatementDesk {
             return Err(FetchError::DateOpen);
         }
         let now = present.now();
+        let credential = ready(&*link.adapter, &link.transport, &self.clock).await;
+        let credential = credential.map_err(|_| {
+            let problem = "it hands out no credential to ask with".to_owned();
+            FetchError::Unbelieved { problem }
+        })?;
         let request = source.encode_statement(date, now)?;
         let reply = link.transport.send(request).await?;
+        credential.heard(&reply);
         let pointer = match self.take(&link, channel, date, None, reply).await? {
             ReplyResult::Landed(fetched) => return Ok(fetched),
             ReplyResult::Elsewhere(pointer) => pointer,

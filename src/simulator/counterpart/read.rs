@@ -194,7 +194,8 @@ fn bank(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counterp
     };
     let merchant_id = section.section("values").text(merchant);
     let dialect = DialectSettings::Bank(BankSettings { merchant_id, style });
-    Some(Counterpart::new(dialect, credentials, vec![section.text("base_url")]))
+    let side = Counterpart::new(dialect, credentials, vec![section.text("base_url")]);
+    Some(Counterpart { notice_address: section.optional_text("notice_url"), ..side })
 }
 
 /// Private keys that were kept are used again.

@@ -159,6 +159,13 @@ impl MessageBody {
         }
     }
 
+    /// How many items the list at a path has; `None` where there is no list.
+    pub fn items(&self, path: &Path) -> Option<usize> {
+        let Self::Json(whole) = self else { return None };
+        let [PathPlace::Steps(steps)] = &path.places[..] else { return None };
+        at_steps(whole, steps)?.as_array().map(Vec::len)
+    }
+
     /// The text of one value.
     pub fn value(&self, inside: &Inside) -> Option<Cow<'_, str>> {
         match inside {

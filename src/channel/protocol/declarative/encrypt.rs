@@ -8,11 +8,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::document::ChannelAnswer;
 use crate::codec::certificate::Certificate;
-use crate::codec::crypto::cipher::{BlockKey, Mode, OaepEncryptor};
+use crate::codec::crypto::cipher::{
+    BLOCK_BYTES, BlockCipher, BlockKey, Mode, OaepEncryptor, fresh_key,
+};
 use crate::codec::crypto::digest::Digest;
+use crate::codec::crypto::sm2::{Sm2Encryptor, Sm2Form};
 use crate::codec::pem::parse_pem;
-use crate::codec::sign::{CipherError, HmacKey, KeyError, RsaEncryptor, hex_lower};
+use crate::codec::sign::{CipherError, HmacKey, KeyError, RsaEncryptor, hex_lower, read_hex};
 
 /// The DER public key of a PEM text, bare or inside a certificate.
 pub fn public_key_der(text: &str) -> Result<Vec<u8>, KeyError> {
@@ -30,8 +34,7 @@ pub fn public_key_der(text: &str) -> Result<Vec<u8>, KeyError> {
 /// The key of a channel's fields.
 #[derive(Debug)]
 pub enum FieldKey {
-    Oaep(Box<OaepEncryptor>),
-    Pkcs1(Box<RsaEncryptor>),
+    Public(PublicFieldKey),
     Block {
         key: Box<BlockKey>,
         /// Makes initial vectors; derived from the same secret.
@@ -39,6 +42,38 @@ pub enum FieldKey {
         /// Agreed on once and for all, and then not sent along.
         fixed_vector: Option<Vec<u8>>,
     },
+    /// A new key of a block cipher for each request, which goes along under the channel's own.
+    Envelope {
+        under: PublicFieldKey,
+        block: BlockCipher,
+        mode: Mode,
+        fixed_vector: Option<Vec<u8>>,
+    },
+}
+
+/// The channel's own key.
+#[derive(Debug)]
+pub enum PublicFieldKey {
+    Oaep(Box<OaepEncryptor>),
+    Pkcs1(Box<RsaEncryptor>),
+    Sm2(Box<Sm2Encryptor>, Sm2Form),
+}
+
+impl PublicFieldKey {
+    fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, CipherError> {
+        match self {
+            Self::Oaep(key) => key.encrypt(plain),
+            Self::Pkcs1(key) => key.encrypt(plain),
+            Self::Sm2(key, form) => key.encrypt(plain, *form),
+        }
+    }
+}
+
+/// The key of one request, and the same under the channel's own.
+pub struct Envelope {
+    key: FieldKey,
+    /// As it is sent.
+    pub wrapped: String,
 }
 
 impl FieldKey {
@@ -56,11 +91,34 @@ pub struct Encryption {
 }
 
 impl Encryption {
-    /// The text that stands for `plain` in the request that `seed` names.
-    pub fn apply(&self, seed: &str, plain: &str) -> Result<String, CipherError> {
-        let bytes = match &self.key {
-            FieldKey::Oaep(key) => key.encrypt(plain.as_bytes())?,
-            FieldKey::Pkcs1(key) => key.encrypt(plain.as_bytes())?,
+    /// A new envelope for one request; `None` where the key is no envelope's, or refuses.
+    pub fn seal(&self) -> Option<Envelope> {
+        let FieldKey::Envelope { under, block, mode, fixed_vector } = &self.key else {
+            return None;
+        };
+        let secret = fresh_key(BLOCK_BYTES).ok()?;
+        let key = BlockKey::new(*block, *mode, &secret).ok()?;
+        let wrapped = self.write(&under.encrypt(&secret).ok()?);
+        Some(Envelope { key: FieldKey::block(key, &secret, fixed_vector.clone()), wrapped })
+    }
+
+    /// Whether each request has an envelope of its own.
+    pub const fn is_envelope(&self) -> bool {
+        matches!(self.key, FieldKey::Envelope { .. })
+    }
+
+    /// The text that stands for `plain` in the request that `seed` names, and that has this
+    /// envelope.
+    pub fn apply(
+        &self,
+        envelope: Option<&Envelope>,
+        seed: &str,
+        plain: &str,
+    ) -> Result<String, CipherError> {
+        let key = envelope.map_or(&self.key, |envelope| &envelope.key);
+        let bytes = match key {
+            FieldKey::Public(key) => key.encrypt(plain.as_bytes())?,
+            FieldKey::Envelope { .. } => return Err(CipherError::Refused),
             FieldKey::Block { key, fixed_vector: Some(vector), .. } => {
                 key.encrypt(vector, &[], plain.as_bytes())?
             }
@@ -72,7 +130,11 @@ impl Encryption {
                 whole
             }
         };
-        Ok(if self.is_hex { hex_lower(&bytes) } else { BASE64.encode(bytes) })
+        Ok(self.write(&bytes))
+    }
+
+    fn write(&self, bytes: &[u8]) -> String {
+        if self.is_hex { hex_lower(bytes) } else { BASE64.encode(bytes) }
     }
 }
 
@@ -83,12 +145,24 @@ pub struct Decryption {
     pub cipher_text: super::path::Path,
     pub vector: Option<super::path::Path>,
     pub context: Option<super::path::Path>,
+    /// Whether the cipher text is hexadecimal instead of base64.
+    pub is_hex: bool,
 }
 
 impl Decryption {
-    /// The plain text inside; the texts are those at the paths.
+    /// The plain text inside a message.
+    pub fn open_in(&self, outer: &ChannelAnswer) -> Option<Vec<u8>> {
+        let text = |path: Option<&super::path::Path>| match path {
+            Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
+            None => Some(String::new()),
+        };
+        let cipher = text(Some(&self.cipher_text))?;
+        self.open(&cipher, &text(self.vector.as_ref())?, &text(self.context.as_ref())?)
+    }
+
+    /// The same; the texts are those at the paths.
     pub fn open(&self, cipher: &str, vector: &str, context: &str) -> Option<Vec<u8>> {
-        let mut bytes = BASE64.decode(cipher).ok()?;
+        let mut bytes = if self.is_hex { read_hex(cipher)? } else { BASE64.decode(cipher).ok()? };
         let length = self.key.mode().vector_bytes();
         let vector = match (&self.vector, self.key.mode()) {
             (Some(_), Mode::Cbc | Mode::Gcm) => vector.as_bytes().to_vec(),
@@ -105,29 +179,33 @@ impl Decryption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::crypto::cipher::BlockCipher;
-
     #[test]
     fn a_vector_is_made_of_the_request_and_the_text_and_sent_along() {
         let secret = [7; 16];
         for (block, mode) in [(BlockCipher::Sm4, Mode::Cbc), (BlockCipher::Aes, Mode::Gcm)] {
             let key = || BlockKey::new(block, mode, &secret).expect("a key");
             let made = Encryption { key: FieldKey::block(key(), &secret, None), is_hex: false };
-            let first = made.apply("1", "4111111111111111").expect("encrypted");
-            assert_eq!(first, made.apply("1", "4111111111111111").expect("encrypted"));
+            let first = made.apply(None, "1", "4111111111111111").expect("encrypted");
+            assert_eq!(first, made.apply(None, "1", "4111111111111111").expect("encrypted"));
             let vector = |text: &str| BASE64.decode(text).expect("base64")[..12].to_vec();
             for (seed, plain) in [("2", "4111111111111111"), ("1", "5555555555554444")] {
-                let other = made.apply(seed, plain).expect("encrypted");
+                let other = made.apply(None, seed, plain).expect("encrypted");
                 assert_ne!(vector(&first), vector(&other));
             }
-            let opening =
-                Decryption { key: key(), cipher_text: path(), vector: None, context: None };
+            let opening = Decryption {
+                key: key(),
+                cipher_text: path(),
+                vector: None,
+                context: None,
+                is_hex: false,
+            };
             assert_eq!(opening.open(&first, "", "").as_deref(), Some(&b"4111111111111111"[..]));
             assert_eq!(opening.open("AAAA", "", ""), None);
         }
         let key = BlockKey::new(BlockCipher::Sm4, Mode::Cbc, &secret).expect("a key");
         let fixed = FieldKey::block(key, &secret, Some(vec![0; 16]));
-        let text = Encryption { key: fixed, is_hex: true }.apply("1", "x").expect("encrypted");
+        let text =
+            Encryption { key: fixed, is_hex: true }.apply(None, "1", "x").expect("encrypted");
         assert_eq!(text.len(), 32);
     }
 

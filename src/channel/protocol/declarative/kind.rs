@@ -19,6 +19,8 @@ pub enum Action {
     Reversal,
     /// Is about a clearing date, and no attempt.
     Statement,
+    /// Gets a credential, and is about nothing.
+    Credential,
 }
 
 /// A section of `[http]` that describes one kind of request.
@@ -42,6 +44,9 @@ const fn shared(name: &'static str, action: Action) -> RequestKind {
 impl RequestKind {
     /// Asks for the statement of a clearing date; it is described apart from the others.
     pub const STATEMENT: Self = own("statement", Action::Statement);
+
+    /// Gets the credential that other requests carry; it is described apart too.
+    pub const TOKEN: Self = own("token", Action::Credential);
 
     /// Those that ask about an attempt, or for one.
     pub const ALL: [Self; 20] = [

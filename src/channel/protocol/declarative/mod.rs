@@ -31,6 +31,7 @@ mod format;
 mod keys;
 mod kind;
 mod notice;
+mod order_form;
 mod parts;
 mod path;
 mod read;
@@ -39,6 +40,7 @@ mod seal;
 mod sign;
 mod statement;
 mod template;
+mod token;
 mod words;
 
 #[cfg(test)]
@@ -55,6 +57,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::body::Body;
 use self::document::{ChannelAnswer, MessageBody};
+use self::encrypt::Decryption;
 use self::escape::encode_percent;
 use self::format::BodyForm;
 use self::notice::Notices;
@@ -62,8 +65,10 @@ use self::reply::ReplyMap;
 use self::sign::{Received, Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
+use self::token::TokenCall;
 use self::words::{Subject, Surroundings, Words};
 use crate::channel::certificates::CertificateTerm;
+use crate::channel::fetched::CredentialSupply;
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
@@ -76,15 +81,10 @@ use crate::domain::time::Timestamp;
 
 /// One bank's API, ready to build its requests and to read its replies.
 pub struct Declarative {
-    /// Scheme, host and port, without a slash at the end.
-    origin: String,
-    /// The path in front of every call's own path; empty or `/…` without a slash at the end.
-    base_path: String,
-    /// How requests are written, and how what comes is.
-    request_form: BodyForm,
+    destination: Destination,
     reply_form: BodyForm,
-    /// The media type of requests, unless their section says another one.
-    content_type: HeaderValue,
+    /// How a credential is got that the channel hands out.
+    token: Option<TokenCall>,
     /// Statuses whose body is an ordinary reply.
     accepted_statuses: Vec<u16>,
     surroundings: Arc<Surroundings>,
@@ -93,6 +93,29 @@ pub struct Declarative {
     calls: Vec<Call>,
     notices: Option<Notices>,
     statement: Option<StatementCall>,
+    /// Where replies are encrypted; paths of a call's reply are the content's then.
+    reply_decryption: Option<Arc<Decryption>>,
+}
+
+/// Where requests go, and what they are written in.
+struct Destination {
+    /// Scheme, host and port, without a slash at the end.
+    origin: String,
+    /// The path in front of every call's own path; empty or `/…` without a slash at the end.
+    base_path: String,
+    form: BodyForm,
+    /// The media type of requests, unless their section says another one.
+    content_type: HeaderValue,
+    /// Whether `[http.sign]` signs them.
+    is_signed: bool,
+}
+
+impl Destination {
+    fn of((origin, base_path): (String, String), form: BodyForm, is_signed: bool) -> Self {
+        let content_type = HeaderValue::from_str(&form.content_type());
+        let content_type = content_type.expect("names of formats and encodings are ASCII");
+        Self { origin, base_path, form, content_type, is_signed }
+    }
 }
 
 /// How one kind of request is made, and its reply read.
@@ -143,32 +166,38 @@ impl Declarative {
     fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, String> {
         let call = self.call(request).ok_or("this channel file has no such operation")?;
         let words = Words::new(Subject::Attempt(request), now, &self.surroundings);
-        self.write(&call.sending, &words)
+        self.write(&call.sending, &self.destination, &words)
     }
 
-    fn write(&self, sending: &RequestTemplate, words: &Words<'_>) -> Result<WireRequest, String> {
-        let path = format!("{}{}", self.base_path, sending.path_and_query(words)?);
+    fn write(
+        &self,
+        sending: &RequestTemplate,
+        to: &Destination,
+        words: &Words<'_>,
+    ) -> Result<WireRequest, String> {
+        words.check_merchant()?;
+        let path = format!("{}{}", to.base_path, sending.path_and_query(words)?);
         let mut headers = sending.headers(words)?;
         let document = match &sending.body {
             Some(body) => {
                 let has_type = headers.iter().any(|(name, _)| *name == CONTENT_TYPE);
                 if !has_type {
                     // The file's own content type, for instance one with a charset, goes first.
-                    headers.push((CONTENT_TYPE, self.content_type.clone()));
+                    headers.push((CONTENT_TYPE, to.content_type.clone()));
                 }
-                let built = body.build(words, self.request_form.format);
+                let built = body.build(words, to.form.format);
                 Some(built.map_err(|error| format!("body.{error}"))?)
             }
             None => None,
         };
         let (method, nonce) = (sending.method.as_str(), || words.nonce());
-        let host = self.origin.split_once("://").map_or("", |(_, host)| host);
+        let host = to.origin.split_once("://").map_or("", |(_, host)| host);
         let (path, now) = (path.as_str(), words.now());
         let outgoing =
             UnsignedRequest { method, path, host, headers: &headers, nonce: &nonce, now };
-        let (signed, body) = self.sign(&outgoing, document)?;
+        let (signed, body) = self.sign(&outgoing, document, to)?;
         headers.extend(signed);
-        let url = format!("{}{path}", self.origin);
+        let url = format!("{}{path}", to.origin);
         Ok(WireRequest { method: sending.method.clone(), url, headers, body })
     }
 
@@ -177,9 +206,10 @@ impl Declarative {
         &self,
         outgoing: &UnsignedRequest<'_>,
         document: Option<MessageBody>,
+        to: &Destination,
     ) -> Result<(Vec<(HeaderName, HeaderValue)>, Bytes), String> {
-        let Some(signing) = &self.signing else {
-            let charset = self.request_form.charset;
+        let Some(signing) = self.signing.as_ref().filter(|_| to.is_signed) else {
+            let charset = to.form.charset;
             let bytes = document.map_or(Ok(Vec::new()), |document| document.encode(charset));
             return bytes.map(|bytes| (Vec::new(), Bytes::from(bytes)));
         };
@@ -217,8 +247,33 @@ impl Declarative {
                 .prove(&received)
                 .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
-        let answer = ChannelAnswer { body, status: reply.status.to_string() };
+        let outer = ChannelAnswer { body, status: reply.status.to_string() };
+        let answer = match &self.reply_decryption {
+            Some(decryption) => self.open(decryption, outer)?,
+            None => outer,
+        };
         call.reply.outcome(&answer, Some(request.facts()))
+    }
+}
+
+impl Declarative {
+    /// What was encrypted in a reply. One that hides nothing, where the file says that it may, is
+    /// read as it is: a refusal seldom hides anything.
+    fn open(
+        &self,
+        decryption: &Decryption,
+        outer: ChannelAnswer,
+    ) -> Result<ChannelAnswer, Uncertainty> {
+        let hidden = outer.text(&decryption.cipher_text)?;
+        if hidden.is_none() && decryption.cipher_text.is_optional {
+            return Ok(outer);
+        }
+        let unsure = |words| Uncertainty::new(UnknownCause::Garbled, words);
+        let text = decryption.open_in(&outer);
+        let text = text.ok_or_else(|| unsure("what is encrypted in it cannot be opened"))?;
+        let body = MessageBody::parse(&text, self.reply_form)
+            .map_err(|_| unsure("what was encrypted is not of the channel's format"))?;
+        Ok(ChannelAnswer { body, status: outer.status })
     }
 }
 
@@ -285,6 +340,10 @@ impl Adapter for Declarative {
     /// end ends nothing.
     fn certificates(&self) -> Vec<CertificateTerm> {
         Vec::new()
+    }
+
+    fn credential_supply(&self) -> Option<&dyn CredentialSupply> {
+        self.token.as_ref().map(|_| self as &dyn CredentialSupply)
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {

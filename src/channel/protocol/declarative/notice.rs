@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use super::document::{ChannelAnswer, MessageBody};
 use super::encrypt::Decryption;
 use super::format::BodyForm;
+use super::order_form::OrderForm;
 use super::path::Path;
 use super::reply::{ReplyMap, required};
 use super::sign::{Received, Verification};
@@ -19,7 +20,6 @@ use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::{Notice, NoticeRefusal, ReplyMeaning, WireNotice, WireReply};
 use crate::domain::card::words::CardEcho;
-use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::Timestamp;
@@ -56,7 +56,8 @@ pub struct Notices {
     pub form: BodyForm,
     pub kinds: Vec<NoticeMap>,
     /// Where the notices' content is encrypted; paths of a kind's `map` are the content's then.
-    pub decryption: Option<Decryption>,
+    pub decryption: Option<Arc<Decryption>>,
+    pub order_form: OrderForm,
     pub verification: Arc<Verification>,
     pub answer: NoticeAnswer,
 }
@@ -83,7 +84,8 @@ impl Notices {
         let (content, shown) = match &self.decryption {
             None => (&outer, &notice.body[..]),
             Some(decryption) => {
-                text = open(decryption, &outer)
+                text = decryption
+                    .open_in(&outer)
                     .ok_or(unreadable("what is encrypted in it cannot be opened"))?;
                 let body = MessageBody::parse(&text, self.form)
                     .map_err(|_| unreadable("what was encrypted is not of the format"))?;
@@ -92,7 +94,7 @@ impl Notices {
             }
         };
         let order_no = required(content, kind.map.order_no.as_ref());
-        let order_no = order_no.ok().flatten().and_then(|text| ChannelOrderNo::parse(&text));
+        let order_no = order_no.ok().flatten().and_then(|text| self.order_form.read(&text));
         let channel_order_no = order_no.ok_or(NoticeRefusal::UnknownOrder)?;
         let amount = match &kind.map.amount {
             Some(path) => content.text(path).map_err(|_| unreadable("its amount is no text"))?,
@@ -129,17 +131,4 @@ impl NoticeMap {
             found.is_some_and(|found| texts.iter().any(|text| *text == *found))
         })
     }
-}
-
-fn open(decryption: &Decryption, outer: &ChannelAnswer) -> Option<Vec<u8>> {
-    let text = |path: Option<&Path>| match path {
-        Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
-        None => Some(String::new()),
-    };
-    let cipher = text(Some(&decryption.cipher_text))?;
-    decryption.open(
-        &cipher,
-        &text(decryption.vector.as_ref())?,
-        &text(decryption.context.as_ref())?,
-    )
 }

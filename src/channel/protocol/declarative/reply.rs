@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::document::ChannelAnswer;
 use super::kind::Action;
+use super::order_form::OrderForm;
 use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
@@ -72,6 +73,9 @@ pub struct ReplyMap {
     pub states: BTreeMap<String, StateMeaning>,
     /// The original's own code: the reason of a declined state, or all there is instead of one.
     pub result_code: Option<Path>,
+    /// The list that an inquiry finds its order in: where it is empty, there is no such order.
+    pub list: Option<Path>,
+    pub order_form: OrderForm,
     pub order_no: Option<Path>,
     pub amount: Option<Path>,
     pub amount_form: AmountForm,
@@ -102,6 +106,9 @@ impl ReplyMap {
         let code = code.unwrap_or_default();
         match verdict {
             CodeMeaning::Approved => {
+                if let Some(empty) = self.look_into_list(answer, &code)? {
+                    return Ok(empty);
+                }
                 if let Some(path) = &self.state {
                     let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
                     let state = self.states.get(&*state).ok_or(UnknownCause::UnlistedCode)?;
@@ -123,6 +130,21 @@ impl ReplyMap {
                 self.compare(answer, facts, PathNeed::IfThere)?;
                 unapproved(verdict, &code)
             }
+        }
+    }
+
+    /// "No such order", where the list of those found is there and empty. Of several, which is
+    /// ours would be a guess.
+    fn look_into_list(
+        &self,
+        answer: &ChannelAnswer,
+        code: &str,
+    ) -> Result<Option<Outcome>, Uncertainty> {
+        let Some(path) = &self.list else { return Ok(None) };
+        match answer.body.items(path).ok_or(UnknownCause::Garbled)? {
+            0 => Ok(Some(Outcome::NotFound { code: short(code) })),
+            1 => Ok(None),
+            _ => Err(Uncertainty::new(UnknownCause::Mismatched, "it lists more than one order")),
         }
     }
 
@@ -287,7 +309,8 @@ impl ReplyMap {
     ) -> Result<(), Uncertainty> {
         let number = find(answer, self.order_no.as_ref(), need)?;
         let Some(facts) = facts else { return Ok(()) };
-        if number.is_some_and(|text| *text != *facts.channel_order_no.to_string()) {
+        let is_ours = |text: &str| self.order_form.read(text) == Some(facts.channel_order_no);
+        if number.is_some_and(|text| !is_ours(&text)) {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its order number is not ours"));
         }
         if let Some(text) = find(answer, self.currency.as_ref(), PathNeed::IfThere)?
@@ -359,9 +382,12 @@ fn read_reference(text: &str) -> Result<String, UnknownCause> {
     if fits { Ok(text.to_owned()) } else { Err(UnknownCause::Garbled) }
 }
 
-/// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`. What is none of them is passed on as it came:
+/// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`, or of the date before a time. What is none of
+/// them is passed on as it came:
 /// a yes stays a yes, and the books know to put no such date into themselves.
 fn read_settle_date(text: &str) -> String {
+    let is_date_time = text.as_bytes().get(10).is_some_and(|sign| matches!(sign, b'T' | b' '));
+    let text = if is_date_time { text.get(..10).unwrap_or(text) } else { text };
     let digits: String = text.chars().filter(|character| *character != '-').collect();
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.len() {
@@ -381,6 +407,8 @@ mod tests {
             ("1122", "1122"),
             ("20261122", "1122"),
             ("2026-11-22", "1122"),
+            ("2026-11-22T23:59:59+08:00", "1122"),
+            ("2026-11-22 00:00:00", "1122"),
             // No dates: the books do not take them.
             ("1322", "1322"),
             ("11-2", "11-2"),

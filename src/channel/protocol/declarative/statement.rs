@@ -218,7 +218,7 @@ impl Declarative {
     /// Scheme, host and port of an address that may be gone to, and its path.
     fn address(&self, url: &str, hosts: &[String]) -> Result<(String, String), String> {
         let uri: Uri = url.parse().map_err(|_| "it names an address that is none")?;
-        let clear_allowed = self.origin.starts_with("http://");
+        let clear_allowed = self.destination.origin.starts_with("http://");
         let scheme = match uri.scheme_str() {
             Some("https") => "https",
             Some("http") if clear_allowed => "http",
@@ -311,7 +311,9 @@ impl StatementSource for Declarative {
         now: Timestamp,
     ) -> Result<WireRequest, EncodeError> {
         let written = match &self.statement {
-            Some(call) => self.write(&call.sending, &self.statement_words(date, now)),
+            Some(call) => {
+                self.write(&call.sending, &self.destination, &self.statement_words(date, now))
+            }
             None => Err("this channel file has no [http.statement]".to_owned()),
         };
         written.map_err(|problem| EncodeError { request: "statement", problem })
@@ -355,7 +357,7 @@ impl StatementSource for Declarative {
                         nonce: &nonce,
                         now,
                     };
-                    let (signed, body) = self.sign(&outgoing, None)?;
+                    let (signed, body) = self.sign(&outgoing, None, &self.destination)?;
                     wire.headers = headers;
                     wire.headers.extend(signed);
                     Ok(body)

@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 
 use super::escape::{Escape, escapes, joined_by_hand};
 use super::filters::{DecimalNumber, add_filters, moment_in, parse_time_filter};
-use super::kind::RequestKind;
+use super::kind::{Action, RequestKind};
 use super::parts::{TemplateMistake, TemplatePart, split};
-use super::words::{Constants, Word, Words};
+use super::words::{Constants, MERCHANT, Merchants, Word, Words};
 
 /// The language of every channel file is the same, so it is made once for the process.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -55,6 +55,12 @@ pub struct Scope<'a> {
     pub kind: RequestKind,
     /// `[http.values]` and `[http.secrets]`.
     pub constants: &'a Constants,
+    /// `[http.merchants]`.
+    pub merchants: &'a Merchants,
+    /// Whether there is an `[http.token]`.
+    pub has_token: bool,
+    /// Whether `[http.encrypt]` makes envelopes.
+    pub has_envelope: bool,
     pub target: Target,
 }
 
@@ -94,6 +100,8 @@ enum Piece {
     Constant(Json),
     /// An expression that is one word needs no evaluation.
     Word(Word),
+    /// One of the channel's names for the order's merchant.
+    Merchant(String),
     /// Neither does a moment in a zone, which is looked up once.
     Moment {
         word: Word,
@@ -191,6 +199,7 @@ impl Template {
                     Piece::Literal(text) => Ok(text.clone()),
                     Piece::Constant(_)
                     | Piece::Word(_)
+                    | Piece::Merchant(_)
                     | Piece::Moment { .. }
                     | Piece::Expression(_) => insert(piece),
                 })
@@ -204,6 +213,7 @@ impl Piece {
         match self {
             Self::Literal(text) => Ok(Some(Json::from(text.as_str()))),
             Self::Constant(value) => Ok(Some(value.clone())),
+            Self::Merchant(name) => Ok(words.merchant(name).map(Json::from)),
             Self::Word(word) => words.value(*word).map_or(Ok(None), |value| to_json(&value)),
             Self::Moment { word, format, zone } => {
                 let millis = words.value(*word).and_then(|value| value.as_i64());
@@ -268,6 +278,9 @@ fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, Template
     if let Some(word) = Word::parse(source) {
         return Ok(Piece::Word(word));
     }
+    if let Some(name) = source.strip_prefix(MERCHANT) {
+        return Ok(Piece::Merchant(name.to_owned()));
+    }
     // What is secret stays in its one place.
     let constant = scope.constants.get(source).filter(|constant| !constant.is_secret);
     if let Some(Ok(Some(value))) = constant.map(|constant| to_json(&constant.value)) {
@@ -287,10 +300,27 @@ fn check_name(name: &str, scope: &Scope<'_>) -> Result<(), TemplateMistake> {
         }
         return Ok(());
     }
+    if let Some(own) = name.strip_prefix(MERCHANT) {
+        let is_there = scope.merchants.values().next().is_some_and(|one| one.contains_key(own));
+        if !is_there || scope.kind.action == Action::Statement {
+            let advice = "name it for each merchant in [http.merchants]".to_owned();
+            return wrong("is no name of a merchant here", advice);
+        }
+        return Ok(());
+    }
     match Word::parse(name) {
         Some(word) if !word.is_known_to(scope.kind) => {
             let problem = format!("is not known to a request of the kind {}", scope.kind.name);
             wrong(&problem, known_names(scope))
+        }
+        Some(Word::Token) if !scope.has_token => {
+            wrong("is of [http.token], which is not there", known_names(scope))
+        }
+        Some(Word::EnvelopeKey) if !scope.has_envelope => {
+            wrong("is of encrypt.key_under, which is not there", known_names(scope))
+        }
+        Some(Word::Token) if scope.target == Target::Path => {
+            wrong("is a secret, which no URL may have", elsewhere())
         }
         Some(word) if word.is_card_data() && scope.target != Target::Body => {
             wrong("is card data, which may stand in a body only", elsewhere())

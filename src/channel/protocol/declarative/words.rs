@@ -6,13 +6,15 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::encrypt::Encryption;
+use super::encrypt::{Encryption, Envelope};
 use super::kind::{Action, RequestKind};
+use super::order_form::OrderForm;
+use crate::channel::fetched::FetchedSlot;
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
@@ -49,6 +51,10 @@ closed_set! {
         Description => "description",
         /// The channel's own number of the attempt, if it has given one.
         Reference => "reference",
+        /// The credential that the channel has handed out (`[http.token]`).
+        Token => "access_token",
+        /// The key of this request's envelope, under the channel's own (`[http.encrypt]`).
+        EnvelopeKey => "envelope_key",
         CardNumber => "card.number",
         /// `YYMM`.
         CardExpiry => "card.expiry",
@@ -75,13 +81,15 @@ closed_set! {
 pub enum Subject<'r> {
     Attempt(&'r ChannelRequest),
     Statement(BusinessDate),
+    /// Nothing: a credential is asked for.
+    Credential,
 }
 
 impl<'r> Subject<'r> {
     const fn attempt(self) -> Option<&'r ChannelRequest> {
         match self {
             Self::Attempt(request) => Some(request),
-            Self::Statement(_) => None,
+            Self::Statement(_) | Self::Credential => None,
         }
     }
 
@@ -93,6 +101,7 @@ impl<'r> Subject<'r> {
                 nonce_of(request.name(), &request.facts().channel_order_no.to_string(), now)
             }
             Self::Statement(date) => nonce_of("statement", &date.to_string(), now),
+            Self::Credential => nonce_of("token", "", now),
         }
     }
 }
@@ -118,7 +127,13 @@ impl Word {
     /// Whether a request of this kind can ever have it.
     pub fn is_known_to(self, kind: RequestKind) -> bool {
         if kind.action == Action::Statement {
-            return matches!(self, Self::Date | Self::DateDigits | Self::Now | Self::Nonce);
+            return matches!(
+                self,
+                Self::Date | Self::DateDigits | Self::Now | Self::Nonce | Self::Token
+            );
+        }
+        if kind.action == Action::Credential {
+            return matches!(self, Self::Now | Self::Nonce);
         }
         match self {
             Self::Date | Self::DateDigits => false,
@@ -146,12 +161,14 @@ impl Word {
             | Self::CurrencyNumeric
             | Self::CoreMerchantId
             | Self::Description
-            | Self::Reference => true,
+            | Self::Reference
+            | Self::Token
+            | Self::EnvelopeKey => true,
         }
     }
 
     /// The value of the word; `None` where the request has none.
-    fn value(self, subject: Subject<'_>, now: Timestamp) -> Option<Value> {
+    fn value(self, subject: Subject<'_>, now: Timestamp, form: &OrderForm) -> Option<Value> {
         match (self, subject) {
             (Self::Now, _) => Some(now.as_millis().into()),
             (Self::Nonce, _) => Some(subject.nonce(now).into()),
@@ -159,20 +176,25 @@ impl Word {
             (Self::DateDigits, Subject::Statement(date)) => {
                 Some(format!("{:08}", date.yyyymmdd()).into())
             }
-            (word, Subject::Attempt(request)) => word.of_attempt(request),
-            (_, Subject::Statement(_)) => None,
+            (word, Subject::Attempt(request)) => word.of_attempt(request, form),
+            (_, Subject::Statement(_) | Subject::Credential) => None,
         }
     }
 
-    fn of_attempt(self, request: &ChannelRequest) -> Option<Value> {
+    fn of_attempt(self, request: &ChannelRequest, form: &OrderForm) -> Option<Value> {
         let facts = request.facts();
         let original = original_of(request);
         let card = card_of(request);
         match self {
-            Self::OrderNo => Some(facts.channel_order_no.to_string().into()),
+            Self::OrderNo => Some(form.write(facts.channel_order_no).into()),
             Self::SentAt => Some(facts.sent_at.as_millis().into()),
             // These are no attempt's.
-            Self::Now | Self::Nonce | Self::Date | Self::DateDigits => None,
+            Self::Now
+            | Self::Nonce
+            | Self::Date
+            | Self::DateDigits
+            | Self::Token
+            | Self::EnvelopeKey => None,
             Self::Operation => Some(facts.operation.name().into()),
             Self::Amount => Some(facts.amount.get().into()),
             Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
@@ -189,7 +211,7 @@ impl Word {
             Self::CardIdNumber => card?.id_number.as_deref().map(Value::from),
             Self::CardPhone => card?.phone.as_deref().map(Value::from),
             Self::OriginalOperation => Some(original?.operation.name().into()),
-            Self::OriginalOrderNo => Some(original?.channel_order_no.to_string().into()),
+            Self::OriginalOrderNo => Some(form.write(original?.channel_order_no).into()),
             Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
             Self::OriginalReference => original?.channel_reference.as_deref().map(Value::from),
             Self::OriginalAmount => Some(original?.amount.get().into()),
@@ -247,12 +269,47 @@ pub struct Constant {
     pub is_secret: bool,
 }
 
+/// For each merchant of the core, the channel's names for it (`[http.merchants]`).
+pub type Merchants = BTreeMap<String, BTreeMap<String, String>>;
+
+/// Stands before one of these names in a template.
+pub const MERCHANT: &str = "merchant.";
+
 /// The values that templates may use beside the request.
 #[derive(Default)]
 pub struct Surroundings {
     pub constants: Constants,
+    pub merchants: Merchants,
+    pub order_form: OrderForm,
+    /// Where the channel's own credential is kept.
+    pub token: FetchedSlot,
     /// The cipher of the filter `encrypted`.
     pub encryption: Option<Encryption>,
+}
+
+impl Surroundings {
+    fn token_text(&self) -> Option<Value> {
+        Some(Value::from(self.token.kept()?.text.as_str()))
+    }
+
+    fn merchant(&self, subject: Subject<'_>, name: &str) -> Option<&str> {
+        let id = subject.attempt()?.facts().merchant_id.as_str();
+        self.merchants.get(id)?.get(name).map(String::as_str)
+    }
+}
+
+/// The one envelope of a request, made when its first word asks for it.
+#[derive(Clone, Default)]
+struct RequestEnvelope(Arc<OnceLock<Option<Envelope>>>);
+
+impl RequestEnvelope {
+    fn open(&self, encryption: &Encryption) -> Option<&Envelope> {
+        self.0.get_or_init(|| encryption.seal()).as_ref()
+    }
+
+    fn wrapped(&self, encryption: &Option<Encryption>) -> Option<Value> {
+        Some(Value::from(self.open(encryption.as_ref()?)?.wrapped.as_str()))
+    }
 }
 
 /// Everything that the templates of one request may name.
@@ -260,17 +317,45 @@ pub struct Words<'r> {
     subject: Subject<'r>,
     now: Timestamp,
     surroundings: &'r Arc<Surroundings>,
+    envelope: Option<RequestEnvelope>,
     /// Made only if an expression is more than a word.
     context: OnceCell<Value>,
 }
 
 impl<'r> Words<'r> {
     pub fn new(subject: Subject<'r>, now: Timestamp, surroundings: &'r Arc<Surroundings>) -> Self {
-        Self { subject, now, surroundings, context: OnceCell::new() }
+        let seals = surroundings.encryption.as_ref().is_some_and(Encryption::is_envelope);
+        let envelope = seals.then(RequestEnvelope::default);
+        Self { subject, now, surroundings, envelope, context: OnceCell::new() }
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
-        word.value(self.subject, self.now)
+        match word {
+            Word::Token => return self.surroundings.token_text(),
+            Word::EnvelopeKey => {
+                return self.envelope.as_ref()?.wrapped(&self.surroundings.encryption);
+            }
+            _ => {}
+        }
+        word.value(self.subject, self.now, &self.surroundings.order_form)
+    }
+
+    /// One of the channel's names for the merchant of the request.
+    pub fn merchant(&self, name: &str) -> Option<&str> {
+        self.surroundings.merchant(self.subject, name)
+    }
+
+    /// Refuses a merchant that the channel has no names for, where it has some for others: what
+    /// lacked a name would be left out.
+    pub fn check_merchant(&self) -> Result<(), String> {
+        let merchants = &self.surroundings.merchants;
+        let Some(request) = self.subject.attempt().filter(|_| !merchants.is_empty()) else {
+            return Ok(());
+        };
+        if merchants.contains_key(request.facts().merchant_id.as_str()) {
+            return Ok(());
+        }
+        Err("[http.merchants] does not have the order's merchant".to_owned())
     }
 
     /// The moment of sending.
@@ -288,11 +373,12 @@ impl<'r> Words<'r> {
             Value::from_object(Context {
                 attempt: self.subject.attempt().cloned(),
                 date: match self.subject {
-                    Subject::Attempt(_) => None,
+                    Subject::Attempt(_) | Subject::Credential => None,
                     Subject::Statement(date) => Some(date),
                 },
                 now: self.now,
                 surroundings: Arc::clone(self.surroundings),
+                envelope: self.envelope.clone(),
             })
         })
     }
@@ -308,7 +394,12 @@ impl Encrypter {
     /// `None` without `[http.encrypt]`, or where the key refuses.
     pub fn apply(&self, text: &str) -> Option<String> {
         let seed = self.0.subject()?.nonce(self.0.now);
-        self.0.surroundings.encryption.as_ref()?.apply(&seed, text).ok()
+        let encryption = self.0.surroundings.encryption.as_ref()?;
+        let envelope = match &self.0.envelope {
+            Some(own) => Some(own.open(encryption)?),
+            None => None,
+        };
+        encryption.apply(envelope, &seed, text).ok()
     }
 }
 
@@ -328,17 +419,27 @@ struct Context {
     date: Option<BusinessDate>,
     now: Timestamp,
     surroundings: Arc<Surroundings>,
+    envelope: Option<RequestEnvelope>,
 }
 
 impl Context {
     fn subject(&self) -> Option<Subject<'_>> {
         let attempt = self.attempt.as_ref().map(Subject::Attempt);
-        attempt.or_else(|| self.date.map(Subject::Statement))
+        let dated = || self.date.map(Subject::Statement);
+        Some(attempt.or_else(dated).unwrap_or(Subject::Credential))
     }
 
     fn look_up(&self, name: &str) -> Option<Value> {
         match Word::parse(name) {
-            Some(word) => word.value(self.subject()?, self.now),
+            Some(Word::Token) => self.surroundings.token_text(),
+            Some(Word::EnvelopeKey) => {
+                self.envelope.as_ref()?.wrapped(&self.surroundings.encryption)
+            }
+            Some(word) => word.value(self.subject()?, self.now, &self.surroundings.order_form),
+            None if name.starts_with(MERCHANT) => {
+                let name = name.strip_prefix(MERCHANT)?;
+                self.surroundings.merchant(self.subject()?, name).map(Value::from)
+            }
             None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
         }
     }
@@ -354,6 +455,7 @@ impl Object for Context {
         match key {
             "card" => Some(group("card")),
             "original" => Some(group("original")),
+            "merchant" => Some(group("merchant")),
             ENCRYPTER => Some(Value::from_object(Encrypter(Arc::clone(self)))),
             name => self.look_up(name),
         }
@@ -367,7 +469,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The words behind `card.` or `original.`.
+/// The words behind `card.`, `original.` or `merchant.`.
 struct Group {
     prefix: &'static str,
     context: Arc<Context>,
@@ -397,7 +499,8 @@ mod tests {
     fn word_names_read_back_and_are_distinct() {
         for word in Word::ALL {
             assert_eq!(Word::parse(word.name()), Some(word));
-            let mut kinds = RequestKind::ALL.into_iter().chain([RequestKind::STATEMENT]);
+            let apart = [RequestKind::STATEMENT, RequestKind::TOKEN];
+            let mut kinds = RequestKind::ALL.into_iter().chain(apart);
             assert!(kinds.any(|kind| word.is_known_to(kind)), "{}", word.name());
         }
         assert_eq!(Word::parse("card"), None);

@@ -31,6 +31,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
 use crate::channel::certificates::CertificateTerm;
+use crate::channel::fetched::CredentialSupply;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
@@ -103,6 +104,10 @@ impl Adapter for UnionPayAcp {
         let signing = keys.signing.iter().map(SigningIdentity::term);
         let encryption = keys.encryption.iter().map(EncryptionIdentity::term);
         signing.chain(encryption).chain(keys.trust.certificates()).collect()
+    }
+
+    fn credential_supply(&self) -> Option<&dyn CredentialSupply> {
+        None
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {

@@ -12,12 +12,13 @@ use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
 use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
 use crate::channel::protocol::declarative::kind::{Action, RequestKind};
+use crate::channel::protocol::declarative::order_form::OrderForm;
 use crate::channel::protocol::declarative::parts::TemplateMistake;
-use crate::channel::protocol::declarative::path::{Inside, Path};
+use crate::channel::protocol::declarative::path::{Inside, Path, PathPlace};
 use crate::channel::protocol::declarative::reply::{ReplyMap, StateMeaning};
 use crate::channel::protocol::declarative::seal::Seal;
 use crate::channel::protocol::declarative::template::{Scope, Target, Template};
-use crate::channel::protocol::declarative::words::Constants;
+use crate::channel::protocol::declarative::words::{Constants, Merchants};
 use crate::channel::protocol::declarative::{Call, RequestTemplate};
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
@@ -35,6 +36,10 @@ pub struct CallReader<'a> {
     pub reply: BodyForm,
     /// What proves it, where anything does.
     pub seal: Option<&'a Seal>,
+    pub order_form: &'a OrderForm,
+    pub merchants: &'a Merchants,
+    pub has_token: bool,
+    pub has_envelope: bool,
     pub constants: &'a Constants,
     pub codes: &'a CodeTable,
 }
@@ -63,7 +68,8 @@ impl CallReader<'_> {
             drop(section.optional_section(key));
             from(key).optional_section(key)
         };
-        let scope = |target| Scope { kind, constants: self.constants, target };
+        let Self { constants, merchants, has_token, has_envelope, .. } = *self;
+        let scope = |target| Scope { kind, constants, merchants, has_token, has_envelope, target };
         let methods = [
             ("POST", Method::POST),
             ("GET", Method::GET),
@@ -197,6 +203,8 @@ impl CallReader<'_> {
             state,
             states: read_states(from("states")),
             result_code,
+            list: path("list"),
+            order_form: self.order_form.clone(),
             order_no: path("order_no"),
             amount: path("amount"),
             amount_form: reply.choice_or("amount_form", AmountForm::Minor, &forms),
@@ -371,6 +379,10 @@ fn read_states(call: &Section<'_>) -> BTreeMap<String, StateMeaning> {
     let mut states = BTreeMap::new();
     for (name, _) in section.keys() {
         let state = section.optional_choice(name, &StateMeaning::WORDS);
+        if name.is_empty() {
+            let advice = "an empty list of orders is reply.list; any other absence is unknown";
+            section.mistake(name, "is no word that a reply could have", advice);
+        }
         states.extend(state.map(|state| (name.to_owned(), state)));
     }
     section.finish();
@@ -419,6 +431,16 @@ fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
     if read.state.is_some() && !approves {
         let advice = "add `SUCCESS = \"approved\"`, with the channel's own word";
         call.mistake("states", "no state means approved", advice);
+    }
+    if let Some(list) = &read.list {
+        let names_order = read.order_no.as_ref().is_some_and(|path| !path.is_optional);
+        let is_json = list.places.iter().all(|place| matches!(place, PathPlace::Steps(_)));
+        if read.action != Some(Action::Inquiry) || !is_json {
+            reply.mistake("list", "is for inquiries that JSON answers", "take it out");
+        } else if !names_order {
+            let advice = "say where the order found has our number: order_no = \"/data/0/no\"";
+            reply.mistake("list", "may hold another order than ours", advice);
+        }
     }
     if read.state.is_none() && !read.states.is_empty() {
         reply.mistake("state", "is missing, but there are states", "say where the state stands");

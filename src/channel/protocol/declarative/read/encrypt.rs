@@ -2,11 +2,16 @@
 //! key (I-11).
 
 use crate::channel::protocol::declarative::encrypt::public_key_der;
-use crate::channel::protocol::declarative::encrypt::{Decryption, Encryption, FieldKey};
+use crate::channel::protocol::declarative::encrypt::{
+    Decryption, Encryption, FieldKey, PublicFieldKey,
+};
+use std::sync::Arc;
+
 use crate::channel::protocol::declarative::format::BodyFormat;
 use crate::channel::protocol::declarative::keys::KeyForm;
 use crate::channel::protocol::declarative::path::Path;
 use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDigest, OaepEncryptor};
+use crate::codec::crypto::sm2::{Sm2Encryptor, Sm2Form};
 use crate::codec::sign::{RsaEncryptor, read_hex};
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
@@ -15,10 +20,11 @@ use crate::config::section::Section;
 enum Cipher {
     Oaep(OaepDigest),
     Pkcs1,
+    Sm2,
     Block(BlockCipher, Mode),
 }
 
-const CIPHERS: [(&str, Cipher); 9] = [
+const CIPHERS: [(&str, Cipher); 10] = [
     ("aes-gcm", Cipher::Block(BlockCipher::Aes, Mode::Gcm)),
     ("aes-cbc", Cipher::Block(BlockCipher::Aes, Mode::Cbc)),
     ("aes-ecb", Cipher::Block(BlockCipher::Aes, Mode::Ecb)),
@@ -28,7 +34,30 @@ const CIPHERS: [(&str, Cipher); 9] = [
     ("rsa-oaep-sha1", Cipher::Oaep(OaepDigest::Sha1)),
     ("rsa-oaep-sha256", Cipher::Oaep(OaepDigest::Sha256)),
     ("rsa-pkcs1", Cipher::Pkcs1),
+    ("sm2", Cipher::Sm2),
 ];
+
+/// Under what an envelope's key goes.
+const UNDER: [(&str, Cipher); 4] = [CIPHERS[6], CIPHERS[7], CIPHERS[8], CIPHERS[9]];
+
+fn public_key(cipher: Cipher, form: Sm2Form, text: &str) -> Result<PublicFieldKey, String> {
+    let der = || public_key_der(text).map_err(|error| error.to_string());
+    match cipher {
+        Cipher::Oaep(digest) => {
+            let key = OaepEncryptor::from_der(&der()?, digest);
+            Ok(PublicFieldKey::Oaep(Box::new(key.map_err(|error| error.to_string())?)))
+        }
+        Cipher::Pkcs1 => {
+            let key = RsaEncryptor::from_der(&der()?).map_err(|error| error.to_string())?;
+            Ok(PublicFieldKey::Pkcs1(Box::new(key)))
+        }
+        Cipher::Sm2 => {
+            let key = Sm2Encryptor::parse(text).map_err(|error| error.to_string())?;
+            Ok(PublicFieldKey::Sm2(Box::new(key), form))
+        }
+        Cipher::Block(..) => Err("is no public key's cipher".to_owned()),
+    }
+}
 
 /// `None` after a mistake.
 pub fn read_encryption(
@@ -43,32 +72,38 @@ pub fn read_encryption(
         match cipher {
             Cipher::Block(_, Mode::Cbc) if vector.len() == Mode::Cbc.vector_bytes() => Ok(vector),
             Cipher::Block(_, Mode::Gcm) => Err("gives the key away with GCM (leave it out)"),
-            Cipher::Block(..) | Cipher::Oaep(_) | Cipher::Pkcs1 => {
+            Cipher::Block(..) | Cipher::Oaep(_) | Cipher::Pkcs1 | Cipher::Sm2 => {
                 Err("is 32 hexadecimal digits, and for CBC only")
             }
         }
     });
+    let under = section.optional_choice("key_under", &UNDER);
+    let sm2_form =
+        section.choice_or("form", Sm2Form::Der, &[("der", Sm2Form::Der), ("raw", Sm2Form::Raw)]);
     let key = section.parsed("key", "file:keys/bank-fields.key", |reference| {
         let text = resolve(reference)?;
-        Ok::<FieldKey, String>(match cipher {
-            Cipher::Oaep(digest) => {
-                let der = public_key_der(&text).map_err(|error| error.to_string())?;
-                let key = OaepEncryptor::from_der(&der, digest);
-                FieldKey::Oaep(Box::new(key.map_err(|error| error.to_string())?))
+        Ok::<FieldKey, String>(match (cipher, under) {
+            (Cipher::Block(block, mode), Some(under)) => {
+                let under = public_key(under, sm2_form, &text)?;
+                FieldKey::Envelope { under, block, mode, fixed_vector: vector.clone() }
             }
-            Cipher::Pkcs1 => {
-                let der = public_key_der(&text).map_err(|error| error.to_string())?;
-                let key = RsaEncryptor::from_der(&der).map_err(|error| error.to_string())?;
-                FieldKey::Pkcs1(Box::new(key))
-            }
-            Cipher::Block(block, mode) => {
+            (Cipher::Block(block, mode), None) => {
                 let secret = form.read(&text)?;
                 let key = BlockKey::new(block, mode, &secret).map_err(|error| error.to_string())?;
                 FieldKey::block(key, &secret, vector.clone())
             }
+            (_, Some(_)) => return Err("key_under is for a block cipher inside".to_owned()),
+            (public, None) => FieldKey::Public(public_key(public, sm2_form, &text)?),
         })
     });
     Some(Encryption { key: key?, is_hex })
+}
+
+/// Which messages are encrypted, and how they are opened.
+pub struct DecryptionOf {
+    pub decryption: Arc<Decryption>,
+    pub notices: bool,
+    pub replies: bool,
 }
 
 /// `None` after a mistake.
@@ -76,7 +111,7 @@ pub fn read_decryption(
     section: &Section<'_>,
     format: BodyFormat,
     resolve: &CredentialResolver<'_>,
-) -> Option<Decryption> {
+) -> Option<DecryptionOf> {
     let cipher = section.choice("algorithm", &CIPHERS);
     let form = section.choice_or("key_form", KeyForm::Hex, &KeyForm::WORDS);
     let key = section.parsed("key", "env:BANK_NOTICE_KEY", |reference| match cipher {
@@ -84,11 +119,21 @@ pub fn read_decryption(
             let secret = form.read(&resolve(reference)?)?;
             BlockKey::new(block, mode, &secret).map_err(|error| error.to_string())
         }
-        Cipher::Oaep(_) | Cipher::Pkcs1 => Err("notices are opened with a shared key".to_owned()),
+        Cipher::Oaep(_) | Cipher::Pkcs1 | Cipher::Sm2 => {
+            Err("what is encrypted is opened with a shared key".to_owned())
+        }
     });
     let path = |key| section.optional_parsed(key, "/resource/nonce", |t| Path::parse(t, format));
     let (vector, context) = (path("nonce"), path("context"));
     let cipher_text =
         section.parsed("cipher_text", "/resource/ciphertext", |text| Path::parse(text, format));
-    Some(Decryption { key: key?, cipher_text: cipher_text?, vector, context })
+    let is_hex = section.choice_or("encoding", false, &[("base64", false), ("hex", true)]);
+    let kinds = [("notices", false), ("replies", true)];
+    let of = section.choices_or("of", &["notices"], &kinds);
+    let decryption = Decryption { key: key?, cipher_text: cipher_text?, vector, context, is_hex };
+    Some(DecryptionOf {
+        decryption: Arc::new(decryption),
+        notices: of.contains(&false),
+        replies: of.contains(&true),
+    })
 }

@@ -10,22 +10,29 @@ mod encrypt;
 mod notice;
 mod sign;
 mod statement;
+mod token;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri};
+use http::Uri;
 use minijinja::Value;
 
 use self::call::CallReader;
-use self::encrypt::read_encryption;
+use self::encrypt::{read_decryption, read_encryption};
 use self::notice::read_notices;
 use self::sign::{SignReader, Signatures};
 use self::statement::read_statement;
+use self::token::read_token;
+use super::encrypt::Encryption;
 use super::format::{BodyForm, BodyFormat};
 use super::kind::RequestKind;
+use super::order_form::OrderForm;
+use super::seal::Seal;
 use super::statement::StatementCall;
-use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
-use super::{Call, Declarative};
+use super::words::{Constant, Constants, ENCRYPTER, Merchants, Surroundings, Word};
+use super::{Call, Declarative, Destination};
+use crate::channel::fetched::{CredentialSupply, FetchedSlot};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::sample::{sample_now, sample_requests};
 use crate::channel::statement::{StatementFile, StatementSource};
@@ -34,6 +41,7 @@ use crate::codec::charset::NamedCharset;
 use crate::config::credential::CredentialResolver;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::ids::MerchantId;
 use crate::domain::time::BusinessDate;
 
 /// Reads `[http]`. `codes` is the channel's own table, from the file's `[codes]`.
@@ -46,66 +54,112 @@ pub fn read(
     resolve: &CredentialResolver<'_>,
 ) -> Option<Declarative> {
     let base = read_base_url(&section);
-    let forms = read_forms(&section);
-    let mut statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
-    statuses.push(200);
+    let Forms { request, reply, notice } = read_forms(&section);
+    let mut accepted_statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
+    accepted_statuses.push(200);
     let constants = read_constants(&section, resolve);
-    let encryption = section.optional_section("encrypt").map(|inner| {
-        let read = read_encryption(&inner, resolve);
-        inner.finish();
-        read
-    });
-    let Forms { request, reply, notice } = forms;
+    let encryption = inner(&section, "encrypt", |inner| read_encryption(inner, resolve));
+    let decryption =
+        inner(&section, "decrypt", |inner| read_decryption(inner, reply.format, resolve));
+    let opened = decryption.as_ref().and_then(Option::as_ref);
+    let opens_replies = opened.is_some_and(|read| read.replies);
     let signs = SignReader { request, reply, notice, constants: &constants, resolve };
     let Signatures { signing, replies, notices: own } = signs.read(&section);
-    let verification = replies.map(|found| found.map(Arc::new));
-    let own = own.map(|found| found.map(Arc::new));
-    let seal = verification.as_ref().and_then(Option::as_ref).map(|proof| &proof.seal);
-    let reader = CallReader { request, reply, seal, constants: &constants, codes };
-    let calls: Vec<Option<Call>> = RequestKind::ALL
-        .into_iter()
-        .filter(|kind| section.has(kind.name))
-        .map(|kind| reader.call(kind, &section))
-        .collect();
-    if !section.has("payment") && !section.has("preauth") {
-        section.mistake("payment", "is missing", "describe the payment under [http.payment]");
-    }
-    let proof = verification.as_ref().and_then(Option::as_ref);
+    let proof = replies.as_ref().and_then(Option::as_ref);
+    let seal = proof.map(|proof| &proof.seal);
+    check_hidden(&section, opens_replies, seal);
+    let seals = encryption.as_ref().and_then(Option::as_ref).is_some_and(Encryption::is_envelope);
+    let (merchants, order_form) = (read_merchants(&section), read_order_form(&section));
+    let reader = CallReader {
+        request,
+        reply,
+        seal: seal.filter(|_| !opens_replies),
+        order_form: &order_form,
+        merchants: &merchants,
+        has_token: section.has(RequestKind::TOKEN.name),
+        has_envelope: seals,
+        constants: &constants,
+        codes,
+    };
+    let calls = read_calls(&section, &reader);
     let notice_proof = own.as_ref().and_then(Option::as_ref).or(proof);
-    let notice_seal = notice_proof.map(|proof| &proof.seal);
-    // What is encrypted in a notice is signed with the text that hides it.
-    let open_seal = notice_seal.filter(|_| !section.has("decrypt"));
-    let of_notices = CallReader { reply: notice, seal: open_seal, ..reader };
-    let notices = read_notices(&section, &of_notices, notice_proof, resolve);
+    let notices = read_notices(&section, &reader, notice, notice_proof, opened);
     let own_host = base.as_ref().map_or("", |(origin, _)| host_of(origin));
     let statement = read_statement(&section, &reader, proof, own_host);
-    let whole = base.zip(calls.into_iter().collect::<Option<Vec<_>>>());
-    let whole = whole.zip(signing.zip(verification)).zip(unless_wrong(encryption).zip(notices));
-    let whole = whole.zip(statement.zip(own));
-    let adapter = whole.map(|(((((origin, base_path), calls), signs), rest), (statement, _))| {
-        let ((signing, verification), (encryption, notices)) = (signs, rest);
-        let surroundings = Arc::new(Surroundings { constants, encryption });
-        Declarative {
-            origin,
-            base_path,
-            request_form: request,
+    let token = read_token(&section, &reader, base.clone());
+    let adapter = (|| {
+        let destination = Destination::of(base?, request, true);
+        let decryption = decryption?;
+        own?;
+        let surroundings = Surroundings {
+            constants,
+            encryption: encryption?,
+            merchants,
+            order_form,
+            token: FetchedSlot::with_sample(),
+        };
+        Some(Declarative {
+            destination,
             reply_form: reply,
-            content_type: content_type(request),
-            accepted_statuses: statuses,
-            surroundings,
-            signing,
-            verification,
-            calls,
-            notices,
-            statement,
-        }
-    });
+            token: token?,
+            accepted_statuses,
+            surroundings: Arc::new(surroundings),
+            signing: signing?,
+            verification: replies?,
+            calls: calls?,
+            notices: notices?,
+            statement: statement?,
+            reply_decryption: decryption.filter(|read| read.replies).map(|read| read.decryption),
+        })
+    })();
     if let Some(adapter) = &adapter {
         try_samples(&section, adapter);
     }
     section.finish();
     adapter
 }
+
+/// Refuses a signature whose place only the hidden code could tell.
+fn check_hidden(section: &Section<'_>, opens_replies: bool, seal: Option<&Seal>) {
+    if opens_replies && seal.is_some_and(Seal::follows_code) {
+        let advice = "name the element that is signed in [http.verify]";
+        section.mistake("decrypt", "hides the code that tells which element is signed", advice);
+    }
+}
+
+/// A section of its own reader: `Some(None)` where it is absent, `None` after a mistake.
+fn inner<T>(
+    section: &Section<'_>,
+    key: &str,
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    unless_wrong(section.optional_section(key).map(|inner| {
+        let found = read(&inner);
+        inner.finish();
+        found
+    }))
+}
+
+/// Every section of a request, the statement's and the token's apart.
+fn read_calls(section: &Section<'_>, reader: &CallReader<'_>) -> Option<Vec<Call>> {
+    let calls: Vec<Option<Call>> = RequestKind::ALL
+        .into_iter()
+        .filter(|kind| section.has(kind.name))
+        .map(|kind| reader.call(kind, section))
+        .collect();
+    if !section.has("payment") && !section.has("preauth") {
+        section.mistake("payment", "is missing", "describe the payment under [http.payment]");
+    }
+    calls.into_iter().collect()
+}
+
+/// The last of them is what only the channel writes.
+const BODY_FORMATS: [(&str, BodyFormat); 4] = [
+    ("json", BodyFormat::Json),
+    ("form", BodyFormat::Form),
+    ("xml", BodyFormat::Xml),
+    ("text", BodyFormat::Text),
+];
 
 /// How each kind of message is written.
 struct Forms {
@@ -115,15 +169,9 @@ struct Forms {
 }
 
 fn read_forms(section: &Section<'_>) -> Forms {
-    let formats = [
-        ("json", BodyFormat::Json),
-        ("form", BodyFormat::Form),
-        ("xml", BodyFormat::Xml),
-        ("text", BodyFormat::Text),
-    ];
-    let written = section.choice_or("format", BodyFormat::Json, &formats[..3]);
-    let replies = section.optional_choice("reply_format", &formats).unwrap_or(written);
-    let notices = section.optional_choice("notice_format", &formats).unwrap_or(replies);
+    let written = section.choice_or("format", BodyFormat::Json, &BODY_FORMATS[..3]);
+    let replies = section.optional_choice("reply_format", &BODY_FORMATS).unwrap_or(written);
+    let notices = section.optional_choice("notice_format", &BODY_FORMATS).unwrap_or(replies);
     let name = section.text_or("charset", "utf-8");
     let charset = NamedCharset::parse(&name).unwrap_or_else(|| {
         let advice = "write for example \"gbk\"";
@@ -134,10 +182,6 @@ fn read_forms(section: &Section<'_>) -> Forms {
     Forms { request: form(written), reply: form(replies), notice: form(notices) }
 }
 
-fn content_type(form: BodyForm) -> HeaderValue {
-    HeaderValue::from_str(&form.content_type()).expect("names of formats and encodings are ASCII")
-}
-
 /// Builds one request of each kind from made-up data; what fails would fail for every payment.
 fn try_samples(section: &Section<'_>, adapter: &Declarative) {
     let wrong = |name: &str, error: &EncodeError| {
@@ -145,7 +189,12 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
         section.mistake(name, &problem, "correct the template");
     };
     let mut tried = Vec::new();
+    let merchant = adapter.surroundings.merchants.keys().next();
     for request in sample_requests(sample_now()) {
+        let request = match merchant {
+            Some(id) => request.of_merchant(MerchantId::from_stored(id)),
+            None => request,
+        };
         let Some(call) = adapter.call(&request) else { continue };
         if tried.contains(&call.kind.name) {
             continue;
@@ -154,6 +203,11 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
         if let Err(error) = adapter.encode(&request, sample_now()) {
             wrong(call.kind.name, &error);
         }
+    }
+    if adapter.token.is_some()
+        && let Err(error) = adapter.encode_fetch(sample_now())
+    {
+        wrong("token", &error);
     }
     if let Some(call) = &adapter.statement
         && let Err(error) = try_statement(adapter, call)
@@ -201,32 +255,68 @@ pub fn read_codes(section: &Section<'_>, key: &str) -> CodeTable {
     CodeTable::new(verdicts)
 }
 
-/// Origin and path of the base URL, neither with a slash at its end.
 fn read_base_url(section: &Section<'_>) -> Option<(String, String)> {
     let plain_allowed = section.boolean_or("allow_plain_http", false);
-    section.parsed("base_url", "https://api.bank.example/gateway", |text| {
-        let uri: Uri = text.parse().ok().filter(|_| text.is_ascii()).ok_or("is not a URL")?;
-        let host = uri.host().ok_or("names no host")?;
-        let authority = uri.authority().map_or("", |authority| authority.as_str());
-        let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
-        match uri.scheme_str() {
-            Some("https") => {}
-            Some("http") if is_local || plain_allowed => {}
-            Some("http") => return Err("sends card data in clear (write https)"),
-            _ => return Err("begins with neither https:// nor http://"),
+    section.parsed("base_url", SAMPLE_URL, |text| split_base_url(text, plain_allowed))
+}
+
+const SAMPLE_URL: &str = "https://api.bank.example/gateway";
+
+/// Origin and path of a base URL, neither with a slash at its end.
+fn split_base_url(text: &str, plain_allowed: bool) -> Result<(String, String), &'static str> {
+    let uri: Uri = text.parse().ok().filter(|_| text.is_ascii()).ok_or("is not a URL")?;
+    let host = uri.host().ok_or("names no host")?;
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    match uri.scheme_str() {
+        Some("https") => {}
+        Some("http") if is_local || plain_allowed => {}
+        Some("http") => return Err("sends card data in clear (write https)"),
+        _ => return Err("begins with neither https:// nor http://"),
+    }
+    if uri.query().is_some() || authority.contains('@') || text.contains('#') {
+        return Err("is more than scheme, host and path");
+    }
+    let scheme = uri.scheme_str().unwrap_or("https");
+    let path = uri.path().trim_end_matches('/').to_owned();
+    Ok((format!("{scheme}://{authority}"), path))
+}
+
+fn read_order_form(section: &Section<'_>) -> OrderForm {
+    let form = section.optional_parsed("order_no", "SW{{ order_no }}", OrderForm::parse);
+    form.unwrap_or_default()
+}
+
+/// `[http.merchants]`: for each merchant of the core, the channel's names for it. All of them have
+/// the same names.
+fn read_merchants(section: &Section<'_>) -> Merchants {
+    let mut merchants = Merchants::new();
+    let Some(table) = section.optional_section("merchants") else { return merchants };
+    for (id, _) in table.keys() {
+        let Some(inner) = table.optional_section(id) else { continue };
+        let mut names = BTreeMap::new();
+        for entry in inner.keys() {
+            check_constant_name(&inner, entry.0);
+            names.insert(entry.0.to_owned(), inner.text(entry.0));
         }
-        if uri.query().is_some() || authority.contains('@') || text.contains('#') {
-            return Err("is more than scheme, host and path");
+        inner.finish();
+        let differs = |other: &BTreeMap<String, String>| !other.keys().eq(names.keys());
+        if merchants.values().next().is_some_and(differs) || names.is_empty() {
+            table.mistake(id, "has other names than the merchants above it", "give all of them");
         }
-        let scheme = uri.scheme_str().unwrap_or("https");
-        let path = uri.path().trim_end_matches('/').to_owned();
-        Ok((format!("{scheme}://{authority}"), path))
-    })
+        merchants.insert(id.to_owned(), names);
+    }
+    table.finish();
+    merchants
 }
 
 /// `[http.values]` and `[http.secrets]`: names that templates may use like words.
 fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Constants {
     let mut constants = Constants::new();
+    if let Some(url) = section.optional_text("notice_url") {
+        let value = Value::from(url);
+        constants.insert("notice_url".to_owned(), Constant { value, is_secret: false });
+    }
     if let Some(values) = section.optional_section("values") {
         for (name, _) in values.keys() {
             check_constant_name(&values, name);
@@ -261,7 +351,8 @@ fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Co
 
 fn check_constant_name(section: &Section<'_>, name: &str) {
     let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let is_taken = Word::parse(name).is_some() || matches!(name, "card" | "original" | ENCRYPTER);
+    let is_taken = Word::parse(name).is_some()
+        || matches!(name, "card" | "original" | "merchant" | "notice_url" | ENCRYPTER);
     if is_taken {
         section.mistake(name, "is a word of templates already", "give it another name");
     } else if !is_name || name.is_empty() {

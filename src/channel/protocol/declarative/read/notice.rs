@@ -5,13 +5,12 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::call::{CallReader, bases, holder};
-use super::encrypt::read_decryption;
-use super::unless_wrong;
+use super::encrypt::DecryptionOf;
+use crate::channel::protocol::declarative::format::BodyForm;
 use crate::channel::protocol::declarative::notice::{NoticeAnswer, NoticeMap, Notices};
 use crate::channel::protocol::declarative::path::Path;
 use crate::channel::protocol::declarative::seal::Seal;
 use crate::channel::protocol::declarative::sign::Verification;
-use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
 /// Sections of notices, the more particular ones first: the first whose `when` fits reads a notice.
@@ -30,9 +29,15 @@ const SECTIONS: [&str; 8] = [
 pub fn read_notices(
     http: &Section<'_>,
     reader: &CallReader<'_>,
+    form: BodyForm,
     verification: Option<&Arc<Verification>>,
-    resolve: &CredentialResolver<'_>,
+    decryption: Option<&DecryptionOf>,
 ) -> Option<Option<Notices>> {
+    let decryption = decryption.filter(|read| read.notices);
+    let seal = verification.map(|proof| &proof.seal);
+    // What is encrypted in a notice is signed with the text that hides it.
+    let reader =
+        &CallReader { reply: form, seal: seal.filter(|_| decryption.is_none()), ..*reader };
     let read = |name: &&str| {
         let section = http.optional_section(name)?;
         let kind = read_kind(http, name, &section, reader);
@@ -48,22 +53,17 @@ pub fn read_notices(
         Some(kind)
     };
     let kinds: Vec<Option<NoticeMap>> = SECTIONS.iter().filter_map(read).collect();
-    let seal = verification.map(|proof| &proof.seal);
     if !kinds.is_empty() && seal.is_some_and(Seal::follows_code) {
         let advice = "describe [http.notice_verify], with the element's name";
         http.mistake("notice", "nothing says which element of a notice is signed", advice);
     }
     let answer = http.optional_section("notice_answer");
-    let decryption = http.optional_section("decrypt").map(|inner| {
-        let read = read_decryption(&inner, reader.reply.format, resolve);
-        let places = read.as_ref().map(|read| &read.cipher_text.places);
-        let covered = |place| seal.is_none_or(|seal| seal.covers(place));
-        if !kinds.is_empty() && !places.into_iter().flatten().all(covered) {
-            inner.mistake("cipher_text", "is not signed", "sign it, or {{ body }}");
-        }
-        inner.finish();
-        read
-    });
+    let decryption = decryption.map(|read| Arc::clone(&read.decryption));
+    let places = decryption.iter().flat_map(|read| &read.cipher_text.places);
+    let mut hidden = places.filter(|place| seal.is_some_and(|seal| !seal.covers(place)));
+    if !kinds.is_empty() && hidden.next().is_some() {
+        http.mistake("decrypt", "opens what is not signed", "sign it, or {{ body }}");
+    }
     if kinds.is_empty() {
         if answer.is_some() {
             http.mistake("notice_answer", "is there, but no notice", "describe [http.notice]");
@@ -85,9 +85,14 @@ pub fn read_notices(
     };
     let kinds = kinds.into_iter().collect::<Option<Vec<_>>>()?;
     let verification = Arc::clone(verification?);
-    let decryption = unless_wrong(decryption)?;
-    let form = reader.reply;
-    Some(Some(Notices { form, kinds, decryption, verification, answer: answer? }))
+    Some(Some(Notices {
+        form,
+        kinds,
+        decryption,
+        order_form: reader.order_form.clone(),
+        verification,
+        answer: answer?,
+    }))
 }
 
 /// Whether `[http.verify]` describes a signature, rightly or not.

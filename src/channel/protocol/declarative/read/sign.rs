@@ -6,6 +6,7 @@
 //! side knows. No mistake quotes a key (I-11).
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -37,9 +38,9 @@ pub type OptionalSection<T> = Option<Option<T>>;
 pub struct Signatures {
     pub signing: OptionalSection<Signing>,
     /// Of replies.
-    pub replies: OptionalSection<Verification>,
+    pub replies: OptionalSection<Arc<Verification>>,
     /// Of notices, where theirs is another one.
-    pub notices: OptionalSection<Verification>,
+    pub notices: OptionalSection<Arc<Verification>>,
 }
 
 /// The facts of `[http]` that the sections need.
@@ -83,8 +84,8 @@ impl SignReader<'_> {
         }
         Signatures {
             signing: unless_wrong(signing),
-            replies: unless_wrong(replies),
-            notices: unless_wrong(notices),
+            replies: unless_wrong(replies).map(|found| found.map(Arc::new)),
+            notices: unless_wrong(notices).map(|found| found.map(Arc::new)),
         }
     }
 
