@@ -51,6 +51,8 @@ pub async fn load_settings(
         load_routes(settings, &registry)?;
         let tables = bins.published().map_err(StartError::BinTable)?;
         let routes = read_routes(settings)?;
+        // Not before the versions that this start has kept.
+        (_, now) = state.settings_after(0).await?;
         state.seed(&seed_of(registry.kept_versions(), routes, tables, now)).await?;
         (versions, now) = state.settings_after(0).await?;
     }
@@ -60,6 +62,7 @@ pub async fn load_settings(
     let texts = channel_texts(&history, running);
     let registry =
         load_shared_channels(settings, data, clock.clone(), texts, channel_versions(&history))?;
+    registry.copy_versions();
     let routes = load_shared_routes(settings, &history, running, &registry.ids())?;
     fetch_tables(state, &bins, &history, running, settings.bin_table.versions_kept).await?;
     let (registry, routes) = (Arc::new(registry), Arc::new(routes));

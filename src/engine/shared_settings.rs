@@ -127,6 +127,7 @@ impl SharedSettings {
             history.extend(later);
             // Before any node runs them: orders are judged by their terms everywhere.
             self.registry.learn_versions(channel_versions(&history));
+            self.registry.copy_versions();
             self.followed().history = Arc::new(history);
         }
         let (history, running, was_loaded) = {

@@ -153,6 +153,15 @@ async fn nodes_run_alike(first: Arc<dyn Store>, second: Arc<dyn Store>) {
         assert_eq!(rates[0].contains("dear"), is_dear, "{}", rates[0]);
     }
 
+    // Each node has a copy of every version, for books that move back to a folder.
+    let published = first.history().await;
+    let published = published.of_kind(SettingKind::Channel, u64::MAX);
+    let published = published.filter(|one| one.name == BANK).count();
+    for folder in [town.folder(), &aged] {
+        let copies = std::fs::read_dir(folder.join("data/channel-history").join(BANK));
+        assert_eq!(copies.expect("a folder").count(), published);
+    }
+
     bin_tables(&first, &second).await;
     credentials(&town, &first, &second).await;
     let audit = first.store.audit(None, 100).await.expect("readable");

@@ -127,6 +127,22 @@ impl TermsHistory {
         *self.versions.write().unwrap_or_else(PoisonError::into_inner) = after;
     }
 
+    /// Writes those of the versions that are not below the data folder: a copy of what is kept
+    /// elsewhere, for books that move back to this machine.
+    pub fn write_copies(&self) -> io::Result<()> {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        for (id, kept) in versions.iter() {
+            for version in kept {
+                let name = format!("{}.toml", version.since.as_millis());
+                let path = self.folder.join(id.as_str()).join(name);
+                if !path.exists() {
+                    write(&path, &version.text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// All versions, each channel's oldest first.
     pub fn kept(&self) -> Vec<ChannelVersion> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);

@@ -75,6 +75,13 @@ impl Registry {
         }
     }
 
+    /// Copies the versions below this node's data folder, should the books ever move there.
+    pub fn copy_versions(&self) {
+        if let Err(error) = self.history.write_copies() {
+            tracing::warn!(%error, "the versions of channel files cannot be copied to this node");
+        }
+    }
+
     /// Every version that has run here, each channel's oldest first.
     pub fn kept_versions(&self) -> Vec<ChannelVersion> {
         self.history.kept()
