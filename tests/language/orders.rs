@@ -1,8 +1,10 @@
 //! Orders as a channel names and finds them, merchants, dates, and replies that are encrypted.
 
+use switchyard::channel::samples::check::check;
 use switchyard::domain::ids::MerchantId;
 use switchyard::domain::outcome::UnknownCause;
 
+use super::support::Scratch;
 use super::*;
 
 const SEARCH: &str = r#"
@@ -111,6 +113,31 @@ reply = { code = "/code" }
     assert!(refused(&uneven).contains("other names than the merchants above it"));
     let unnamed = text.replace("t-{{ merchant.terminal }}", "{{ merchant.shop }}");
     assert!(refused(&unnamed).contains("is no name of a merchant here"));
+}
+
+/// A golden sample says which merchant of the core it is of.
+#[test]
+fn samples_are_of_a_merchant() {
+    let folder = Scratch::new();
+    let file = folder.path().join("bank.toml");
+    let text = include_str!("../../channels/harbour-bank.toml")
+        .replace("[http]\n", "[http]\nmerchants = { shop-1 = { mch = \"8981001\" } }\n")
+        .replacen("{{ merchant_id }}", "{{ merchant.mch }}", 1);
+    std::fs::write(&file, text).expect("a file");
+    let samples = folder.path().join("samples");
+    std::fs::create_dir(&samples).expect("a folder");
+    let failures = |merchant: &str| {
+        let sample = format!(
+            "[[sample]]\nname = \"one\"\n{merchant}\n\
+             sent.contains = ['\"merchantId\":\"8981001\"']\n"
+        );
+        std::fs::write(samples.join("bank.toml"), sample).expect("a file");
+        let report = check(&file, &|_| Ok(KEY.to_owned()), sample_now()).expect("a right file");
+        assert_eq!(report.played, 1);
+        report.failed.len()
+    };
+    assert_eq!(failures("merchant = \"shop-1\""), 0);
+    assert_eq!(failures(""), 1, "the usual merchant of samples is not in the file");
 }
 
 #[test]

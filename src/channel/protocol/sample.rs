@@ -11,6 +11,9 @@ use crate::domain::time::{BusinessDate, Timestamp};
 /// The day of [`sample_now`], as order numbers have it.
 pub const SAMPLE_DATE: u32 = 261_122;
 
+/// The merchant of samples that name no other.
+pub const SAMPLE_MERCHANT: &str = "merchant";
+
 /// The moment at which samples are sent: 2026-11-22 08:00:00 UTC.
 pub fn sample_now() -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000)
@@ -30,7 +33,7 @@ pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
         },
         sent_at: sample_now(),
         operation,
-        merchant_id: MerchantId::from_stored("merchant"),
+        merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
         amount: AmountMinor::new(1_230).expect("it is positive and short"),
         currency: Currency::Cny,
         description: Some("sample".to_owned()),

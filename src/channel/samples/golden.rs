@@ -9,10 +9,11 @@ use super::frame::FrameScript;
 use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
-use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now};
+use crate::channel::protocol::sample::{SAMPLE_MERCHANT, sample_card, sample_facts, sample_now};
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::MerchantId;
 
 const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
@@ -92,7 +93,8 @@ impl Golden {
         let usual = if preauth { Operation::Preauth } else { Operation::Payment };
         let original = section.choice_or("original", usual, &operations);
         let bare = section.boolean_or("card_number_only", false);
-        let mut request = request_of(ask, operation, original, bare);
+        let merchant = read_merchant(&section);
+        let mut request = request_of(ask, operation, original, bare).of_merchant(merchant);
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
             ChannelRequest::Reversal { original, .. } => original.as_mut(),
@@ -158,6 +160,15 @@ impl Golden {
             }
         }
     }
+}
+
+/// The core's merchant that a sample is of.
+fn read_merchant(section: &Section<'_>) -> MerchantId {
+    let merchant = section.text_or("merchant", SAMPLE_MERCHANT);
+    MerchantId::parse(&merchant).unwrap_or_else(|_| {
+        section.mistake("merchant", "is no merchant's id", "write one of [http.merchants]");
+        MerchantId::from_stored(SAMPLE_MERCHANT)
+    })
 }
 
 fn request_of(
