@@ -128,7 +128,7 @@ fn several_versions_of_a_row_are_written_once_and_a_gap_is_a_conflict() {
 
 /// Tables of the schema that are no rows of the books: what belongs to a database and its nodes,
 /// and stays there when the books are moved.
-const OF_THE_DATABASE: [&str; 11] = [
+const OF_THE_DATABASE: [&str; 12] = [
     "schema_steps",
     "moves",
     "nodes",
@@ -140,6 +140,7 @@ const OF_THE_DATABASE: [&str; 11] = [
     "cluster_epoch",
     "statement_files",
     "statement_parts",
+    "link_keys",
 ];
 
 /// Those that a move fills in its own way: numbers are passed over, prints must fit, and the trail
