@@ -66,7 +66,7 @@ use folder::{DataFolder, FolderError};
 use keys::{Keys, KeysError};
 use listeners::{ListenerUrl, bind, load_tls};
 use shared::{RunSettings, load_settings, routes_mistakes, share_link_keys};
-use store::{join_alone, open_store};
+use store::{join, open_store};
 
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
@@ -100,13 +100,6 @@ pub enum StartError {
     Recovery(#[from] EngineError),
     #[error("the data folder is a copy, and its order numbers cannot leap")]
     Numbers(#[source] EngineError),
-    /// Limits of channels, statements and switches are not shared by nodes: two at work would take
-    /// more than was agreed.
-    #[error(
-        "node {node} at {address} works on these books, and one node does at a time; this one can \
-         take over when that one is stopped or its lease has ended"
-    )]
-    Taken { node: u16, address: String },
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
 }
@@ -200,7 +193,7 @@ impl App {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        join_alone(&engine).await?;
+        join(&engine).await?;
         let recovered = engine.recover_orphans(PAGE).await?;
         if recovered > 0 {
             tracing::warn!(orders = recovered, "attempts left in sending are unknown now");

@@ -9,12 +9,16 @@ use super::folder::BOOKS;
 use crate::channel::transport::tls::client_config;
 use crate::config::checked::{Settings, StoreSettings};
 use crate::config::credential::CredentialSource;
-use crate::domain::cluster::{Member, RENEWED_EVERY};
+use crate::domain::cluster::RENEWED_EVERY;
 use crate::engine::Engine;
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::postgres::{PostgresSettings, PostgresStore};
 use crate::store::{Store, StoreError};
 
+/// Renewals of a start that come one after the other without a pause.
+const UNDELAYED_RENEWALS: u32 = 2;
+/// While a start waits, it says so with one in so many renewals.
+const ROUNDS_TOLD: u32 = 5;
 /// Commits that one transaction of a database makes durable together, at most.
 const DATABASE_GROUP_MAX: usize = 256;
 
@@ -68,21 +72,23 @@ pub fn database_settings(
     })
 }
 
-/// Takes this node's lease of the books, where several can share them, unless another node is at
-/// work. One whose lease has ended may only be slow: it is waited for until it is fenced, or
-/// renews.
-pub(super) async fn join_alone(engine: &Engine) -> Result<(), StartError> {
+/// Takes this node's lease of the books, where several share them, and waits for its part of the
+/// channels' limits: the other nodes make room with their next renewals, and one that is gone is
+/// fenced first. Whoever sends an order to a node without a part would be refused.
+pub(super) async fn join(engine: &Engine) -> Result<(), StartError> {
+    let mut rounds = 0_u32;
     loop {
         engine.renew_lease().await?;
-        // What was fenced in this round shows in the next.
-        match engine.other_node() {
-            None => return Ok(()),
-            Some((_, false)) => tokio::time::sleep(RENEWED_EVERY).await,
-            Some((other, true)) => {
-                engine.leave().await?;
-                let Member { incarnation, address, .. } = other;
-                return Err(StartError::Taken { node: incarnation.node, address });
-            }
+        if engine.has_part() {
+            return Ok(());
+        }
+        // A node that is alone has its part as soon as it has said so.
+        if rounds >= UNDELAYED_RENEWALS {
+            tokio::time::sleep(RENEWED_EVERY).await;
+        }
+        rounds += 1;
+        if rounds % ROUNDS_TOLD == 0 {
+            tracing::warn!("waiting for the other nodes to make room: see `switchyard node list`");
         }
     }
 }

@@ -176,14 +176,10 @@ impl Engine {
         Ok(ended.len())
     }
 
-    /// Another node that stood at the last renewal, and whether its lease had not ended.
-    pub fn other_node(&self) -> Option<(Member, bool)> {
-        let me = self.store.cluster()?.incarnation();
-        let held = self.share.lock();
-        let roster = held.roster.as_ref()?;
-        let others = roster.standing().filter(|one| one.incarnation != me);
-        let other = others.max_by_key(|one| one.lease_until)?;
-        Some((other.clone(), other.lease_until >= roster.now))
+    /// Whether this node has a part of the channels' limits, by the last renewal.
+    pub fn has_part(&self) -> bool {
+        self.clock.lease().is_none()
+            || self.share.lock().given.is_some_and(|(part, _)| part != NodePart::NONE)
     }
 
     /// Renews this node's lease and its part of the work, and fences the nodes that are gone. Gives

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use switchyard::app::App;
 use switchyard::clock::Clock;
 
@@ -32,7 +31,7 @@ pub async fn start(town: &Installation) -> (Daemon, Core) {
     (daemon, core)
 }
 
-async fn order_of(database: &Database, order_id: &str) -> Option<String> {
+pub async fn order_of(database: &Database, order_id: &str) -> Option<String> {
     let find = "SELECT id::text FROM orders WHERE caller_order_id = $1";
     let row = database.client().await.query_opt(find, &[&order_id]).await.expect("a table");
     row.map(|row| row.get(0))
@@ -113,64 +112,6 @@ async fn a_database_that_goes_away_is_told_and_waited_for() {
     let read = core.payment(before.id()).await;
     assert_eq!((read.outcome(), read.id()), ((200, "succeeded"), before.id()));
     drop(daemon);
-}
-
-/// The data folder of a second node: the first one's keys and what it remembers.
-fn folder_of_another_node(town: &Installation) {
-    let (from, to) = (town.folder().join("data"), town.folder().join("second"));
-    std::fs::create_dir_all(to.join("keys")).expect("a folder");
-    for name in ["installation", "database_tokens"] {
-        std::fs::copy(from.join(name), to.join(name)).expect("a copy");
-    }
-    for key in std::fs::read_dir(from.join("keys")).expect("keys").flatten() {
-        std::fs::copy(key.path(), to.join("keys").join(key.file_name())).expect("a copy");
-    }
-    let settings = std::fs::read_to_string(town.settings_file()).expect("the settings");
-    let settings = format!("{settings}\n[node]\nnumber = 2\n");
-    std::fs::write(town.folder().join("second.toml"), settings).expect("a file");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_node_takes_over_when_the_first_is_stopped() {
-    const SECOND: [&str; 5] = ["serve", "--config", "second.toml", "--data", "second"];
-    let Some(database) = database().await else { return };
-    let town = town(&database.url).await;
-    let (mut daemon, core) = start(&town).await;
-    let paid = core.pay(&Payment::instant("C-1", 12_345)).await;
-    assert_eq!(paid.outcome(), (200, "succeeded"));
-    folder_of_another_node(&town);
-    let folder = town.folder().to_owned();
-    let refused = tokio::task::spawn_blocking(move || run(&folder, &SECOND));
-    let refused = refused.await.expect("no panic");
-    let told = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(1), "{told}");
-    assert!(told.contains("works on these books, and one node does at a time"), "{told}");
-    let again = core.pay(&Payment::instant("C-2", 100)).await;
-    assert_eq!(again.outcome(), (200, "succeeded"), "the first one goes on");
-    daemon.signal("TERM");
-    assert!(daemon.ended().await.success());
-
-    let second = Daemon::start(town.folder(), &SECOND).await;
-    let core = Core::new(second.address, CALLER_KEY);
-    let kept = core.payment(paid.id()).await;
-    assert_eq!((kept.outcome(), kept.id()), ((200, "succeeded"), paid.id()));
-    let repeated = core.pay(&Payment::instant("C-1", 12_345)).await;
-    assert_eq!(repeated.id(), paid.id(), "it was paid");
-    let new = core.pay(&Payment::instant("C-3", 100)).await;
-    assert_eq!(new.outcome(), (200, "succeeded"));
-    assert_eq!(&new.id()[6..9], "002", "its number is the second node's");
-
-    let has_all = async || {
-        let nodes = core.get("/v1/nodes").await.body["nodes"].clone();
-        (nodes[1]["shards"]["reversals"] == json!(64)).then_some(nodes)
-    };
-    let nodes = until("it has taken all of the work", has_all).await;
-    let shown = |place: usize| ["node", "state", "answers"].map(|one| nodes[place][one].clone());
-    assert_eq!(shown(0), [json!(0), json!("gone"), json!(false)], "{nodes}");
-    assert_eq!(shown(1), [json!(2), json!("alive"), json!(true)], "{nodes}");
-    assert_eq!(nodes[0]["shards"]["accounting"], json!(0), "{nodes}");
-    let alone = nodes[1]["work"].as_array().expect("a list");
-    assert!(alone.contains(&json!("recovery")), "{nodes}");
 }
 
 /// Stamps, days and due times are one clock's on all nodes, whatever each machine shows.

@@ -18,6 +18,7 @@ mod plans;
 #[allow(dead_code, reason = "the manual's test uses a part of it")]
 mod rows;
 mod server;
+mod together;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
