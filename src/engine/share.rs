@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::cluster::{
-    ACTS_FOR, Incarnation, LEASE, Member, NodePart, PartInForce, Queue, Roster, Work, WorkTrade,
+    ACTS_FOR, Incarnation, LEASE, NodePart, PartInForce, Queue, Roster, Work, WorkTrade,
 };
 use crate::domain::ids::{ChannelId, SHARDS, Shards};
 use crate::domain::time::Timestamp;
@@ -234,7 +234,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::cluster::RENEWED_EVERY;
+    use crate::domain::cluster::{Member, RENEWED_EVERY};
 
     const ME: Incarnation = Incarnation { node: 1, number: 1 };
     const OTHER: Incarnation = Incarnation { node: 2, number: 7 };
