@@ -22,7 +22,7 @@ use crate::domain::cluster::{Incarnation, MemberState, Queue, Roster, Work};
 use crate::domain::effect::Alert;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
-use crate::domain::ids::ChannelId;
+use crate::domain::ids::{ChannelId, SHARDS};
 use crate::domain::outcome::Outcome;
 
 /// How log lines look.
@@ -407,6 +407,14 @@ pub fn gauge_nodes(roster: &Roster, me: Incarnation) {
         let shard = |work: &&Work| matches!(work, Work::Shard(of, _) if *of == queue);
         let shards = roster.held_by(me).filter(shard).count();
         gauge!("switchyard_node_shards", "queue" => queue.name()).set(number(shards as u64));
+    }
+}
+
+/// A process that has its books to itself is a node that works everything.
+pub fn gauge_only_node() {
+    gauge!("switchyard_nodes", "state" => MemberState::Alive.name()).set(1.0);
+    for queue in Queue::ALL {
+        gauge!("switchyard_node_shards", "queue" => queue.name()).set(f64::from(SHARDS));
     }
 }
 

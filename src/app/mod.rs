@@ -43,6 +43,7 @@ use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::store::{Store, StoreError};
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
+use crate::telemetry;
 use crate::telemetry::workers::{WorkerReport, WorkerReports};
 use crate::workers::accounting::{AccountingWork, AccountingWorker};
 use crate::workers::backlog::BacklogWorker;
@@ -474,6 +475,8 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
     if engine.store().cluster().is_some() {
         workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine)));
         workers.start(ends::EVERY, EndWorker::new(Arc::clone(engine)));
+    } else {
+        telemetry::gauge_only_node();
     }
     workers.running
 }

@@ -87,7 +87,7 @@ pub(super) async fn join(engine: &Engine) -> Result<(), StartError> {
             tokio::time::sleep(RENEWED_EVERY).await;
         }
         rounds += 1;
-        if rounds % ROUNDS_TOLD == 0 {
+        if rounds.is_multiple_of(ROUNDS_TOLD) {
             tracing::warn!("waiting for the other nodes to make room: see `switchyard node list`");
         }
     }

@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 34] = [
+const LINES: [&str; 35] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -38,6 +38,7 @@ const LINES: [&str; 34] = [
     "notice list",
     "clock show",
     "worker list",
+    "node list",
     "accounting list",
     "audit list",
     "route explain --daemon --bin 621626 --amount 12345",

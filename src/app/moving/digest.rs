@@ -120,7 +120,7 @@ mod tests {
         for other in [
             of(std::slice::from_ref(&one)),
             of(&[one.clone(), row("Atwo", "3")]),
-            of(&[one.clone(), two.clone(), two.clone()]),
+            of(&[one.clone(), two.clone(), two]),
             of(&[one.clone(), row("Atw", "o2")]),
             of(&[row("Aone", "2"), row("Atwo", "1")]),
         ] {
