@@ -29,6 +29,7 @@ use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState, ListenerTls};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
+use crate::channel::shares::SharesError;
 use crate::clock::{Clock, ClockBaseline, LastSeen, SharedClock, Timekeeper};
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
@@ -36,7 +37,7 @@ use crate::domain::cluster::RENEWED_EVERY;
 use crate::domain::terms::CommonTerms;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::Intake;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, StoreShares};
 use crate::entropy::Entropy;
 use crate::reconciliation::ChannelBooks;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
@@ -101,6 +102,8 @@ pub enum StartError {
     Recovery(#[from] EngineError),
     #[error("the data folder is a copy, and its order numbers cannot leap")]
     Numbers(#[source] EngineError),
+    #[error("the channels' limits cannot be read")]
+    Shares(#[source] SharesError),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
 }
@@ -199,7 +202,7 @@ impl App {
         if recovered > 0 {
             tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
         }
-        recall::recall(&state).await?;
+        take_up_channels(&state).await?;
         Self::listen(state, data, (routes, tls), notice_key, first_key).await
     }
 
@@ -391,6 +394,15 @@ async fn keep_time(
     Ok(keeper)
 }
 
+/// The channels' health and volumes, as the books and the other nodes have them.
+async fn take_up_channels(state: &ApiState) -> Result<(), StartError> {
+    if let Some(shares) = StoreShares::of(state.engine.store()) {
+        state.registry.share_with(Arc::new(shares));
+    }
+    recall::recall(state).await?;
+    state.registry.exchange(false).await.map_err(StartError::Shares)
+}
+
 /// The channels of the settings' folder.
 pub fn load_channels(
     settings: &Settings,
@@ -473,7 +485,8 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
     let (reports, clock) = (&state.workers, engine.clock());
     let mut workers = Workers { reports, clock, stop, running: Vec::new() };
     if engine.store().cluster().is_some() {
-        workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine)));
+        let registry = Arc::clone(&state.registry);
+        workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine), registry));
         workers.start(ends::EVERY, EndWorker::new(Arc::clone(engine)));
     } else {
         telemetry::gauge_only_node();

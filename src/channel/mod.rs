@@ -12,6 +12,7 @@ mod manual;
 pub mod protocol;
 pub mod registry;
 pub mod samples;
+pub mod shares;
 pub mod statement;
 pub mod transport;
 

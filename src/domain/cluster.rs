@@ -7,6 +7,7 @@
 mod part;
 mod published;
 mod roster;
+mod standing;
 mod work;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use published::{
     ACTIVE_AFTER, LoadReport, Publication, SettingHistory, SettingKind, SettingVersion,
 };
 pub use roster::{Member, MemberState, Roster, WorkTrade};
+pub use standing::ChannelStandings;
 pub use work::{ParseWorkError, Queue, Work};
 
 /// How long a node's lease lasts from a renewal on, by the store's clock.

@@ -151,7 +151,8 @@ closed_set! {
         NoConnection => "no_connection",
         /// The breaker is open.
         BreakerOpen => "breaker_open",
-        /// The channel's pace left no place within the wait that the order allows.
+        /// The channel's pace left no place within the wait that the order allows, or the store by
+        /// which nodes share its limits was out of reach for so long.
         NoRateLeft => "no_rate_left",
         /// Others have taken what was left of the channel's limit for the day since the plan.
         DailyLimit => "daily_limit",

@@ -12,6 +12,7 @@ pub mod intake;
 pub mod link_keys;
 mod numbers;
 pub mod share;
+mod shares;
 pub mod shared_settings;
 mod vault;
 mod waiters;
@@ -33,6 +34,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{ContentMismatch, Order};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::outcome::UnknownCause;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, WriteSet};
@@ -44,6 +46,7 @@ use days::ShutDayCache;
 pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 use share::NodeShare;
+pub use shares::StoreShares;
 pub use vault::Vault;
 use waiters::Waiters;
 
@@ -323,7 +326,10 @@ impl Engine {
         }
         for (was, is) in before.attempts.iter().zip(&after.attempts) {
             let unsent = is.state == AttemptState::NotSent && is.ended_by == Some(Source::Reply);
-            if was.takes_volume() && !is.takes_volume() && !unsent {
+            // Whether a process that has died took it is not known where nodes share the limit.
+            let died = was.unknown_cause == Some(UnknownCause::ProcessDied)
+                && self.store.cluster().is_some();
+            if was.takes_volume() && !is.takes_volume() && !unsent && !died {
                 self.channels.give_back(&is.channel, is.sent_at, after.instruction.amount);
             }
         }

@@ -3,7 +3,7 @@
 use crate::domain::cluster::{Incarnation, Roster, WorkTrade};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
-use crate::store::{CommitError, StoreFuture, StoreRead};
+use crate::store::{CommitError, SharedLimits, StoreFuture, StoreRead};
 
 /// Why a node cannot start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum JoinError {
 
 /// The leases of nodes and of their work, by the store's own clock. Once this node is fenced, each
 /// call fails with [`CommitError::Fenced`].
-pub trait Cluster: Send + Sync {
+pub trait Cluster: SharedLimits + Send + Sync {
     /// The life of this node that the store counts this process as.
     fn incarnation(&self) -> Incarnation;
 

@@ -9,6 +9,7 @@
 //! that has tables of its own answers a read beside the first answer, in the same file.
 
 pub mod cluster;
+mod limits;
 mod cluster_state;
 pub mod memory;
 pub mod reread;
@@ -36,6 +37,7 @@ use crate::domain::write_set::{ReportedEnd, WriteSet};
 
 pub use cluster::Cluster;
 pub use cluster_state::{ClusterState, PublishError};
+pub use limits::SharedLimits;
 pub use row::{RowPage, StoredRow};
 pub use sorted::{Scan, SortedBytes, Visit};
 pub use sql::Tables;

@@ -10,6 +10,7 @@ mod deploy;
 mod daemon;
 mod failures;
 mod invariants;
+mod limits;
 mod manual;
 mod nodes;
 mod opening;

@@ -31,7 +31,7 @@ pub struct Bank {
     /// Whose requests these are, where there are several nodes.
     pub node: Option<Incarnation>,
     /// This node's part of the limits.
-    pub limits: Option<NodeLimits>,
+    pub limits: Option<Arc<NodeLimits>>,
 }
 
 /// What happens to a request on its way.
@@ -262,7 +262,11 @@ impl Channels for Bank {
         terms::terms(channel.as_str()).longest_wait()
     }
 
-    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
+        if let Some(limits) = &self.limits {
+            limits.gives_back(channel, sent_at, amount.get());
+        }
+    }
 
     fn share(&self, part: NodePart) -> bool {
         self.limits.as_ref().is_none_or(|limits| limits.share(part))
@@ -284,6 +288,11 @@ impl Channels for Bank {
                 if turn.is_none() {
                     self.world.state().nodes.tally.no_room += 1;
                     return not_sent(NotSentCause::NoRateLeft);
+                }
+                if let ChannelRequest::Charge { facts, .. } = &request
+                    && !limits.takes_volume(channel, facts.amount.get()).await
+                {
+                    return not_sent(NotSentCause::DailyLimit);
                 }
                 // Between the commit and the first byte the process may stand still.
                 self.pulse.step(&self.world).await;
@@ -314,6 +323,11 @@ impl Channels for Bank {
             };
             self.pulse.step(&self.world).await;
             drop((on_its_way, turn));
+            if let (ChannelRequest::Charge { facts, .. }, Outcome::NotSent(_), Some(limits)) =
+                (&request, &outcome, &self.limits)
+            {
+                limits.gives_back(channel, facts.sent_at, facts.amount.get());
+            }
             let transcript = format!("{} {}", request.name(), outcome.name());
             ReplyMeaning::new(outcome, transcript)
         })

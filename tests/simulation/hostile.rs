@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use switchyard::domain::cluster::{Incarnation, Roster, WorkTrade};
-use switchyard::domain::ids::OrderId;
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::cluster::{ChannelStandings, Incarnation, Roster, WorkTrade};
+use switchyard::domain::ids::{ChannelId, OrderId};
+use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 use switchyard::store::{
-    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead,
+    Cluster, CommitError, RowQuery, SharedLimits, Store, StoreError, StoreFuture, StoreRead,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -186,6 +186,13 @@ impl HostileStore {
         self.store.cluster().expect("only nodes ask")
     }
 
+    /// A step in which the store may be out of reach.
+    async fn ask_limits(&self) -> Result<(), StoreError> {
+        self.pulse.step(&self.world).await;
+        let detail = "a fault was asked for".to_owned();
+        self.reach().map_err(|_| StoreError::Unavailable { detail })
+    }
+
     /// Now and then the store is out of reach.
     fn reach(&self) -> Result<(), CommitError> {
         if !self.world.state().mischief(5) {
@@ -193,6 +200,52 @@ impl HostileStore {
         }
         let (context, detail) = ("the store is out of reach", "a fault was asked for".to_owned());
         Err(CommitError::Unavailable(StoreError::Backend { context, detail }))
+    }
+}
+
+impl SharedLimits for HostileStore {
+    fn change_volume<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        date: BusinessDate,
+        minor: i64,
+        limit: Option<i64>,
+    ) -> StoreRead<'a, Option<i64>> {
+        Box::pin(async move {
+            self.ask_limits().await?;
+            let sum = self.store.change_volume(channel, date, minor, limit).await;
+            // The answer may be lost.
+            self.ask_limits().await?;
+            sum
+        })
+    }
+
+    fn set_breaker<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        open_until: Option<Timestamp>,
+    ) -> StoreRead<'a, ()> {
+        self.store.set_breaker(channel, open_until)
+    }
+
+    fn claim_probe<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        now: Timestamp,
+        next: Timestamp,
+    ) -> StoreRead<'a, bool> {
+        self.store.claim_probe(channel, now, next)
+    }
+
+    fn throw_switch<'a>(&'a self, channel: &'a ChannelId, on: bool) -> StoreRead<'a, ()> {
+        self.store.throw_switch(channel, on)
+    }
+
+    fn standings(&self) -> StoreRead<'_, ChannelStandings> {
+        Box::pin(async move {
+            self.ask_limits().await?;
+            self.store.standings().await
+        })
     }
 }
 

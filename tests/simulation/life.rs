@@ -195,15 +195,17 @@ impl Process {
         if incarnation.is_some() {
             keeper.begin_lease();
         }
+        let store: Arc<dyn Store> =
+            Arc::new(HostileStore { world: world.clone(), pulse: pulse.clone(), store });
+        let limits = incarnation.map(|node| Arc::new(NodeLimits::new(world, node, &store)));
         let bank = Bank {
             world: world.clone(),
-            pulse: pulse.clone(),
+            pulse,
             clock: clock.clone(),
             keeper: keeper.clone(),
             node: incarnation,
-            limits: incarnation.map(|node| NodeLimits::new(world, node)),
+            limits: limits.clone(),
         };
-        let store = HostileStore { world: world.clone(), pulse, store };
         let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
         let drawn = seed ^ clock.now().as_millis().unsigned_abs() ^ u64::from(node) << 48;
         let vault = Vault::new(
@@ -211,10 +213,11 @@ impl Process {
             DigestKey::new(&[9; 32]).expect("32 bytes"),
             Entropy::seeded(drawn),
         );
-        let engine = Engine::new(Arc::new(store), Arc::new(bank), keeper, vault, node);
+        let engine = Engine::new(store, Arc::new(bank), keeper, vault, node);
         Life {
             world: world.clone(),
             engine: Arc::new(engine),
+            limits,
             clock: clock.clone(),
             tasks: JoinSet::new(),
             calm_at,
@@ -249,6 +252,8 @@ enum Job {
 pub struct Life {
     world: World,
     pub engine: Arc<Engine>,
+    /// Where there are several nodes.
+    pub limits: Option<Arc<NodeLimits>>,
     clock: Clock,
     tasks: JoinSet<Job>,
     calm_at: Timestamp,

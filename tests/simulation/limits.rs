@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use switchyard::channel::transport::pace::{Pace, PaceTerms};
+use switchyard::channel::transport::volume::DayVolumes;
 use switchyard::domain::cluster::{Incarnation, NodePart};
 use switchyard::domain::ids::ChannelId;
+use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::engine::StoreShares;
+use switchyard::store::Store;
 
 use crate::terms;
 use crate::world::World;
 
 const WAIT_MAX: Duration = Duration::from_secs(5);
+/// A day's limit of each channel, which some days reach.
+const PER_DAY_MINOR: i64 = 5_000_000;
 
 /// Requests that a channel takes at the same time, of all nodes together: of some not every node
 /// has a part.
@@ -29,10 +36,12 @@ pub struct NodeLimits {
     world: World,
     node: Incarnation,
     paces: BTreeMap<&'static str, Pace>,
+    volumes: BTreeMap<&'static str, DayVolumes>,
+    shares: StoreShares,
 }
 
 impl NodeLimits {
-    pub fn new(world: &World, node: Incarnation) -> Self {
+    pub fn new(world: &World, node: Incarnation, store: &Arc<dyn Store>) -> Self {
         let terms = |name| PaceTerms {
             // The limiter goes by the machine's time, of which a simulation has none.
             requests_per_second: NonZeroU32::MAX,
@@ -41,7 +50,9 @@ impl NodeLimits {
             wait_max: WAIT_MAX,
         };
         let paces = terms::ALL.map(|name| (name, Pace::new(terms(name)))).into();
-        let limits = Self { world: world.clone(), node, paces };
+        let volumes = terms::ALL.map(|name| (name, DayVolumes::default())).into();
+        let shares = StoreShares::of(store).expect("a store of nodes");
+        let limits = Self { world: world.clone(), node, paces, volumes, shares };
         limits.share(NodePart::NONE);
         limits
     }
@@ -56,6 +67,52 @@ impl NodeLimits {
 
     pub fn pace(&self, channel: &ChannelId) -> &Pace {
         &self.paces[channel.as_str()]
+    }
+
+    /// Takes an order's part of the day's limit: of all nodes together no more is taken.
+    pub async fn takes_volume(&self, channel: &ChannelId, minor: i64) -> bool {
+        let (today, volumes) = (self.today(channel), &self.volumes[channel.as_str()]);
+        let limit = Some(PER_DAY_MINOR);
+        let drawn = volumes.draw(&self.shares, channel, [today; 2], minor, limit).await;
+        let is_taken = drawn.unwrap_or(false);
+        if is_taken {
+            let mut state = self.world.state();
+            let taken = state.nodes.taken.entry((channel.clone(), today)).or_default();
+            *taken += minor;
+            if *taken > PER_DAY_MINOR {
+                let text = format!("{taken} of a day of {channel} are taken");
+                state.violate(text);
+            }
+        } else {
+            self.world.state().nodes.tally.no_volume += 1;
+        }
+        is_taken
+    }
+
+    /// An order that was sent then has moved no money.
+    pub fn gives_back(&self, channel: &ChannelId, sent_at: Timestamp, minor: i64) {
+        let date = terms::terms(channel.as_str()).calendar.date_of(sent_at);
+        self.volumes[channel.as_str()].return_to_all([date; 2], minor);
+        let mut state = self.world.state();
+        *state.nodes.taken.entry((channel.clone(), date)).or_default() -= minor;
+    }
+
+    /// With each renewal of the lease.
+    pub async fn exchange(&self) {
+        for (name, volumes) in &self.volumes {
+            let channel = ChannelId::from_stored(name);
+            let today = [self.today(&channel); 2];
+            let limit = Some(PER_DAY_MINOR);
+            let told = volumes.exchange(&self.shares, &channel, today, limit, false).await;
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The true date, since a clock that jumps has stories of its own.
+    fn today(&self, channel: &ChannelId) -> BusinessDate {
+        terms::terms(channel.as_str()).calendar.date_of(self.world.state().now)
     }
 
     /// A request leaves: of all that stand no more are on their way than was agreed.

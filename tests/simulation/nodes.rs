@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::hostile::Pulse;
 use crate::life::{End, Life, Played, Process, judged, live, note_error, world_of};
+use crate::limits::NodeLimits;
 use crate::verdict;
 use crate::world::World;
 
@@ -106,19 +107,20 @@ async fn lives(world: &World, clock: &Clock, node: u16, calm_at: Timestamp, seed
 
 async fn live_as_a_node(world: &World, pulse: &Pulse, life: Life) -> End {
     let engine = std::sync::Arc::clone(&life.engine);
+    let limits = life.limits.clone().expect("a node's");
     if let Err(error) = engine.renew_lease().await {
         note_error(world, "the first lease", &error);
     }
     tokio::select! {
         biased;
         () = pulse.stopped.notified() => End::Crashed,
-        () = renew(world, &engine) => End::StoreFailed,
+        () = renew(world, &engine, &limits) => End::StoreFailed,
         end = life.run() => end,
     }
 }
 
 /// Renews the lease until the node is fenced.
-async fn renew(world: &World, engine: &Engine) {
+async fn renew(world: &World, engine: &Engine, limits: &NodeLimits) {
     loop {
         tokio::time::sleep(RENEWED_EVERY).await;
         match engine.renew_lease().await {
@@ -126,5 +128,6 @@ async fn renew(world: &World, engine: &Engine) {
             Err(EngineError::StoreFailed) => return,
             Err(error) => note_error(world, "a lease", &error),
         }
+        limits.exchange().await;
     }
 }

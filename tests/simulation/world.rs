@@ -13,7 +13,7 @@ use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::{Reason, UnknownCause};
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
@@ -72,7 +72,17 @@ macro_rules! tally {
     };
 }
 
-tally!(NodeTally: starts, crashes, pauses, fenced, ended_by_fence, not_sent, no_room, orphans);
+tally!(
+    NodeTally: starts,
+    crashes,
+    pauses,
+    fenced,
+    ended_by_fence,
+    not_sent,
+    no_room,
+    no_volume,
+    orphans
+);
 
 tally!(
     Tally: orders,
@@ -169,6 +179,8 @@ pub struct Nodes {
     pub fenced: BTreeSet<Incarnation>,
     /// How many requests of each node are on their way to each channel.
     pub on_their_way: BTreeMap<(Incarnation, ChannelId), u32>,
+    /// What the orders of all nodes have taken of each day's limit.
+    pub taken: BTreeMap<(ChannelId, BusinessDate), i64>,
     /// Who has put each attempt in flight.
     owners: BTreeMap<(OrderId, u8), Incarnation>,
 }

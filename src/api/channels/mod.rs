@@ -17,7 +17,7 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::{ApiState, run_detached};
-use crate::channel::registry::ChannelStatus;
+use crate::channel::registry::{ChannelStatus, SwitchError};
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
 use crate::domain::flow::order::{Instruction, OrderKind};
@@ -25,6 +25,7 @@ use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::domain::write_set::AuditEntry;
+use crate::engine::EngineError;
 use crate::engine::intake::RouteQuestion;
 use crate::tables::bin::RowView;
 
@@ -153,21 +154,20 @@ pub async fn switch(
     Ok(json(StatusCode::OK, &ChannelBody::from(&status.await?)))
 }
 
-/// Throws the switch where blocking is allowed, since it is kept on the disk.
 async fn write_switch(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {
-    let registry = Arc::clone(&state.registry);
-    let switched = id.clone();
-    let work = move || registry.set_enabled(&switched, enabled);
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(channel.name = %id, %error, "a channel could not be switched");
-        ApiError::new(
-            ProblemCode::Internal,
-            "the switch could not be written; the channel stays \
-         as it was",
-        )
-    };
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
-    if done.map_err(|error| failed(&error))? { Ok(()) } else { Err(unknown_channel()) }
+    match state.registry.switch(id, enabled).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unknown_channel()),
+        Err(error) => {
+            let told = crate::telemetry::chain(&error);
+            tracing::error!(channel.name = %id, error = told, "a channel could not be switched");
+            if matches!(error, SwitchError::Shares(_)) {
+                return Err(EngineError::Unavailable.into());
+            }
+            let detail = "the switch could not be written; the channel stays as it was";
+            Err(ApiError::new(ProblemCode::Internal, detail))
+        }
+    }
 }
 
 /// The channel of a path, if it has a file.

@@ -22,6 +22,20 @@ pub fn breaker(channel: &ChannelId, change: Option<BreakerChange>, outcome: &Out
     }
 }
 
+/// The same where another node has told it.
+pub fn breaker_elsewhere(channel: &ChannelId, change: Option<BreakerChange>) {
+    let Some(change) = change else { return };
+    telemetry::gauge_breaker(channel, change == BreakerChange::Opened);
+    match change {
+        BreakerChange::Opened => tracing::warn!(
+            channel.name = %channel, "the channel keeps failing at another node; it gets no orders"
+        ),
+        BreakerChange::Closed => tracing::info!(
+            channel.name = %channel, "the channel works at another node; it gets orders again"
+        ),
+    }
+}
+
 /// An operator has thrown a switch, which was so before.
 pub fn switch(channel: &ChannelId, was_on: bool, is_on: bool) {
     telemetry::gauge_enabled(channel, is_on);

@@ -11,6 +11,7 @@ mod connection;
 mod history;
 mod read;
 mod runtime;
+mod limits;
 mod shared;
 mod source;
 mod status;
@@ -29,6 +30,7 @@ use crate::channel::file::ChannelFile;
 use crate::channel::registry::connection::{AdapterLine, Connection};
 use crate::channel::registry::history::TermsHistory;
 use crate::channel::registry::switches::Switches;
+use crate::channel::shares::ChannelShares;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
 use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkContext, SharedKeys};
@@ -49,6 +51,7 @@ use crate::domain::route::health::HealthMark;
 use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
 
+pub use limits::SwitchError;
 pub use read::check_file;
 use read::read_channel;
 use runtime::Runtime;
@@ -89,6 +92,8 @@ pub struct Registry {
     /// One change at a time: a switch that is thrown during a reload holds after it. It has this
     /// node's part of the channels' pace, where nodes share them.
     changing: Mutex<Option<NodePart>>,
+    /// What this process shares with other nodes, where several have the books.
+    shares: OnceLock<Arc<dyn ChannelShares>>,
     late: mpsc::Sender<LateReply>,
     /// The keys of links' sign-ons, where several nodes share a store.
     link_keys: Arc<OnceLock<Arc<dyn SharedKeys>>>,
@@ -151,6 +156,7 @@ impl Registry {
             shared: Mutex::default(),
             channels: ArcSwap::from_pointee(BTreeMap::new()),
             changing: Mutex::default(),
+            shares: OnceLock::new(),
             late,
             link_keys: Arc::default(),
             late_replies: Mutex::new(Some(late_replies)),
@@ -252,16 +258,25 @@ impl Registry {
     /// Switches a channel on or off, durably. `Ok(false)` if there is no such channel.
     pub fn set_enabled(&self, id: &ChannelId, enabled: bool) -> std::io::Result<bool> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let channels = self.channels.load_full();
-        let Some(loaded) = channels.get(id) else { return Ok(false) };
+        if !self.channels.load().contains_key(id) {
+            return Ok(false);
+        }
         self.switches.set(id, enabled)?;
-        let mut after = (*channels).clone();
-        let mut switched = LoadedChannel::clone(loaded);
-        let was_on = std::mem::replace(&mut switched.profile.enabled, enabled);
-        after.insert(id.clone(), Arc::new(switched));
-        self.channels.store(Arc::new(after));
-        changes::switch(id, was_on, enabled);
+        self.throw_switches();
         Ok(true)
+    }
+
+    /// Puts the switches in force as they are. The caller holds `changing`.
+    fn throw_switches(&self) {
+        let mut after = (*self.channels.load_full()).clone();
+        for (id, loaded) in &mut after {
+            let is_on = self.switches.is_on(id);
+            if loaded.profile.enabled != is_on {
+                changes::switch(id, loaded.profile.enabled, is_on);
+                Arc::make_mut(loaded).profile.enabled = is_on;
+            }
+        }
+        self.channels.store(Arc::new(after));
     }
 
     /// Takes one attempt into account that the books have from before the start: what it says of
@@ -272,17 +287,26 @@ impl Registry {
         let Some(loaded) = channels.get(&attempt.channel) else { return };
         let mark = HealthMark::of_attempt(attempt);
         loaded.runtime.breaker.record(mark, loaded.file.breaker, attempt.sent_at);
+        // The other nodes know better how the channel does now, and what is taken of its days.
+        let _old = loaded.runtime.breaker.news();
+        if self.shares.get().is_some() {
+            return;
+        }
         let (present, calendar) = (self.clock.present(), &loaded.terms.calendar);
         let today = present.dates(calendar, present.now());
         let dates = present.dates(calendar, attempt.sent_at);
         if attempt.takes_volume() && today.iter().any(|date| dates.contains(date)) {
-            loaded.runtime.take(dates, amount.get(), None);
+            loaded.runtime.volumes.take(dates, amount.get(), None);
         }
     }
 
     /// The beginning of the earliest clearing day that may be under way at a channel with a limit
-    /// for the day, by the clock or by what is borne out; `None` where no channel has one.
+    /// for the day, by the clock or by what is borne out; `None` where no channel has one, or
+    /// nodes share them.
     pub fn limited_since(&self) -> Option<Timestamp> {
+        if self.shares.get().is_some() {
+            return None;
+        }
         let present = self.clock.present();
         let now = present.now().min(present.proven());
         let channels = self.channels.load();
@@ -374,7 +398,7 @@ impl Registry {
             return not_sent(NotSentCause::Disabled);
         }
         // Only new orders are kept away from a failing channel: inquiries are how we learn.
-        if order && !loaded.runtime.breaker.admits(now) {
+        if order && !self.is_admitted(loaded, now).await {
             return not_sent(NotSentCause::BreakerOpen);
         }
         let Some(_turn) = loaded.pace.turn().await else {
@@ -383,20 +407,26 @@ impl Registry {
         // Taken before it is sent, so that no two take the same rest. What comes of it is given
         // back by whoever learns that no money moved.
         let (facts, calendar) = (request.facts(), &loaded.terms.calendar);
-        let (present, minor) = (self.clock.present(), facts.amount.get());
-        let dates = present.dates(calendar, facts.sent_at);
-        loaded.runtime.keep_days(present.dates(calendar, present.now()));
-        if order && !loaded.runtime.take(dates, minor, loaded.profile.per_day_minor) {
-            return not_sent(NotSentCause::DailyLimit);
+        let minor = facts.amount.get();
+        let dates = self.clock.present().dates(calendar, facts.sent_at);
+        if order {
+            match self.takes_volume(loaded, dates, minor).await {
+                Ok(true) => {}
+                Ok(false) => return not_sent(NotSentCause::DailyLimit),
+                Err(error) => {
+                    tracing::warn!(channel.name = %loaded.file.id, %error, "an order is not sent");
+                    return not_sent(NotSentCause::NoRateLeft);
+                }
+            }
         }
-        let understood = self.exchange(loaded, connection, request).await;
+        let understood = self.carry(loaded, connection, request).await;
         if order && matches!(understood.outcome, Outcome::NotSent(_)) {
-            loaded.runtime.give_back(dates, minor);
+            self.gives_back(loaded, dates, minor);
         }
         understood
     }
 
-    async fn exchange(
+    async fn carry(
         &self,
         loaded: &LoadedChannel,
         connection: &Connection,
@@ -435,7 +465,7 @@ impl Channels for Registry {
     fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
         if let Some(loaded) = self.channels.load().get(channel) {
             let dates = self.clock.present().dates(&loaded.terms.calendar, sent_at);
-            loaded.runtime.give_back(dates, amount.get());
+            self.gives_back(loaded, dates, amount.get());
         }
     }
 

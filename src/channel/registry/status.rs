@@ -44,7 +44,7 @@ impl Registry {
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             rate_left: loaded.pace.has_room(),
             used_today_minor: if limited {
-                loaded.runtime.volume(loaded.terms.calendar.date_of(now))
+                loaded.runtime.volumes.volume(loaded.terms.calendar.date_of(now))
             } else {
                 0
             },
@@ -77,7 +77,7 @@ impl Registry {
             per_order_min_minor: file.limits.per_order_min_minor,
             per_order_max_minor: file.limits.per_order_max_minor,
             per_day_minor: file.limits.per_day_minor,
-            used_today_minor: loaded.runtime.volume(today),
+            used_today_minor: loaded.runtime.volumes.volume(today),
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             has_room: loaded.pace.has_room(),

@@ -1,4 +1,5 @@
-//! Which channels an operator has switched off: a small file that survives restarts.
+//! Which channels an operator has switched off: a small file that survives restarts. Where several
+//! nodes share the books the switches lie with those, and the file is not looked at.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -50,6 +51,19 @@ impl Switches {
 
     pub fn is_on(&self, id: &ChannelId) -> bool {
         !self.off.lock().unwrap_or_else(PoisonError::into_inner).contains(id)
+    }
+
+    /// The channels that are switched off.
+    pub fn off(&self) -> BTreeSet<ChannelId> {
+        self.off.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the switches of all nodes, which are kept elsewhere. Tells whether that changes any.
+    pub fn replace(&self, off: BTreeSet<ChannelId>) -> bool {
+        let mut now = self.off.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = *now != off;
+        *now = off;
+        changes
     }
 
     /// Writes the switch before it takes effect, so that a restart cannot turn it back.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicI64;
 
 use super::*;
+use crate::channel::shares::SharedInMemory;
 use crate::clock::Clock;
 
 /// A channel's file as its sections' keys, so that one of them can be changed. The root's section
@@ -228,7 +229,7 @@ async fn what_a_channel_has_learnt_outlives_every_change() {
     let installation = Installation::new();
     let loaded = installation.loaded();
     let today = loaded.terms.calendar.date_of(at(0));
-    assert!(loaded.runtime.take([today; 2], 40_000, Some(50_000)));
+    assert!(loaded.runtime.volumes.take([today; 2], 40_000, Some(50_000)));
     for _ in 0..2 {
         loaded.runtime.breaker.record(HealthMark::Fault, loaded.file.breaker, at(0));
     }
@@ -257,24 +258,30 @@ fn no_two_take_the_same_rest_of_a_day() {
     let today = installation.loaded().terms.calendar.date_of(at(0));
     let taken = std::thread::scope(|scope| {
         let hands: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| runtime.take([today; 2], 20_000, Some(50_000))))
+            .map(|_| scope.spawn(|| runtime.volumes.take([today; 2], 20_000, Some(50_000))))
             .collect();
         hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
     });
-    assert_eq!((taken, runtime.volume(today)), (2, 40_000));
+    assert_eq!((taken, runtime.volumes.volume(today)), (2, 40_000));
     installation.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
-    assert_eq!(runtime.volume(today), 20_000);
+    assert_eq!(runtime.volumes.volume(today), 20_000);
     // The day before and the day after are days of their own.
     installation.registry.give_back(
         &id(),
         at(-86_400),
         AmountMinor::new(20_000).expect("an amount"),
     );
-    assert_eq!(runtime.volume(today), 20_000);
-    assert!(runtime.take([today.next(); 2], 50_000, Some(50_000)));
-    assert!(!runtime.take([today; 2], 30_001, Some(50_000)));
-    assert!(runtime.take([today; 2], 30_000, Some(50_000)), "it was named before the cut-off");
-    assert_eq!((runtime.volume(today), runtime.volume(today.next())), (50_000, 50_000));
+    assert_eq!(runtime.volumes.volume(today), 20_000);
+    assert!(runtime.volumes.take([today.next(); 2], 50_000, Some(50_000)));
+    assert!(!runtime.volumes.take([today; 2], 30_001, Some(50_000)));
+    assert!(
+        runtime.volumes.take([today; 2], 30_000, Some(50_000)),
+        "it was named before the cut-off"
+    );
+    assert_eq!(
+        (runtime.volumes.volume(today), runtime.volumes.volume(today.next())),
+        (50_000, 50_000)
+    );
 }
 
 #[test]
@@ -284,24 +291,27 @@ fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
     let today = installation.loaded().terms.calendar.date_of(at(0));
     let (tomorrow, limit) = (today.next(), Some(50_000));
     let year = installation.loaded().terms.calendar.date_of(at(400 * 86_400));
-    assert!(runtime.take([today; 2], 20_000, limit));
+    assert!(runtime.volumes.take([today; 2], 20_000, limit));
     // The clock runs ahead, and nothing bears it out: the day goes on behind it.
     for ahead in [tomorrow, year] {
-        runtime.keep_days([ahead, today]);
-        assert!(runtime.take([ahead, today], 10_000, limit));
-        assert!(!runtime.take([ahead, today], 40_001, limit));
-        assert_eq!((runtime.volume(ahead), runtime.volume(year.next())), (10_000, 0));
+        runtime.volumes.keep_days([ahead, today]);
+        assert!(runtime.volumes.take([ahead, today], 10_000, limit));
+        assert!(!runtime.volumes.take([ahead, today], 40_001, limit));
+        assert_eq!(
+            (runtime.volumes.volume(ahead), runtime.volumes.volume(year.next())),
+            (10_000, 0)
+        );
     }
     // It is set right: all of today is there, and nothing of what is to come.
-    runtime.keep_days([today; 2]);
-    assert_eq!([today, tomorrow, year].map(|day| runtime.volume(day)), [40_000, 0, 0]);
-    assert!(!runtime.take([today; 2], 10_001, limit));
-    assert!(runtime.take([today; 2], 10_000, limit));
-    runtime.give_back([today; 2], 10_000);
-    runtime.keep_days([tomorrow; 2]);
-    assert_eq!((runtime.volume(today), runtime.volume(tomorrow)), (40_000, 0));
-    runtime.keep_days([tomorrow.next(); 2]);
-    assert_eq!(runtime.volume(today), 0, "it is over");
+    runtime.volumes.keep_days([today; 2]);
+    assert_eq!([today, tomorrow, year].map(|day| runtime.volumes.volume(day)), [40_000, 0, 0]);
+    assert!(!runtime.volumes.take([today; 2], 10_001, limit));
+    assert!(runtime.volumes.take([today; 2], 10_000, limit));
+    runtime.volumes.give_back([today; 2], 10_000);
+    runtime.volumes.keep_days([tomorrow; 2]);
+    assert_eq!((runtime.volumes.volume(today), runtime.volumes.volume(tomorrow)), (40_000, 0));
+    runtime.volumes.keep_days([tomorrow.next(); 2]);
+    assert_eq!(runtime.volumes.volume(today), 0, "it is over");
 }
 
 #[test]
@@ -380,4 +390,68 @@ fn a_channel_does_not_vanish_in_silence() {
         installation.registry.missing_files(&in_use).map_err(|found| found.len())
     };
     assert_eq!((lacking("bank"), lacking("other")), (Ok(()), Err(1)));
+}
+
+/// Two nodes with the same channel, and what they share.
+#[tokio::test]
+async fn nodes_share_breakers_switches_and_volumes() {
+    let shared = Arc::new(SharedInMemory::default());
+    let nodes = [(); 2].map(|()| {
+        let mut sections = sections();
+        sections.entry("limits").or_default().insert("per_day_minor", "200000");
+        let installation = Installation::new();
+        write(installation.folder.path(), &sections);
+        installation.registry.reload().expect("no mistakes");
+        installation.registry.share_with(Arc::<SharedInMemory>::clone(&shared));
+        (Arc::new(installation.registry), installation.folder)
+    });
+    let [(first, _), (second, _)] = &nodes;
+    let status = |node: &Arc<Registry>| node.status(&id()).expect("the channel");
+    let exchange = async || {
+        for node in [first, second, first] {
+            node.exchange(false).await.expect("it is in reach");
+        }
+    };
+    let loaded = |node: &Registry| Arc::clone(node.channels.load().get(&id()).expect("it"));
+    // A switch holds everywhere with the next exchange, and over a reload.
+    assert!(first.switch(&id(), false).await.expect("it is in reach"));
+    assert!(!status(first).enabled && status(second).enabled);
+    exchange().await;
+    second.reload().expect("no mistakes");
+    assert!(!status(second).enabled && !loaded(second).profile.enabled);
+    assert!(second.switch(&id(), true).await.expect("it is in reach"));
+    exchange().await;
+    assert!(status(first).enabled && loaded(first).profile.enabled);
+    let other = ChannelId::from_stored("other");
+    assert!(!first.switch(&other, false).await.expect("it is in reach"), "no such channel");
+    // What is taken is what all have taken.
+    let today = loaded(first).terms.calendar.date_of(at(0));
+    let takes = async |node: &Registry, minor| {
+        node.takes_volume(&loaded(node), [today; 2], minor).await.expect("it is in reach")
+    };
+    assert!(takes(first, 90_000).await && takes(second, 100_000).await);
+    exchange().await;
+    exchange().await;
+    assert_eq!([first, second].map(|node| status(node).used_today_minor), [190_000; 2]);
+    assert!(!takes(first, 10_001).await && takes(second, 10_000).await);
+    first.give_back(&id(), at(0), AmountMinor::new(100_000).expect("an amount"));
+    exchange().await;
+    assert_eq!(status(second).used_today_minor, 100_000);
+    // A breaker opens for all, one probes, and all go on.
+    let (file, now) = (Arc::clone(&loaded(first).file), at(0));
+    while loaded(first).runtime.breaker.record(HealthMark::Fault, file.breaker, now).is_none() {}
+    assert!(!status(second).breaker_open);
+    exchange().await;
+    assert!(status(second).breaker_open);
+    let later = now.plus(file.breaker.open_for);
+    let admitted = [
+        first.is_admitted(&loaded(first), now).await,
+        second.is_admitted(&loaded(second), later).await,
+        first.is_admitted(&loaded(first), later).await,
+    ];
+    assert_eq!(admitted, [false, true, false], "one probes");
+    loaded(second).runtime.breaker.record(HealthMark::Success, file.breaker, later);
+    exchange().await;
+    exchange().await;
+    assert!(!status(first).breaker_open && first.is_admitted(&loaded(first), later).await);
 }

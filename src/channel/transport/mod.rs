@@ -9,3 +9,4 @@ pub mod objections;
 pub mod pace;
 pub mod tcp;
 pub mod tls;
+pub mod volume;

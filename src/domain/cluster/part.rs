@@ -196,7 +196,7 @@ mod tests {
 
     /// Joins, leaves, fences and renewals in any order, with nodes that act late.
     #[test]
-    fn parts_in_use_never_come_to_more_than_the_whole() {
+    fn i_13_parts_in_use_never_come_to_more_than_the_whole() {
         for seed in 0..3_000 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut town = Town { epoch: 0, members: BTreeMap::new(), nodes: BTreeMap::new() };

@@ -4,6 +4,7 @@
 //! that a simulation also encodes and decodes every row. It has no threads; its futures do their
 //! work at their first poll, and are then ready. It must not know its users.
 
+mod limits;
 mod nodes;
 mod state;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::cluster::Incarnation;
+use crate::domain::cluster::{ChannelStandings, Incarnation};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::plan::StoredValue;
@@ -51,6 +52,7 @@ struct MemoryState {
     /// The attempts that were in flight when the store was opened last.
     left: Arc<[(OrderId, u8)]>,
     nodes: Nodes,
+    standings: ChannelStandings,
     files: SharedFiles,
     audit_next: u64,
     failed: bool,

@@ -10,6 +10,7 @@
 mod at_rest;
 mod connect;
 mod group;
+mod limits;
 mod nodes;
 mod loss;
 mod mark;

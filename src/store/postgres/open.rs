@@ -176,7 +176,9 @@ async fn check_step(client: &Client) -> Result<(), StoreError> {
 const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) FROM (VALUES \
     ('schema_steps', 'UPDATE'), ('moves', 'SELECT'), \
     ('nodes', 'INSERT'), ('nodes', 'UPDATE'), ('cluster_epoch', 'UPDATE'), \
-    ('work_leases', 'INSERT'), ('work_leases', 'UPDATE'), ('work_leases', 'DELETE'), \
+    ('channel_volumes', 'INSERT'), ('channel_volumes', 'UPDATE'), \
+    ('channel_breakers', 'INSERT'), ('channel_breakers', 'UPDATE'), \
+    ('channels_off', 'INSERT'), ('channels_off', 'DELETE'), \
     ('writers', 'INSERT'), ('writers', 'UPDATE'), \
     ('order_numbers', 'INSERT'), ('order_numbers', 'UPDATE'), ('channel_locks', 'INSERT'), \
     ('channel_locks', 'UPDATE'), ('key_prints', 'INSERT'), ('orders', 'INSERT'), \

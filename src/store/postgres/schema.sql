@@ -39,7 +39,7 @@ CREATE TABLE nodes (
   address text NOT NULL,
   lease_until timestamptz,
   fenced_at timestamptz,
-  epoch_seen bigint NOT NULL,
+  epoch_seen bigint NOT NULL DEFAULT 0,
   history_lost_at timestamptz,
   -- The last version of the settings that it can run, and why it cannot run a later one.
   loaded bigint NOT NULL DEFAULT 0,
@@ -107,6 +107,25 @@ CREATE TABLE link_keys (
   sealed bytea NOT NULL,
   signed_on_at timestamptz NOT NULL,
   PRIMARY KEY (channel, terminal)
+);
+
+-- What is taken of a channel's clearing day, with what nodes have drawn and not used yet.
+CREATE TABLE channel_volumes (
+  channel text NOT NULL,
+  date date NOT NULL,
+  used_minor bigint NOT NULL CHECK (used_minor >= 0),
+  PRIMARY KEY (channel, date)
+) WITH (fillfactor = 55);
+
+-- Until when a channel's breaker keeps orders away; NULL if it was open, and is closed.
+CREATE TABLE channel_breakers (
+  channel text PRIMARY KEY,
+  open_until timestamptz
+);
+
+-- The channels that operators have switched off: who, when and why is in the audit trail.
+CREATE TABLE channels_off (
+  channel text PRIMARY KEY
 );
 
 -- One row for each writer: the number of its last group of commits. Whoever holds the row knows

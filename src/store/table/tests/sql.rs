@@ -128,7 +128,7 @@ fn several_versions_of_a_row_are_written_once_and_a_gap_is_a_conflict() {
 
 /// Tables of the schema that are no rows of the books: what belongs to a database and its nodes,
 /// and stays there when the books are moved.
-const OF_THE_DATABASE: [&str; 12] = [
+const OF_THE_DATABASE: [&str; 15] = [
     "schema_steps",
     "moves",
     "nodes",
@@ -140,6 +140,9 @@ const OF_THE_DATABASE: [&str; 12] = [
     "cluster_epoch",
     "statement_files",
     "statement_parts",
+    "channel_volumes",
+    "channel_breakers",
+    "channels_off",
     "link_keys",
 ];
 
