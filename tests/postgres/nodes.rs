@@ -82,6 +82,23 @@ async fn a_node_that_is_gone_is_fenced_and_leaves_its_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_is_not_taken_for_one_that_is_gone() {
+    let Some(database) = database().await else { return };
+    let (first, second) = (open(&database, 1).await, open(&database, 2).await);
+    let starting = second.incarnation();
+    let expired = async || {
+        let roster = renew(&first, &WorkTrade::default()).await;
+        roster.expired().collect::<Vec<_>>()
+    };
+    assert_eq!(expired().await, [], "it has not come to its first renewal");
+    assert!(!first.fence(starting).await.expect("it is asked"));
+    let long_ago = "UPDATE nodes SET opened_at = now() - interval '31 s' WHERE node = 2";
+    database.client().await.batch_execute(long_ago).await.expect("it is written");
+    assert_eq!(expired().await, [starting], "it never came to it");
+    assert!(first.fence(starting).await.expect("it is asked"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_never_work_as_one_node() {
     let Some(database) = database().await else { return };
     let first = open(&database, 1).await;

@@ -26,14 +26,14 @@ const GIVE_UP: &str =
 const ADD: &str = "INSERT INTO work_leases (name, node, incarnation) \
      SELECT name, $1, $2 FROM unnest($3::text[]) AS name ON CONFLICT DO NOTHING";
 const MEMBERS: &str = "SELECT node, incarnation, address, \
-     date_trunc('milliseconds', coalesce(lease_until, 'epoch'::timestamptz)), \
+     date_trunc('milliseconds', coalesce(lease_until, opened_at + interval '30 s')), \
      fenced_at IS NOT NULL, epoch_seen, date_trunc('milliseconds', now()), epoch \
      FROM nodes, cluster_epoch ORDER BY node";
 const HOLDERS: &str = "SELECT name, node, incarnation FROM work_leases";
 const IN_FLIGHT: &str = "SELECT order_id, attempt FROM in_flight \
      WHERE node = $1 AND incarnation = $2 ORDER BY order_id";
 const FENCE: &str = "UPDATE nodes SET fenced_at = now() WHERE node = $1 AND incarnation = $2 \
-     AND fenced_at IS NULL AND coalesce(lease_until, 'epoch'::timestamptz) < now()";
+     AND fenced_at IS NULL AND coalesce(lease_until, opened_at + interval '30 s') < now()";
 /// One after the other: each waits for the group that is under way, and shuts out every later one.
 const SHUT_OUT: &str =
     "UPDATE writers SET incarnation = incarnation + 1 WHERE node = $1 AND writer = $2";

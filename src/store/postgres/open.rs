@@ -309,8 +309,8 @@ async fn become_next(
                ON CONFLICT DO NOTHING";
     transaction.execute(row, &[&node]).await?;
     let raise = "UPDATE nodes SET incarnation = incarnation + 1, address = $2, \
-                 lease_until = NULL, fenced_at = NULL, loaded = 0, load_problem = '' \
-                 WHERE node = $1 RETURNING incarnation";
+                 lease_until = NULL, opened_at = now(), fenced_at = NULL, \
+                 loaded = 0, load_problem = '' WHERE node = $1 RETURNING incarnation";
     let raised = transaction.query_one(raise, &[&node, &settings.address]).await?;
     let incarnation: i64 = raised.try_get(0)?;
     let row = "INSERT INTO writers (node, writer, incarnation, last, void) \

@@ -37,7 +37,9 @@ CREATE TABLE nodes (
   node integer PRIMARY KEY CHECK (node BETWEEN 0 AND 999),
   incarnation bigint NOT NULL,
   address text NOT NULL,
+  -- Null until the first renewal; a start has half a minute for that.
   lease_until timestamptz,
+  opened_at timestamptz NOT NULL DEFAULT now(),
   fenced_at timestamptz,
   epoch_seen bigint NOT NULL DEFAULT 0,
   history_lost_at timestamptz,
