@@ -12,7 +12,7 @@ use crate::support::daemon::{Daemon, INSTALLED, run};
 use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::postgres::{Database, Server, database};
 use crate::support::simulated::{BANK, UNIONPAY};
-use crate::support::wire::until;
+use crate::support::wire::{http_client, until};
 use switchyard::simulator::{DurationRange, Faults};
 
 /// An installation whose books lie in a database.
@@ -163,6 +163,7 @@ async fn an_installation_moves_to_a_database_and_back() {
     assert_eq!(code, Some(1), "the daemon works on the books: {words}");
     daemon.signal("TERM");
     assert!(daemon.ended().await.success());
+    std::fs::write(town.data().join("channels-off"), format!("{UNIONPAY}\n")).expect("a file");
     let (code, words) = carry(&town, "database").await;
     assert_eq!(code, Some(0), "{words}");
     assert!(words.contains("the books are whole in their new place"), "{words}");
@@ -177,6 +178,12 @@ async fn an_installation_moves_to_a_database_and_back() {
     assert_eq!((repeated.outcome(), repeated.id()), ((200, "succeeded"), paid.id()), "it was paid");
     let second = core.pay(&Payment::instant("E-2", 100)).await;
     assert_eq!(second.outcome(), (200, "succeeded"));
+    let path = format!("/v1/channels/{UNIONPAY}");
+    assert_eq!(core.get(&path).await.body["enabled"], false, "its switch came along");
+    let on = http_client().patch(format!("http://{}{path}", daemon.address));
+    let on = on.bearer_auth(CALLER_KEY).header("content-type", "application/json");
+    let on = on.body(r#"{"enabled": true}"#).send().await.expect("an answer");
+    assert_eq!(on.status(), 200);
     daemon.signal("TERM");
     assert!(daemon.ended().await.success());
     let (code, words) = carry(&town, "folder").await;
@@ -189,6 +196,7 @@ async fn an_installation_moves_to_a_database_and_back() {
         let again = core.pay(&Payment::instant(name, amount)).await;
         assert_eq!((again.outcome(), again.id()), ((200, "succeeded"), before.id()), "{name}");
     }
+    assert_eq!(core.get(&path).await.body["enabled"], true, "its switch came back");
     drop(daemon);
 }
 

@@ -1,11 +1,14 @@
 //! The books of a data folder as one side of a move.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::app::folder::{BOOKS, FolderError, MOVED};
 use crate::app::move_mark;
+use crate::channel::registry::{BadSwitches, Switches};
+use crate::domain::ids::ChannelId;
 use crate::domain::write_set::AuditEntry;
 use crate::store::StoredRow;
 use crate::store::embedded::{BooksContent, EmbeddedSettings, EmbeddedStore};
@@ -111,6 +114,23 @@ impl FolderBooks {
     pub(super) async fn complete(&self, numbers: &[GivenNumbers]) -> Result<(), MoveError> {
         for one in numbers {
             self.store()?.pass_numbers(*one).await.map_err(MoveError::Rows)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn switches(&self) -> Result<Switches, MoveError> {
+        let unreadable = |BadSwitches { file, line, text }| {
+            MoveError::Refused(format!("{file}:{line}: {text}; mend or remove the file"))
+        };
+        Switches::load(&self.data).map_err(unreadable)
+    }
+
+    pub(super) fn switch_off(&self, channels: &BTreeSet<ChannelId>) -> Result<(), MoveError> {
+        let switches = self.switches()?;
+        for channel in switches.off().union(channels) {
+            let path = || self.data.join(channel.as_str());
+            let set = switches.set(channel, !channels.contains(channel));
+            set.map_err(|source| FolderError::Io { path: path(), source })?;
         }
         Ok(())
     }

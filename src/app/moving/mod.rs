@@ -8,8 +8,9 @@
 mod digest;
 mod folder;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::ids::ChannelId;
 use crate::domain::write_set::AuditEntry;
 use crate::store::postgres::DatabaseBooks;
 use crate::store::whole::{
@@ -125,6 +126,22 @@ impl BooksPlace {
         }
     }
 
+    /// The channels that an operator has switched off.
+    async fn switched_off(&self) -> Result<BTreeSet<ChannelId>, MoveError> {
+        match self {
+            Self::Folder(folder) => Ok(folder.switches()?.off()),
+            Self::Database(database, _) => Ok(database.switched_off().await?),
+        }
+    }
+
+    /// Makes these the ones that are switched off.
+    async fn switch_off(&self, channels: &BTreeSet<ChannelId>) -> Result<(), MoveError> {
+        match self {
+            Self::Folder(folder) => folder.switch_off(channels),
+            Self::Database(database, _) => Ok(database.switch_off(channels).await?),
+        }
+    }
+
     /// Closes the side that the books were moved from.
     async fn close(&mut self, mark: &MoveMark) -> Result<(), MoveError> {
         match self {
@@ -164,6 +181,7 @@ pub async fn move_books(
     let passed = |one: &GivenNumbers| GivenNumbers { given: one.given + NUMBERS_PASSED, ..*one };
     let numbers = from.store()?.given_numbers().await?;
     let numbers: Vec<_> = numbers.iter().map(passed).collect();
+    to.switch_off(&from.switched_off().await?).await?;
     to.complete(&numbers, key_prints).await?;
     let moved = compare((from, to), &|done| progress(all + done, all * 3)).await?;
     to.set_mark(Some(&MoveMark { state: MoveState::Whole, ..target })).await?;

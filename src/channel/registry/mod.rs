@@ -29,7 +29,6 @@ use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
 use crate::channel::registry::connection::{AdapterLine, Connection};
 use crate::channel::registry::history::TermsHistory;
-use crate::channel::registry::switches::Switches;
 use crate::channel::shares::ChannelShares;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
@@ -59,6 +58,7 @@ pub use shared::ChannelVersion;
 pub use source::ChannelTexts;
 use source::{ChannelText, of_versions, read_folder};
 pub use status::ChannelStatus;
+pub use switches::{BadSwitches, Switches};
 
 /// One channel as it was loaded.
 #[derive(Clone)]

@@ -3,13 +3,13 @@
 //! A page of rows and the key behind which the next one begins are one transaction. What follows
 //! from rows (which reconciliation is current, whose a receipt is) is made of them at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::row::StoredRow;
 use crate::store::sql::read::{Tables, field, parameter};
@@ -203,6 +203,28 @@ impl DatabaseBooks {
             all += count.map_err(|error| broken(&error))?.cast_unsigned();
         }
         Ok(all)
+    }
+
+    /// The channels that are switched off.
+    pub async fn switched_off(&self) -> Result<BTreeSet<ChannelId>, StoreError> {
+        let off = "SELECT channel FROM channels_off";
+        let off = self.tables.query(off, Vec::new(), |values| field(&values, 0)).await?;
+        Ok(off.into_iter().collect())
+    }
+
+    /// Makes these the channels that are switched off.
+    pub async fn switch_off(&self, channels: &BTreeSet<ChannelId>) -> Result<(), StoreError> {
+        let mut link = self.link().await?;
+        let done = async {
+            let transaction = link.client.transaction().await?;
+            transaction.execute("DELETE FROM channels_off", &[]).await?;
+            for channel in channels {
+                let off = "INSERT INTO channels_off (channel) VALUES ($1)";
+                transaction.execute(off, &[&channel.as_str()]).await?;
+            }
+            transaction.commit().await
+        };
+        done.await.map_err(|error: Error| broken(&error))
     }
 
     /// The prints of the keys that the books were used with.
