@@ -77,7 +77,7 @@ pub struct PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// The defaults of the settings' file, at a database.
+    /// The defaults of the settings' file, at a database, but two writers, which can meet.
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
