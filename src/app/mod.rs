@@ -124,6 +124,9 @@ pub struct App {
     stop_within: Duration,
 }
 
+/// Workers, and what asks them to stop.
+type RunningWorkers = (watch::Sender<bool>, Vec<JoinHandle<()>>);
+
 impl App {
     /// Opens everything, recovers what an earlier process left open, then listens.
     pub async fn start(
@@ -197,17 +200,12 @@ impl App {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        join(&engine).await?;
-        let recovered = engine.recover_orphans(PAGE).await?;
-        if recovered > 0 {
-            tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
-        }
-        take_up_channels(&state).await?;
-        Self::listen(state, data, (routes, tls), notice_key, first_key).await
+        let members = begin_work(&state).await?;
+        Self::listen((state, members), data, (routes, tls), notice_key, first_key).await
     }
 
     async fn listen(
-        state: Arc<ApiState>,
+        (state, (ask_members, members)): (Arc<ApiState>, RunningWorkers),
         data: &Path,
         (routes, tls): (Arc<LiveRoutes>, Vec<Arc<ListenerTls>>),
         notice_key: crate::codec::sign::HmacKey,
@@ -217,8 +215,6 @@ impl App {
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();
         let workers = start_workers(&state, (data, &tls), notice_key, &worker_stop);
-        let (ask_members, member_stop) = StopSignal::new();
-        let members = start_members(&state, &member_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -392,6 +388,22 @@ async fn keep_time(
         keeper.begin_lease();
     }
     Ok(keeper)
+}
+
+/// Takes this node's place among those that share the books, ends what a node or process that is
+/// gone has left, and takes the channels up. Gives the workers that keep the place.
+async fn begin_work(state: &ApiState) -> Result<RunningWorkers, StartError> {
+    let engine = &state.engine;
+    join(engine).await?;
+    // From here on the lease is kept, however long the books take to be read.
+    let (ask_members, member_stop) = StopSignal::new();
+    let members = start_members(state, &member_stop);
+    let recovered = engine.recover_orphans(PAGE).await?;
+    if recovered > 0 {
+        tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
+    }
+    take_up_channels(state).await?;
+    Ok((ask_members, members))
 }
 
 /// The channels' health and volumes, as the books and the other nodes have them.
