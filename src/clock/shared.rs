@@ -1,6 +1,6 @@
 //! The clock of a store that several nodes share, as this process shows it between two looks.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::clock::{Clock, LeaseAsked};
 use crate::domain::time::Timestamp;
@@ -19,6 +19,8 @@ pub struct SharedClock {
     machine: Clock,
     /// Milliseconds on top of the steady clock's count.
     ahead_ms: AtomicI64,
+    /// The last look has found a step: one that takes long to be made good is told once.
+    is_told: AtomicBool,
 }
 
 /// What a look at the store's clock has found that is no drift: how much more it shows than this
@@ -29,7 +31,8 @@ pub struct ClockStep(pub i64);
 impl SharedClock {
     /// A clock that shows what the store said when it was asked for the first time.
     pub fn begin(machine: Clock, asked: LeaseAsked, said: Timestamp) -> Self {
-        let clock = Self { machine, ahead_ms: AtomicI64::new(0) };
+        let (ahead_ms, is_told) = (AtomicI64::new(0), AtomicBool::new(false));
+        let clock = Self { machine, ahead_ms, is_told };
         let (ahead_ms, _) = clock.measure(asked, said);
         clock.ahead_ms.store(ahead_ms, Ordering::Release);
         clock
@@ -45,7 +48,7 @@ impl SharedClock {
     }
 
     /// Follows what the store said to a question that was asked then. It said so somewhere between
-    /// question and answer: less is no difference.
+    /// question and answer: less is no difference. Tells of a step when it is first seen.
     pub(super) fn follow(&self, asked: LeaseAsked, said: Timestamp) -> Option<ClockStep> {
         let (measured, within) = self.measure(asked, said);
         let ahead_ms = self.ahead_ms.load(Ordering::Acquire);
@@ -56,7 +59,8 @@ impl SharedClock {
         // Never backwards: what was dated stays in order.
         let change = if is_step && difference > 0 { difference } else { slewed };
         self.ahead_ms.store(ahead_ms.saturating_add(change), Ordering::Release);
-        is_step.then_some(ClockStep(difference))
+        let was_told = self.is_told.swap(is_step, Ordering::AcqRel);
+        (is_step && !was_told).then_some(ClockStep(difference))
     }
 
     /// The store's clock on top of the steady clock's count, and within how much that is certain.
@@ -119,7 +123,10 @@ mod tests {
         let said = |millis| clock.follow(asked(&clock), Timestamp::from_millis(millis));
         assert_eq!(said(1_060_010), Some(ClockStep(60_000)));
         assert_eq!(clock.now().as_millis(), 1_060_010);
+        assert_eq!(said(1_060_010), None);
         assert_eq!(said(1_000_010), Some(ClockStep(-60_000)));
         assert_eq!(clock.now().as_millis(), 1_059_910);
+        assert_eq!(said(1_000_010), None, "it was told");
+        assert_eq!(clock.now().as_millis(), 1_059_810);
     }
 }
