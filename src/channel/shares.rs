@@ -76,15 +76,7 @@ impl ChannelShares for SharedInMemory {
         minor: i64,
         limit: Option<i64>,
     ) -> SharesFuture<'a, Option<i64>> {
-        self.with(|standings| {
-            let sum = standings.volumes.entry((channel.clone(), date)).or_default();
-            let next = (*sum + minor).max(0);
-            let fits = minor <= 0 || limit.is_none_or(|limit| next <= limit);
-            fits.then(|| {
-                *sum = next;
-                next
-            })
-        })
+        self.with(|standings| standings.change_volume(channel, date, minor, limit))
     }
 
     fn tell_breaker<'a>(
@@ -103,24 +95,11 @@ impl ChannelShares for SharedInMemory {
         now: Timestamp,
         next: Timestamp,
     ) -> SharesFuture<'a, bool> {
-        self.with(|standings| {
-            let known = standings.breakers.get(channel);
-            let is_ours = known.is_none_or(|until| until.is_some_and(|until| until <= now));
-            if is_ours {
-                standings.breakers.insert(channel.clone(), Some(next));
-            }
-            is_ours
-        })
+        self.with(|standings| standings.claim_probe(channel, now, next))
     }
 
     fn throw_switch<'a>(&'a self, channel: &'a ChannelId, on: bool) -> SharesFuture<'a, ()> {
-        self.with(|standings| {
-            if on {
-                standings.off.remove(channel);
-            } else {
-                standings.off.insert(channel.clone());
-            }
-        })
+        self.with(|standings| standings.throw_switch(channel, on))
     }
 
     fn standings(&self) -> SharesFuture<'_, ChannelStandings> {

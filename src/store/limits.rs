@@ -41,9 +41,3 @@ pub trait SharedLimits: Send + Sync {
     /// What the nodes know together.
     fn standings(&self) -> StoreRead<'_, ChannelStandings>;
 }
-
-/// The sum of a day after a change; `None` if it would pass the limit.
-pub(super) fn changed_volume(taken: i64, minor: i64, limit: Option<i64>) -> Option<i64> {
-    let sum = taken.checked_add(minor)?.max(0);
-    (minor <= 0 || limit.is_none_or(|limit| sum <= limit)).then_some(sum)
-}

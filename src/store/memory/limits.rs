@@ -3,7 +3,6 @@
 use crate::domain::cluster::ChannelStandings;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
-use crate::store::limits::changed_volume;
 use crate::store::memory::{MemoryStore, lock};
 use crate::store::{SharedLimits, StoreRead};
 
@@ -24,13 +23,7 @@ impl SharedLimits for MemoryStore {
         minor: i64,
         limit: Option<i64>,
     ) -> StoreRead<'a, Option<i64>> {
-        self.with_standings(move |standings| {
-            let day = (channel.clone(), date);
-            let taken = standings.volumes.get(&day).copied().unwrap_or(0);
-            let sum = changed_volume(taken, minor, limit)?;
-            standings.volumes.insert(day, sum);
-            Some(sum)
-        })
+        self.with_standings(move |standings| standings.change_volume(channel, date, minor, limit))
     }
 
     fn set_breaker<'a>(
@@ -49,24 +42,11 @@ impl SharedLimits for MemoryStore {
         now: Timestamp,
         next: Timestamp,
     ) -> StoreRead<'a, bool> {
-        self.with_standings(move |standings| {
-            let known = standings.breakers.get(channel);
-            let may = known.is_none_or(|until| until.is_some_and(|until| until <= now));
-            if may {
-                standings.breakers.insert(channel.clone(), Some(next));
-            }
-            may
-        })
+        self.with_standings(move |standings| standings.claim_probe(channel, now, next))
     }
 
     fn throw_switch<'a>(&'a self, channel: &'a ChannelId, on: bool) -> StoreRead<'a, ()> {
-        self.with_standings(move |standings| {
-            if on {
-                standings.off.remove(channel);
-            } else {
-                standings.off.insert(channel.clone());
-            }
-        })
+        self.with_standings(move |standings| standings.throw_switch(channel, on))
     }
 
     fn standings(&self) -> StoreRead<'_, ChannelStandings> {
