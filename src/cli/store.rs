@@ -220,7 +220,7 @@ async fn carry(
         MoveTo::Folder => (&mut database, &mut folder),
     };
     if abandon {
-        moving::abandon(sides.0).await?;
+        moving::abandon(sides.0, sides.1).await?;
         say!("the move is given up; what was moved of it must be removed")?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -22,7 +22,7 @@ use crate::rows::{
     close, day, ended, found, neighbour, reconciliation, settled, settlement, statement,
 };
 use crate::support::Scratch;
-use crate::support::books::{audit, channel, id, order};
+use crate::support::books::{accepted, audit, channel, id, order, paid};
 use crate::support::postgres::{Database, database};
 use crate::{commit, of, open_at, read};
 
@@ -281,10 +281,14 @@ async fn rows_that_differ_are_named_and_nothing_is_opened() {
     drop((from, to));
     assert!(PostgresStore::open(&PostgresSettings::at(&*database.url)).await.is_err());
     assert!(DataFolder::open(&here, false).is_err());
-    moving::abandon(&folder_of(&here)).await.expect("a move that is not whole is given up");
+    let abandon = async || {
+        moving::abandon(&folder_of(&here), &database_of(&database.url).await)
+            .await
+            .map_err(|error| error.to_string())
+    };
+    abandon().await.expect("a move that is not whole is given up");
     DataFolder::open(&here, false).expect("the books are where they were");
-    let again = moving::abandon(&folder_of(&here)).await.err().map(|error| error.to_string());
-    assert!(again.is_some_and(|words| words.contains("no move goes from")));
+    assert!(abandon().await.is_err_and(|words| words.contains("no move goes from")));
 }
 
 /// The words of a refusal. Nothing is marked by it.
@@ -312,6 +316,13 @@ async fn books_in_use_and_places_with_books_are_refused() {
     commit(&node, WriteSet { audit: vec![audit("two")], ..WriteSet::default() }).await;
     let words = refused(&mut folder_of(&here), &mut database_of(&database.url).await).await;
     assert!(words.contains("has books of its own, 1 rows"), "{words}");
+    let client = database.client().await;
+    let lost = "UPDATE nodes SET history_lost_at = now()";
+    client.execute(lost, &[]).await.expect("a node");
+    let words = refused(&mut database_of(&database.url).await, &mut folder_of(&there)).await;
+    assert!(words.contains("history_lost"), "numbers would come again: {words}");
+    let found = "UPDATE nodes SET history_lost_at = NULL";
+    client.execute(found, &[]).await.expect("a node");
     let cluster = of(&node).cluster().expect("a database has nodes");
     cluster.renew(0, &switchyard::domain::cluster::WorkTrade::default()).await.expect("a lease");
     let words = refused(&mut database_of(&database.url).await, &mut folder_of(&there)).await;
@@ -331,4 +342,90 @@ async fn books_in_use_and_places_with_books_are_refused() {
     carry(&mut other.0, &mut other.1).await.expect("nothing was marked by a refusal");
     let late = node.commit(&WriteSet { audit: vec![audit("late")], ..WriteSet::default() }).await;
     assert!(late.is_err(), "a process that stood still writes nothing any more");
+}
+
+/// Books of one row.
+async fn small(data: &Path) {
+    let store = open_at(&data.join(BOOKS));
+    commit(&store, WriteSet { audit: vec![audit("one")], ..WriteSet::default() }).await;
+}
+
+/// A move is killed as soon as the target is known to be whole.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_whole_is_opened_in_one_place_alone() {
+    let Some(database) = database().await else { return };
+    let scratch = Scratch::new();
+    let here = data(&scratch, "here");
+    small(&here).await;
+    let mark = here.join("move");
+    assert!(!carry_a_little(&mut folder_of(&here), &mut database_of(&database.url).await, 1).await);
+    let whole = "UPDATE moves SET state = 'whole'";
+    let client = database.client().await;
+    assert_eq!(client.execute(whole, &[]).await.expect("a mark"), 1);
+    let given_up = moving::abandon(&folder_of(&here), &database_of(&database.url).await).await;
+    let words = given_up.err().map(|error| error.to_string()).expect("it cannot be given up");
+    assert!(words.contains("has all of the books"), "{words}");
+
+    let kept = std::fs::read(&mark).expect("a mark");
+    std::fs::remove_file(&mark).expect("a mark that somebody takes away");
+    let words = refused(&mut folder_of(&here), &mut database_of(&database.url).await).await;
+    assert!(words.contains("are being moved here"), "{words}");
+    assert!(PostgresStore::open(&PostgresSettings::at(&*database.url)).await.is_err());
+    std::fs::write(&mark, kept).expect("a mark");
+    let moved = carry(&mut folder_of(&here), &mut database_of(&database.url).await).await;
+    assert_eq!(moved.expect("only marks were left"), []);
+    assert!(!here.join(BOOKS).exists() && !mark.exists(), "the source is closed");
+    drop(open_database(&database).await);
+}
+
+/// A move that was cut off goes to another place; the first one has a half of the books.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_that_have_gone_to_one_place_go_to_no_second_one() {
+    let Some(database) = database().await else { return };
+    let scratch = Scratch::new();
+    let (first, second) = (data(&scratch, "first"), data(&scratch, "second"));
+    let node = open_database(&database).await;
+    commit(&node, WriteSet { audit: vec![audit("one")], ..WriteSet::default() }).await;
+    drop(node);
+    let mut from = database_of(&database.url).await;
+    assert!(!carry_a_little(&mut from, &mut folder_of(&first), 1).await);
+    carry(&mut from, &mut folder_of(&second)).await.expect("the sides agree");
+    let words = refused(&mut from, &mut folder_of(&first)).await;
+    assert!(words.contains("were moved from here to"), "{words}");
+    assert!(words.contains("second"), "{words}");
+    // Nor if the first one was whole when it was cut off.
+    let mark = first.join("move");
+    let text = std::fs::read_to_string(&mark).expect("a mark");
+    std::fs::write(&mark, text.replace("under_way", "whole")).expect("a mark");
+    refused(&mut from, &mut folder_of(&first)).await;
+    assert!(DataFolder::open(&first, false).is_err(), "nothing was opened");
+    DataFolder::open(&second, false).expect("the books are here");
+}
+
+/// An order that a damaged folder has as an open one and as one that has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_there_twice_is_a_difference() {
+    let Some(database) = database().await else { return };
+    let scratch = Scratch::new();
+    let there = data(&scratch, "there");
+    let node = open_database(&database).await;
+    for number in [1, 2] {
+        commit(&node, accepted(&order(number))).await;
+    }
+    commit(&node, paid(&order(2))).await;
+    drop(node);
+    let mut from = database_of(&database.url).await;
+    assert!(!carry_a_little(&mut from, &mut folder_of(&there), 1).await);
+    {
+        let store = open_at(&there.join(BOOKS));
+        let page = read(of(&store).whole_page(0, None, 9)).await;
+        let [open, ended] = page.rows.as_slice() else { panic!("two orders") };
+        let mut twin = ended.clone();
+        assert_ne!(twin.key[0], open.key[0], "they lie under letters of their own");
+        twin.key[0] = open.key[0];
+        store.add_whole(0, &[twin]).await.expect("it is written");
+    }
+    let moved = carry(&mut from, &mut folder_of(&there)).await;
+    let Err(MoveError::Differences { named, .. }) = moved else { panic!("the sides differ") };
+    assert_eq!(named, ["orders: a row is there twice"]);
 }

@@ -142,6 +142,15 @@ impl BooksPlace {
         }
     }
 
+    /// Whether a place without a mark has no books any more.
+    fn is_emptied(&self) -> bool {
+        match self {
+            Self::Folder(folder) => folder.store.is_none(),
+            // It keeps its mark.
+            Self::Database(..) => false,
+        }
+    }
+
     /// Closes the side that the books were moved from.
     async fn close(&mut self, mark: &MoveMark) -> Result<(), MoveError> {
         match self {
@@ -167,14 +176,19 @@ pub async fn move_books(
     progress: MoveProgress<'_>,
 ) -> Result<Vec<MovedKind>, MoveError> {
     let (source, mut target) = match (from.mark().await?, to.mark().await?) {
-        (source, Some(target)) if is_whole(source.as_ref(), &target) => {
+        (source, Some(target)) if is_whole(from, source.as_ref(), &target) => {
             if let Some(source) = source {
                 from.close(&source).await?;
             }
             to.set_mark(None).await?;
             return Ok(Vec::new());
         }
-        (source, target) => begin((from, to), (source, target), key_prints, (entry, id)).await?,
+        (source, target) => {
+            if let BooksPlace::Database(database, _) = &*from {
+                database.check_has_all().await?;
+            }
+            begin((from, to), (source, target), key_prints, (entry, id)).await?
+        }
     };
     let all = from.count().await?;
     copy((from, to), &mut target, &|done| progress(done, all * 3)).await?;
@@ -190,10 +204,11 @@ pub async fn move_books(
     Ok(moved)
 }
 
-/// Whether only the marks of a move are left to do.
-fn is_whole(source: Option<&MoveMark>, target: &MoveMark) -> bool {
+/// Whether only the marks of a move are left to do. Where the source has lost its mark and has
+/// books, somebody may have gone on with them: a second place with the same books is not opened.
+fn is_whole(from: &BooksPlace, source: Option<&MoveMark>, target: &MoveMark) -> bool {
     let is_target = target.role == MoveRole::Target && target.state == MoveState::Whole;
-    is_target && source.is_none_or(|source| source.id == target.id)
+    is_target && source.map_or_else(|| from.is_emptied(), |source| source.id == target.id)
 }
 
 /// Marks both sides, the source first, or finds the marks of this move on them.
@@ -207,7 +222,8 @@ async fn begin(
         (Some(source), Some(target)) => {
             let fit = source.id == target.id
                 && (source.role, target.role) == (MoveRole::Source, MoveRole::Target);
-            if !fit {
+            // What has gone to one place as a whole goes to no second one.
+            if !fit || source.state == MoveState::Whole {
                 return Err(MoveError::Refused(format!("{}: {source}", from.name())));
             }
             return Ok((source, target));
@@ -232,7 +248,7 @@ async fn begin(
         )));
     }
     let mark = |role, other| MoveMark {
-        id: source.as_ref().map_or_else(|| id.clone(), |source| source.id.clone()),
+        id: id.clone(),
         role,
         state: MoveState::UnderWay,
         other,
@@ -240,8 +256,10 @@ async fn begin(
         last: None,
     };
     let marks = (mark(MoveRole::Source, to.name()), mark(MoveRole::Target, from.name()));
-    if source.is_none() {
-        from.begin(&marks.0, entry).await?;
+    match source {
+        None => from.begin(&marks.0, entry).await?,
+        // Another target may have a mark of the earlier run: it is no side of this move.
+        Some(_) => from.set_mark(Some(&marks.0)).await?,
     }
     to.begin(&marks.1, entry).await?;
     Ok(marks)
@@ -322,7 +340,11 @@ async fn compare(
         let (source, target) = (read(from).await?, read(to).await?);
         let differing = source.differing(&target);
         if !differing.is_nowhere() {
-            named.extend(differences((from, to), kind, &differing).await?);
+            let found = differences((from, to), kind, &differing).await?;
+            if found.is_empty() {
+                named.push(format!("{}: a row is there twice", kind_name(kind)));
+            }
+            named.extend(found);
         }
         moved.push(MovedKind { name: kind_name(kind), rows: source.rows, digest: source.hex() });
     }
@@ -387,13 +409,21 @@ async fn differences(
 /// Takes the mark off books from which a move was begun that will not be whole.
 ///
 /// # Errors
-/// If there is no such mark: what is moved here, or was moved from here, stays closed.
-pub async fn abandon(place: &BooksPlace) -> Result<(), MoveError> {
-    match place.mark().await? {
+/// If there is no such mark: what is moved here, or was moved from here, stays closed. So does what
+/// the target has all of, whose opening the next run completes.
+pub async fn abandon(from: &BooksPlace, to: &BooksPlace) -> Result<(), MoveError> {
+    match from.mark().await? {
         Some(mark) if (mark.role, mark.state) == (MoveRole::Source, MoveState::UnderWay) => {
-            place.set_mark(None).await
+            if to.mark().await?.is_some_and(|target| is_whole(from, Some(&mark), &target)) {
+                return Err(MoveError::Refused(format!(
+                    "{} has all of the books: run `switchyard store move` again, which opens them \
+                     there",
+                    to.name()
+                )));
+            }
+            from.set_mark(None).await
         }
-        Some(mark) => Err(MoveError::Refused(format!("{}: {mark}", place.name()))),
-        None => Err(MoveError::Refused(format!("no move goes from {}", place.name()))),
+        Some(mark) => Err(MoveError::Refused(format!("{}: {mark}", from.name()))),
+        None => Err(MoveError::Refused(format!("no move goes from {}", from.name()))),
     }
 }

@@ -66,15 +66,31 @@ impl Switches {
         changes
     }
 
+    /// The file that they are kept in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the switch before it takes effect, so that a restart cannot turn it back.
     pub fn set(&self, id: &ChannelId, on: bool) -> io::Result<()> {
+        self.change(|off| {
+            if on {
+                off.remove(id);
+            } else {
+                off.insert(id.clone());
+            }
+        })
+    }
+
+    /// The same of all channels: these are off, and no others.
+    pub fn set_off(&self, channels: BTreeSet<ChannelId>) -> io::Result<()> {
+        self.change(|off| *off = channels)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<ChannelId>)) -> io::Result<()> {
         let mut off = self.off.lock().unwrap_or_else(PoisonError::into_inner);
         let mut after = off.clone();
-        if on {
-            after.remove(id);
-        } else {
-            after.insert(id.clone());
-        }
+        change(&mut after);
         self.write(&after)?;
         *off = after;
         Ok(())

@@ -18,7 +18,7 @@ use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreR
 
 use super::PostgresSettings;
 use super::connect::{Connector, DatabaseLink};
-use super::mark::{GATE, MARK, broken, read_mark, set_mark};
+use super::mark::{GATE, MARK, NO_MARK, broken, read_mark, set_mark};
 use super::tokens::TokenFile;
 use super::{group, loss, open};
 
@@ -39,6 +39,7 @@ const CONNECTIONS: usize = 1;
 pub struct DatabaseBooks {
     connector: Connector,
     tables: Tables,
+    node: i32,
     tokens: Option<TokenFile>,
 }
 
@@ -53,7 +54,7 @@ impl DatabaseBooks {
         let tables = Tables::patient(connector.pool(CONNECTIONS)?);
         let tokens = settings.folder.as_deref();
         let tokens = tokens.map(|folder| TokenFile::of(settings.node, folder));
-        Ok(Self { connector, tables, tokens })
+        Ok(Self { connector, tables, node: settings.node.into(), tokens })
     }
 
     /// The books as they are at this moment, beside nodes that work on them. They can only be read.
@@ -62,13 +63,9 @@ impl DatabaseBooks {
     /// If the database cannot be reached, or has no books.
     pub async fn snapshot(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let connector = Connector::new(settings)?;
-        // Says why where none is to be had.
-        drop(connector.link().await.map_err(|error| open::no_connection(&error))?);
+        open::check_schema(&connector).await?;
         let tables = Tables::patient(connector.snapshot()?);
-        let step = |values: Vec<Option<&[u8]>>| field::<u64>(&values, 0);
-        let steps = "SELECT max(step)::bigint FROM schema_steps";
-        tables.query(steps, Vec::new(), step).await?;
-        Ok(Self { connector, tables, tokens: None })
+        Ok(Self { connector, tables, node: settings.node.into(), tokens: None })
     }
 
     async fn link(&self) -> Result<DatabaseLink, StoreError> {
@@ -78,6 +75,14 @@ impl DatabaseBooks {
     /// The mark of a move that was begun here.
     pub async fn mark(&self) -> Result<Option<MoveMark>, StoreError> {
         Ok(self.tables.query(MARK, Vec::new(), |values| read_mark(&values)).await?.pop())
+    }
+
+    /// Refuses books that have lost what was acknowledged of them: a place without that memory
+    /// would give out order numbers again that channels have seen.
+    pub async fn check_has_all(&self) -> Result<(), StoreError> {
+        let mut link = self.link().await?;
+        let transaction = link.client.transaction().await.map_err(|error| broken(&error))?;
+        open::check_has_all(&transaction, self.node, self.tokens.as_ref()).await.map(drop)
     }
 
     /// Marks the books, so that no node opens them, unless one works on them. What goes from here
@@ -117,7 +122,7 @@ impl DatabaseBooks {
             let transaction = link.client.transaction().await?;
             match mark {
                 Some(mark) => set_mark(&transaction, mark).await?,
-                None => drop(transaction.execute("DELETE FROM moves", &[]).await?),
+                None => drop(transaction.execute(NO_MARK, &[]).await?),
             }
             transaction.commit().await
         };

@@ -8,9 +8,10 @@ use crate::store::sql::value::FromColumn;
 use crate::store::whole::MoveMark;
 
 pub(super) const MARK: &str = "SELECT id, role, state, other, kind, last FROM moves";
-const SET_MARK: &str = "INSERT INTO moves (id, role, state, other, kind, last) \
-     VALUES ($1, $2, $3, $4, $5, $6) \
-     ON CONFLICT (id) DO UPDATE SET state = $3, kind = $5, last = $6";
+const SET_MARK: &str =
+    "INSERT INTO moves (id, role, state, other, kind, last) VALUES ($1, $2, $3, $4, $5, $6)";
+/// There is one mark at most.
+pub(super) const NO_MARK: &str = "DELETE FROM moves";
 /// Whoever opens the books holds this row too: the mark is seen, or waits.
 pub(super) const GATE: &str = "SELECT step FROM schema_steps WHERE step = 1 FOR UPDATE";
 
@@ -46,6 +47,7 @@ pub(super) async fn set_mark(transaction: &Transaction<'_>, mark: &MoveMark) -> 
         parameter(other.as_str()),
         parameter(last.as_deref()),
     ];
+    transaction.execute(NO_MARK, &[]).await?;
     transaction.execute(SET_MARK, &[&id, &role, &state, &other, &kind, &last]).await.map(drop)
 }
 

@@ -39,13 +39,7 @@ pub(super) async fn open(
     let node = i32::from(settings.node);
     let transaction = client.transaction().await.map_err(refused)?;
     check_not_moving(&transaction).await?;
-    check_one_history(&transaction).await?;
-    let kept = tokens.map_or(Ok(Tokens::default()), TokenFile::read);
-    let kept = kept.map_err(|source| StoreError::Io {
-        context: "what the database has acknowledged cannot be read".to_owned(),
-        source,
-    })?;
-    check_history(&transaction, node, &kept).await?;
+    let kept = check_has_all(&transaction, node, tokens).await?;
     check_is_gone(&transaction, node, &kept).await?;
     check_keys(&transaction, settings).await?;
     let (incarnation, writers) =
@@ -225,6 +219,23 @@ fn told(error: &Error) -> String {
         }
         _ => told,
     }
+}
+
+/// The database has lost nothing that it had acknowledged, as far as anybody knows. Tells what this
+/// node's folder remembers.
+pub(super) async fn check_has_all(
+    transaction: &Transaction<'_>,
+    node: i32,
+    tokens: Option<&TokenFile>,
+) -> Result<Tokens, StoreError> {
+    check_one_history(transaction).await?;
+    let kept = tokens.map_or(Ok(Tokens::default()), TokenFile::read);
+    let kept = kept.map_err(|source| StoreError::Io {
+        context: "what the database has acknowledged cannot be read".to_owned(),
+        source,
+    })?;
+    check_history(transaction, node, &kept).await?;
+    Ok(kept)
 }
 
 /// No node has found that the database has lost what it had acknowledged.
