@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::audit::{AuditedRows, AuditedSums, check_close, check_order};
-use crate::domain::books::accounting::{AccountingRequest, PostingSide, SourceDocument};
+use crate::domain::books::accounting::{AccountingRequest, PostingSide, RequestId, SourceDocument};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
@@ -288,10 +288,10 @@ impl OrderRows {
             own.clearing.extend(all.clearing.remove(id).map(|rows| (*id, rows)));
             own.contradictions.extend(all.contradictions.remove(id).map(|rows| (*id, rows)));
             own.notices.extend(all.notices.remove(id).map(|rows| (*id, rows)));
+            let chain = |sequence| RequestId { chain: *id, sequence };
+            let requests = all.accounting.range(chain(0)..=chain(u16::MAX));
+            own.accounting.extend(requests.map(|(id, request)| (*id, request.clone())));
         }
-        let is_own = |request: &AccountingRequest| family.contains(&request.id.chain);
-        let requests = all.accounting.values().filter(|request| is_own(request));
-        own.accounting.extend(requests.map(|request| (request.id, request.clone())));
         own
     }
 }

@@ -1,7 +1,7 @@
 //! `store check` on books at rest.
 
 use switchyard::app::check::{CheckReport, check_books};
-use switchyard::domain::write_set::WriteSet;
+use switchyard::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
 use switchyard::store::Store;
 
 use crate::commit;
@@ -9,7 +9,6 @@ use crate::rows::{close, day, found, settled};
 use crate::support::books::{accepted, channel, contradiction, notice, order, paid, transaction};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::money::Currency;
-use switchyard::domain::write_set::ReportedEnd;
 
 async fn check(store: &dyn Store) -> CheckReport {
     check_books(store, &|_, _| {}).await.expect("rows that read back")
@@ -25,12 +24,15 @@ pub async fn what_breaks_an_invariant_is_told(store: &dyn Store) {
     assert_eq!(whole.told, Vec::<String>::new());
     assert_eq!((whole.orders, whole.clearing_records, whole.accounting_requests), (3, 3, 3));
     let none = order(9);
+    let gone = order(8).id;
+    let unowed =
+        Contradiction { undo: Some(gone), ..contradiction(&order(3), 1, ReportedEnd::Failure) };
     commit(
         store,
         WriteSet {
             transactions: vec![transaction(&none)],
             notices: vec![notice(&none, 1)],
-            contradictions: vec![contradiction(&none, 1, ReportedEnd::Success)],
+            contradictions: vec![contradiction(&none, 1, ReportedEnd::Success), unowed],
             closes: vec![close(channel(), day(20))],
             found: vec![found(9, 0, Class::OnlyTheirs, 8)],
             settled: vec![settled(day(22), Currency::Cny, 1)],
@@ -44,11 +46,12 @@ pub async fn what_breaks_an_invariant_is_told(store: &dyn Store) {
         format!("I-7: a transaction is of order {id}"),
         format!("I-7: a notice is of order {id}"),
         format!("I-5: a contradiction is of order {id}"),
+        format!("I-5: undo {gone} of {} is not there", order(3).id),
         "is closed with other sums".to_owned(),
         "I-10: what batch".to_owned(),
         "was settled by nothing".to_owned(),
     ] {
         assert!(report.told.iter().any(|one| one.contains(&words)), "{words}: {:?}", report.told);
     }
-    assert_eq!(report.violations, 7, "{:?}", report.told);
+    assert_eq!(report.violations, 9, "{:?}", report.told);
 }

@@ -56,7 +56,11 @@ pub(super) fn check_claims(rows: &AuditedRows, order: &Order) -> Vec<String> {
             owed += 1;
         }
         hold!(found, row.undo.is_some() == wants, "I-5: a claim of {id} owes a wrong undo");
-        let Some(undo) = row.undo.and_then(|undo| rows.orders.get(&undo)) else { continue };
+        let Some(undo) = row.undo else { continue };
+        let Some(undo) = rows.orders.get(&undo) else {
+            found.push(format!("I-5: undo {undo} of {id} is not there"));
+            continue;
+        };
         owed += usize::from(!hold);
         found.extend(check_undo(rows, order, row.attempt, undo));
     }
