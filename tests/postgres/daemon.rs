@@ -31,6 +31,25 @@ pub async fn start(town: &Installation) -> (Daemon, Core) {
     (daemon, core)
 }
 
+/// The bank books this payment, and the daemon is killed before it hears of it.
+pub async fn die_before_the_reply(daemon: Daemon, town: &Installation, lost: Payment) {
+    let slow =
+        Faults { lose_reply: 10_000, hang_for: DurationRange::millis(900, 950), ..Faults::calm() };
+    town.channels.bank.set_faults(slow).expect("possible faults");
+    let (asking, amount) = (Core::new(daemon.address, CALLER_KEY), lost.amount);
+    let call = tokio::spawn(async move { asking.try_pay(&lost, Duration::from_secs(20)).await });
+    let booked = async || {
+        let entries = town.channels.entries();
+        entries.iter().any(|(_, entry)| entry.amount_minor == amount).then_some(())
+    };
+    until("the bank books it", booked).await;
+    daemon.kill().await;
+    if let Ok(answer) = call.await.expect("no panic") {
+        assert_eq!(answer.outcome(), (202, "unknown"), "nobody knew its end");
+    }
+    town.channels.bank.set_faults(Faults::calm()).expect("possible faults");
+}
+
 pub async fn order_of(database: &Database, order_id: &str) -> Option<String> {
     let find = "SELECT id::text FROM orders WHERE caller_order_id = $1";
     let row = database.client().await.query_opt(find, &[&order_id]).await.expect("a table");
@@ -49,24 +68,7 @@ async fn from_a_payment_over_a_crash_to_its_clearing() {
     let refunded = core.refund(escrow.id(), "A-3", 8_000).await;
     assert_eq!(refunded.outcome(), (200, "succeeded"));
 
-    // The bank books a payment, and the daemon is killed before it hears of it.
-    let slow =
-        Faults { lose_reply: 10_000, hang_for: DurationRange::millis(900, 950), ..Faults::calm() };
-    town.channels.bank.set_faults(slow).expect("possible faults");
-    let lost = Payment::instant("A-4", 20_000);
-    let asking = core.clone();
-    let call = tokio::spawn(async move { asking.try_pay(&lost, Duration::from_secs(20)).await });
-    let booked = async || {
-        let entries = town.channels.entries();
-        entries.iter().any(|(_, entry)| entry.amount_minor == 20_000).then_some(())
-    };
-    until("the bank books it", booked).await;
-    daemon.kill().await;
-    if let Ok(answer) = call.await.expect("no panic") {
-        assert_eq!(answer.outcome(), (202, "unknown"), "nobody knew its end");
-    }
-    town.channels.bank.set_faults(Faults::calm()).expect("possible faults");
-
+    die_before_the_reply(daemon, &town, Payment::instant("A-4", 20_000)).await;
     let (daemon, core) = start(&town).await;
     let lost = order_of(&database, "A-4").await.expect("it was accepted durably");
     let succeeded = async || {

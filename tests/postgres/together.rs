@@ -1,11 +1,8 @@
 //! Several daemons over one database: each takes orders, and what one leaves another ends.
 
-use std::time::Duration;
-
 use serde_json::json;
-use switchyard::simulator::{DurationRange, Faults};
 
-use crate::daemon::{order_of, start, town};
+use crate::daemon::{die_before_the_reply, order_of, start, town};
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::Daemon;
 use crate::support::installation::{CALLER_KEY, Installation};
@@ -99,24 +96,9 @@ async fn a_call_that_waits_hears_of_an_end_on_another_node() {
 async fn what_a_dead_node_had_under_way_is_ended_by_another() {
     let Some(database) = database().await else { return };
     let town = town(&database.url).await;
-    let (daemon, core) = start(&town).await;
+    let (daemon, _) = start(&town).await;
     let (second, other) = start_second(&town).await;
-    let slow =
-        Faults { lose_reply: 10_000, hang_for: DurationRange::millis(900, 950), ..Faults::calm() };
-    town.channels.bank.set_faults(slow).expect("possible faults");
-    let lost = Payment::instant("E-1", 20_000);
-    let asking = core.clone();
-    let call = tokio::spawn(async move { asking.try_pay(&lost, Duration::from_secs(20)).await });
-    let booked = async || {
-        let entries = town.channels.entries();
-        entries.iter().any(|(_, entry)| entry.amount_minor == 20_000).then_some(())
-    };
-    until("the bank books it", booked).await;
-    daemon.kill().await;
-    if let Ok(answer) = call.await.expect("no panic") {
-        assert_eq!(answer.outcome(), (202, "unknown"), "nobody knew its end");
-    }
-    town.channels.bank.set_faults(Faults::calm()).expect("possible faults");
+    die_before_the_reply(daemon, &town, Payment::instant("E-1", 20_000)).await;
     let lost = order_of(&database, "E-1").await.expect("it was accepted durably");
     let succeeded = async || {
         let order = other.payment(&lost).await;
