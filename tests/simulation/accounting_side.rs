@@ -7,8 +7,7 @@ use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, R
 use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::Engine;
 
-use crate::life::{decider, note_error};
-use crate::world::World;
+use crate::world::{World, decider, note_error};
 
 /// The longest wait that a failed delivery is put off for.
 pub const WAIT_MAX: Duration = Duration::from_secs(6);

@@ -1,18 +1,131 @@
-//! What the core asks for after a payment: refunds, voids and captures, and the same ones again.
+//! What the core asks for: payments and holds, what follows them, and the same ones again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchyard::domain::card::CardInput;
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
-use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
-use switchyard::domain::money::AmountMinor;
+use switchyard::domain::card::{CardFacts, CardInput, Pan};
+use switchyard::domain::flow::order::{
+    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
+};
+use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
+use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Acceptance, Engine, EngineError};
 use tokio::time::Instant;
 
-use crate::life::{card, note_error};
-use crate::world::{State, Wish, World};
+use crate::terms;
+use crate::world::{State, Wish, World, note_error};
+
+pub fn card() -> Arc<CardInput> {
+    Arc::new(CardInput {
+        pan: Pan::parse("6216261000000000018").expect("a published test number"),
+        expiry: None,
+        cvv: None,
+        holder: None,
+        id_type: None,
+        id_number: None,
+        phone: None,
+    })
+}
+
+fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
+    let card = card();
+    let candidate = |name: &&str| Candidate {
+        channel: ChannelId::from_stored(name),
+        keeps_pan: terms::terms(name).keeps_pan,
+    };
+    let kind = if wish.hold { OrderKind::Preauth } else { OrderKind::Payment };
+    let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
+    let own = CallerOrderId::from_stored(&wish.caller_order_id);
+    let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
+    let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
+    let instruction = Instruction {
+        settlement_mode: wish.settlement_mode,
+        card: Some(CardFacts { masked, digests, row: None }),
+        notify_url: Some("https://core.example/notices".to_owned()),
+        ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
+    };
+    let mut order = Order::accepted(id, instruction, engine.clock().now());
+    order.candidates = wish.channels.iter().map(candidate).collect();
+    order
+}
+
+/// The core asks for a payment, again until it has an answer; at times it asks for another one
+/// under the same number.
+pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
+    let (wish, differing, until) = {
+        let mut state = world.state();
+        let wish = state.wishes[number].clone();
+        let differing = wish.answered.is_some() && state.chance(30);
+        // A call whose wait is over must still be compared and answered (I-9).
+        let until = if number.is_multiple_of(3) { Instant::now() } else { patient() };
+        (wish, differing, until)
+    };
+    let id = match engine.next_order_id().await {
+        Ok(id) => id,
+        Err(error) => return note_error(world, "an order id", &error),
+    };
+    let mut asked = order(id, &wish, engine);
+    if differing {
+        asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
+    }
+    let answer = outcome(engine.accept(asked, card(), until).await).await;
+    let mut state = world.state();
+    match answer {
+        Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
+            state.tally.differing += 1;
+        }
+        _ if differing && answer.is_ok() => {
+            state.violate(format!("I-9: {} was taken with another amount", wish.caller_order_id));
+        }
+        Ok((order, repeated)) => {
+            state.tally.repeated += u64::from(repeated);
+            if let Some((known, status)) = wish.answered {
+                let same = known == order.id && repeated;
+                let kept = !status.is_final() || status == order.status;
+                if !(same && kept) {
+                    state.violate(format!("I-9: {} got another answer", wish.caller_order_id));
+                }
+            }
+            state.wishes[number].answered = Some((order.id, order.status));
+        }
+        Err(error) => {
+            drop(state);
+            note_error(world, "an order", &error);
+        }
+    }
+}
+
+/// Releases a part of an escrow payment that has succeeded.
+pub async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
+    let (wish, part) = {
+        let mut state = world.state();
+        let wish = state.wishes[number].clone();
+        let part = state.random.i64(1..=wish.amount_minor);
+        (wish, part)
+    };
+    let (Some((payment, _)), SettlementMode::Escrow) = (wish.answered, wish.settlement_mode) else {
+        return;
+    };
+    let payment = wish.capture.unwrap_or(payment);
+    let Ok(Some(original)) = engine.store().order(payment).await else { return };
+    let (kind, caller) = (OrderKind::Release { of: payment }, CallerId::from_stored("core"));
+    let own = format!("{}-r{}", wish.caller_order_id, wish.releases);
+    let own = CallerOrderId::from_stored(&own);
+    let instruction = Instruction::on(&original, kind, caller, own);
+    let amount = Some(AmountMinor::new(part).expect("an amount"));
+    let asked = FollowUp { instruction, amount, card: None };
+    match outcome(engine.follow_up(asked, patient()).await).await {
+        Ok(_) => {
+            let mut state = world.state();
+            state.tally.released += 1;
+            state.wishes[number].releases += 1;
+        }
+        // The store failed or the release was too much; the same number with another amount too.
+        Err(EngineError::Differs(_)) => world.state().wishes[number].releases += 1,
+        Err(error) => note_error(world, "a release", &error),
+    }
+}
 
 /// Asks for one follow-up of a payment or hold that has succeeded.
 pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {

@@ -8,35 +8,29 @@ use std::time::Duration;
 use switchyard::clock::{Clock, ClockBaseline, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::cluster::{Queue, Work};
-use switchyard::domain::command::{Command, Decider, Resolution};
+use switchyard::domain::command::{Command, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
-use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind, SettlementMode};
+use switchyard::domain::flow::order::{OrderKind, SettlementMode};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
-use switchyard::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
-};
-use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::{DueWindow, Timestamp};
 use switchyard::engine::day_close::CloseError;
-use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, EngineError, Vault, WorkResult};
 use switchyard::entropy::Entropy;
 use switchyard::store::Store;
 use switchyard::store::memory::MemoryStore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::accounting_side;
 use crate::bank::Fate;
 use crate::bank_side::Bank;
-use crate::core_side::{self, outcome, patient};
+use crate::core_side;
 use crate::hostile::{HostileStore, Pulse};
 use crate::limits::NodeLimits;
 use crate::terms;
 use crate::verdict;
-use crate::world::{Event, NodeTally, Tally, Wish, World};
+use crate::world::{Event, NodeTally, Tally, Wish, World, decider, note_error};
 
 /// How long the channels stay hostile, in virtual time.
 const HOSTILE_FOR: Duration = Duration::from_secs(2_400);
@@ -428,7 +422,7 @@ impl Life {
         if in_hand.insert(Job::Wish(number)) {
             let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
             self.tasks.spawn(async move {
-                ask(&engine, &world, number).await;
+                core_side::ask(&engine, &world, number).await;
                 Job::Wish(number)
             });
         }
@@ -492,7 +486,7 @@ impl Life {
                 Err(error) => note_error(&self.world, "a retry", &error),
             }
         }
-        release(&self.engine, &self.world, released).await;
+        core_side::release(&self.engine, &self.world, released).await;
         let asked = {
             let mut state = self.world.state();
             let count = state.wishes.len();
@@ -615,26 +609,6 @@ impl Life {
     }
 }
 
-pub fn decider(reason: &str) -> Decider {
-    Decider { actor: "ann".to_owned(), reason: reason.to_owned() }
-}
-
-/// Errors that the world's mischief explains are not violations.
-pub fn note_error(world: &World, what: &str, error: &EngineError) {
-    let explained = matches!(
-        error,
-        EngineError::Busy
-            | EngineError::Unavailable
-            | EngineError::NotDurable
-            | EngineError::StoreFailed
-            | EngineError::Contended
-            | EngineError::Refused(_)
-    );
-    if !explained {
-        world.state().violate(format!("{what}: {error}"));
-    }
-}
-
 async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
     match engine.work(entry).await {
         Ok(WorkResult::Ended | WorkResult::Open | WorkResult::Nothing) => {}
@@ -642,116 +616,5 @@ async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
             world.state().violate(format!("working {}: {refusal}", entry.order));
         }
         Err(error) => note_error(world, "work", &error),
-    }
-}
-
-pub fn card() -> Arc<CardInput> {
-    Arc::new(CardInput {
-        pan: Pan::parse("6216261000000000018").expect("a published test number"),
-        expiry: None,
-        cvv: None,
-        holder: None,
-        id_type: None,
-        id_number: None,
-        phone: None,
-    })
-}
-
-fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
-    let card = card();
-    let candidate = |name: &&str| Candidate {
-        channel: ChannelId::from_stored(name),
-        keeps_pan: terms::terms(name).keeps_pan,
-    };
-    let kind = if wish.hold { OrderKind::Preauth } else { OrderKind::Payment };
-    let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
-    let own = CallerOrderId::from_stored(&wish.caller_order_id);
-    let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
-    let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
-    let instruction = Instruction {
-        settlement_mode: wish.settlement_mode,
-        card: Some(CardFacts { masked, digests, row: None }),
-        notify_url: Some("https://core.example/notices".to_owned()),
-        ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
-    };
-    let mut order = Order::accepted(id, instruction, engine.clock().now());
-    order.candidates = wish.channels.iter().map(candidate).collect();
-    order
-}
-
-/// The core asks for a payment, again until it has an answer; at times it asks for another one
-/// under the same number.
-async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
-    let (wish, differing, until) = {
-        let mut state = world.state();
-        let wish = state.wishes[number].clone();
-        let differing = wish.answered.is_some() && state.chance(30);
-        // A call whose wait is over must still be compared and answered (I-9).
-        let until = if number.is_multiple_of(3) { Instant::now() } else { patient() };
-        (wish, differing, until)
-    };
-    let id = match engine.next_order_id().await {
-        Ok(id) => id,
-        Err(error) => return note_error(world, "an order id", &error),
-    };
-    let mut asked = order(id, &wish, engine);
-    if differing {
-        asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
-    }
-    let answer = outcome(engine.accept(asked, card(), until).await).await;
-    let mut state = world.state();
-    match answer {
-        Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
-            state.tally.differing += 1;
-        }
-        _ if differing && answer.is_ok() => {
-            state.violate(format!("I-9: {} was taken with another amount", wish.caller_order_id));
-        }
-        Ok((order, repeated)) => {
-            state.tally.repeated += u64::from(repeated);
-            if let Some((known, status)) = wish.answered {
-                let same = known == order.id && repeated;
-                let kept = !status.is_final() || status == order.status;
-                if !(same && kept) {
-                    state.violate(format!("I-9: {} got another answer", wish.caller_order_id));
-                }
-            }
-            state.wishes[number].answered = Some((order.id, order.status));
-        }
-        Err(error) => {
-            drop(state);
-            note_error(world, "an order", &error);
-        }
-    }
-}
-
-/// Releases a part of an escrow payment that has succeeded.
-async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
-    let (wish, part) = {
-        let mut state = world.state();
-        let wish = state.wishes[number].clone();
-        let part = state.random.i64(1..=wish.amount_minor);
-        (wish, part)
-    };
-    let (Some((payment, _)), SettlementMode::Escrow) = (wish.answered, wish.settlement_mode) else {
-        return;
-    };
-    let payment = wish.capture.unwrap_or(payment);
-    let Ok(Some(original)) = engine.store().order(payment).await else { return };
-    let (kind, caller) = (OrderKind::Release { of: payment }, CallerId::from_stored("core"));
-    let own = format!("{}-r{}", wish.caller_order_id, wish.releases);
-    let own = CallerOrderId::from_stored(&own);
-    let instruction = Instruction::on(&original, kind, caller, own);
-    let amount = Some(AmountMinor::new(part).expect("an amount"));
-    let asked = FollowUp { instruction, amount, card: None };
-    match outcome(engine.follow_up(asked, patient()).await).await {
-        Ok(_) => {
-            let mut state = world.state();
-            state.tally.released += 1;
-            state.wishes[number].releases += 1;
-        }
-        // The store failed or the release was too much; the same number with another amount too.
-        Err(EngineError::Differs(_)) => world.state().wishes[number].releases += 1,
-        Err(error) => note_error(world, "a release", &error),
     }
 }

@@ -11,10 +11,10 @@ use switchyard::store::Store;
 use tokio::task::JoinSet;
 
 use crate::hostile::Pulse;
-use crate::life::{End, Life, Played, Process, judged, live, note_error, world_of};
+use crate::life::{End, Life, Played, Process, judged, live, world_of};
 use crate::limits::NodeLimits;
 use crate::verdict;
-use crate::world::World;
+use crate::world::{World, note_error};
 
 const NODES: u16 = 3;
 /// How long the nodes live in a hostile world, in virtual time.

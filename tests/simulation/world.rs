@@ -9,12 +9,14 @@ use switchyard::clock::{Clock, LastSeen};
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::cluster::Incarnation;
+use switchyard::domain::command::Decider;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::{Reason, UnknownCause};
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;
+use switchyard::engine::EngineError;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
@@ -368,5 +370,25 @@ impl State {
             self.events.insert((self.now.plus(Duration::from_secs(30)), id), event.clone());
         }
         Some((id, event))
+    }
+}
+
+pub fn decider(reason: &str) -> Decider {
+    Decider { actor: "ann".to_owned(), reason: reason.to_owned() }
+}
+
+/// Errors that the world's mischief explains are not violations.
+pub fn note_error(world: &World, what: &str, error: &EngineError) {
+    let explained = matches!(
+        error,
+        EngineError::Busy
+            | EngineError::Unavailable
+            | EngineError::NotDurable
+            | EngineError::StoreFailed
+            | EngineError::Contended
+            | EngineError::Refused(_)
+    );
+    if !explained {
+        world.state().violate(format!("{what}: {error}"));
     }
 }
