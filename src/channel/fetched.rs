@@ -60,7 +60,9 @@ impl FetchedSlot {
         let current = self.kept.load();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, refused)) {
             let (text, ended) = (refused.text.clone(), Timestamp::from_millis(0));
-            self.kept.store(Some(Arc::new(FetchedCredential { text, good_until: ended })));
+            let ended = Arc::new(FetchedCredential { text, good_until: ended });
+            // One that came between these lines stays too.
+            self.kept.compare_and_swap(&current, Some(ended));
         }
     }
 }
@@ -153,4 +155,25 @@ async fn try_once(
         _ => none(failure.to_string()),
     })?;
     supply.decode_fetch(&reply, clock.now()).map_err(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_ends_the_credential_that_it_is_of_and_no_newer_one() {
+        let fetched = |text: &str| {
+            let text = Zeroizing::new(text.to_owned());
+            Arc::new(FetchedCredential { text, good_until: Timestamp::from_millis(60_000) })
+        };
+        let (slot, now) = (FetchedSlot::default(), Timestamp::from_millis(1));
+        let (older, newer) = (fetched("older"), fetched("newer"));
+        slot.kept.store(Some(Arc::clone(&newer)));
+        slot.refuse(&older);
+        assert!(slot.good(now).is_some_and(|kept| Arc::ptr_eq(&kept, &newer)));
+        slot.refuse(&newer);
+        assert!(slot.good(now).is_none());
+        assert!(slot.kept().is_some_and(|kept| *kept.text == "newer"));
+    }
 }

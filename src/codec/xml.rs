@@ -69,19 +69,15 @@ impl Element {
 
     /// Reads a whole message.
     pub fn parse(body: &[u8]) -> Result<Self, XmlError> {
-        Self::parse_within(body, BYTES_MAX)
-    }
-
-    /// The same for messages that carry a file.
-    pub fn parse_within(body: &[u8], bytes_max: usize) -> Result<Self, XmlError> {
-        if body.len() > bytes_max {
+        if body.len() > BYTES_MAX {
             return Err(XmlError::TooLong);
         }
         let text = std::str::from_utf8(body).map_err(|_| XmlError::NotUtf8)?;
         Self::parse_text(text, NamedCharset::UTF_8)
     }
 
-    /// The same for a text that was decoded from an encoding, which its declaration may name.
+    /// The same for a text of any length that was decoded from an encoding, which its declaration
+    /// may name.
     pub fn parse_text(text: &str, charset: NamedCharset) -> Result<Self, XmlError> {
         // A byte order mark says what is known already; offsets stay those of the text.
         let mark = text.len() - text.trim_start_matches('\u{feff}').len();

@@ -1,22 +1,12 @@
 //! Card data under a channel's public key, and envelopes: OpenSSL opens what we close.
 
 use std::path::Path;
-use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::support::{Scratch, witnesses};
 use super::*;
-
-/// Runs the command in a folder and answers what it printed.
-fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
-    let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-    let ran = ran.expect("it was there a moment ago");
-    let words = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "openssl {arguments}: {words}");
-    ran.stdout
-}
 
 fn write(folder: &Path, name: &str, base64: &serde_json::Value) {
     let bytes = BASE64.decode(base64.as_str().expect("a text")).expect("base64");

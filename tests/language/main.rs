@@ -17,6 +17,7 @@ mod templates;
 mod token;
 
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -84,9 +85,13 @@ fn read(http: &str) -> Result<Declarative, Vec<String>> {
 }
 
 fn read_in(folder: &Path, http: &str) -> Result<Declarative, Vec<String>> {
+    read_whole(folder, &format!("{CODES}{http}"))
+}
+
+/// The same of a text with its own codes and address.
+fn read_whole(folder: &Path, text: &str) -> Result<Declarative, Vec<String>> {
     let mistakes = Mistakes::new();
-    let text = format!("{CODES}{http}");
-    let document = Document::parse("bank.toml", &text).map_err(|found| words(&found))?;
+    let document = Document::parse("bank.toml", text).map_err(|found| words(&found))?;
     let root = document.root(&mistakes);
     let codes = declarative::read_codes(&root, "codes");
     let resolve = |reference: &str| credential(folder, reference);
@@ -109,6 +114,15 @@ fn refused(http: &str) -> String {
     let mistakes = read(http).err().unwrap_or_else(|| panic!("taken:\n{http}"));
     assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
     mistakes[0].clone()
+}
+
+/// Runs the command in a folder and answers what it printed.
+fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
+    let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+    let ran = ran.expect("it was there a moment ago");
+    let words = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert!(ran.status.success(), "openssl {arguments}: {words}");
+    ran.stdout
 }
 
 /// A payment of 12.30 CNY with this description.

@@ -1,8 +1,5 @@
 //! Signatures: by every algorithm, over every part of a message, in both directions.
 
-use std::path::Path;
-use std::process::Command;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use switchyard::channel::NoticeRefusal;
@@ -20,13 +17,6 @@ reply = { code = "/code" }
 /// The body of such a payment.
 fn pay_body() -> String {
     format!(r#"{{"no":"{ORDER}","amount":1230}}"#)
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let ran = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-    let ran = ran.expect("it was there a moment ago");
-    let words = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert!(ran.status.success(), "openssl {arguments}: {words}");
 }
 
 /// OpenSSL verifies what we sign, and we what OpenSSL signs, with keys of its making.
@@ -64,13 +54,13 @@ fn every_key_pair_signs_and_verifies_as_openssl_does() {
         match digest {
             "" => openssl(folder, &format!("pkeyutl -verify {pure}")),
             _ => openssl(folder, &format!("dgst -{digest} -verify public.pem -signature sig text")),
-        }
+        };
         let reply = r#"{"code":"0000"}"#;
         std::fs::write(folder.join("reply"), reply).expect("a file");
         match digest {
             "" => openssl(folder, "pkeyutl -sign -inkey own.pem -rawin -in reply -out theirs"),
             _ => openssl(folder, &format!("dgst -{digest} -sign own.pem -out theirs reply")),
-        }
+        };
         let theirs = BASE64.encode(std::fs::read(folder.join("theirs")).expect("a signature"));
         let answer =
             |body: &str| told(&bank, &payment(), 200, &[("x-sig", &theirs)], body.as_bytes());
@@ -262,6 +252,76 @@ fn stripe_sends_several_signatures_in_one_header_and_a_time() {
     }
     let timeless = STRIPE.replace("{{ timestamp }}.{{ body }}", "{{ body }}");
     assert!(refused(&timeless).contains("no time is signed"));
+}
+
+/// Each item of such a header may stand in quotes, and has a name.
+#[test]
+fn items_of_a_list_have_names_and_may_have_quotes() {
+    let list = "\"t={{ timestamp }},v1={{ signature }}\"";
+    let quoted = "'t=\"{{ timestamp }}\", v1=\"{{ signature }}\"'";
+    let quoted = bank(&STRIPE.replace(list, quoted));
+    let said = format!(r#"{{"code":"0000","no":"{ORDER}"}}"#);
+    let good = "f67ebd2748ce579d79164ee48a65f9b04f16bd7ec61c40dc297d219b3ba37159";
+    let read = |value: &str| {
+        let notice = posted(&[("stripe-signature", value)], &said);
+        quoted.decode_notice(&notice, sample_now()).map(drop)
+    };
+    assert_eq!(read(&format!("v1=\"{good}\",v0=\"x\", t=\"1795334400\"")), Ok(()));
+    // Without its quotes it is another item.
+    assert!(read(&format!("t=\"1795334400\", v1={good}")).is_err());
+    for nameless in ["\"{{ timestamp }},{{ signature }}\"", "\"t={{ timestamp }},{{ signature }}\""]
+    {
+        let problem = refused(&STRIPE.replace(list, nameless));
+        assert!(problem.contains("items without names"), "{problem}");
+    }
+}
+
+/// What the sorted fields leave out, and what no chosen field is, anyone could change.
+#[test]
+fn a_notice_says_nothing_that_is_not_signed() {
+    let text = |format: &str, over: &str, notice: &str| {
+        let code = if format == "xml" { "/d/code" } else { "/code" };
+        format!(
+            r#"
+format = "json"
+reply_format = "{format}"
+[http.payment]
+path = "/pay"
+body = {{ no = "{{{{ order_no }}}}" }}
+reply = {{ code = "{code}" }}
+[http.verify]
+algorithm = "hmac-sha256"
+key = "env:KEY"
+{over}
+[http.payment_notice]
+{notice}
+"#
+        )
+    };
+    let sorted = "over = \"{{ sorted_fields }}\"\nfield = \"sign\"\nexclude = [\"memo\"]";
+    let chosen = "over = \"{{ /no }}{{ /code }}\"\nheaders = { X-Sig = \"{{ signature }}\" }";
+    let plain = "reply = { code = \"/code\", order_no = \"/no\" }";
+    let when = |path: &str| format!("when = {{ \"{path}\" = \"PAY\" }}\n{plain}");
+    for (over, signed) in [(sorted, "/data/kind"), (chosen, "/no")] {
+        assert_eq!(read(&text("json", over, &when(signed))).err(), None, "{signed}");
+    }
+    let xml = |no: &str| {
+        let reply = format!("reply = {{ code = \"/d/code\", order_no = \"{no}\" }}");
+        format!("when = {{ \"/d/kind\" = \"PAY\" }}\n{reply}")
+    };
+    assert_eq!(read(&text("xml", sorted, &xml("/d/no"))).err(), None);
+    for (format, over, notice) in [
+        ("json", sorted, when("/memo")),
+        ("json", sorted, when("/sign")),
+        ("json", sorted, when("/no").replace("\"/code\"", "\"/memo/code\"")),
+        ("json", chosen, when("/kind")),
+        ("xml", sorted, xml("/d/memo")),
+        ("xml", sorted, xml("/d/no/@id")),
+        ("xml", sorted, xml("/d/@no")),
+    ] {
+        let problem = refused(&text(format, over, &notice));
+        assert!(problem.contains("in no part of the message that is signed"), "{problem}");
+    }
 }
 
 const ALIPAY: &str = r#"

@@ -78,16 +78,8 @@ impl Channel {
         let address = listen(router).await;
         let text =
             TOKEN.replace("verify =", &format!("base_url = \"http://{address}/v1\"\nverify ="));
-        let mistakes = Mistakes::new();
-        let codes = "[codes]\n\"0000\" = \"approved\"\n[http]\n";
-        let document = Document::parse("bank.toml", &format!("{codes}{text}")).expect("TOML");
-        let root = document.root(&mistakes);
-        let codes = declarative::read_codes(&root, "codes");
-        let resolve = |reference: &str| credential(Path::new("."), reference);
-        let adapter = declarative::read(root.section("http"), &codes, &resolve);
-        drop(root);
-        assert_eq!(mistakes.into_result(), Ok(()));
-        adapter.expect("an adapter")
+        let text = format!("[codes]\n\"0000\" = \"approved\"\n[http]\n{text}");
+        read_whole(Path::new("."), &text).unwrap_or_else(|found| panic!("{found:#?}"))
     }
 }
 
@@ -152,6 +144,32 @@ async fn i_2_without_a_token_nothing_is_sent() {
     // A channel that refuses is not asked at the rate of the payments.
     assert!(channel.tokens.load(Ordering::SeqCst) < 5);
     assert_eq!(channel.payments.load(Ordering::SeqCst), 0);
+}
+
+/// Until when a token is used, by what its reply says of its end.
+#[test]
+fn a_token_is_used_as_long_as_its_reply_says() {
+    let bank = bank(TOKEN);
+    let supply = bank.credential_supply().expect("the file has a token");
+    let used_ms = |end: &str| {
+        let body = Bytes::from(format!(r#"{{"access_token":"t1"{end}}}"#));
+        let reply = WireReply { status: 200, headers: HeaderMap::new(), body };
+        let until = supply.decode_fetch(&reply, sample_now()).map(|fetched| fetched.good_until);
+        until.map(|until| until.as_millis() - sample_now().as_millis())
+    };
+    let rows = [
+        (r#","expires_in":3600"#, 3_540_000),
+        (r#","expires_in":"90""#, 45_000),
+        (r#","expires_in":0"#, 0),
+        ("", 540_000),
+    ];
+    for (end, expected) in rows {
+        assert_eq!(used_ms(end), Ok(expected), "{end}");
+    }
+    assert!(used_ms(r#","expires_in":18446744073709551615"#).is_ok_and(|ms| ms > 0), "no end");
+    for wrong in ["-1", "1.5", "\"soon\"", "[]"] {
+        assert!(used_ms(&format!(r#","expires_in":{wrong}"#)).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -93,7 +93,8 @@ impl Golden {
         let usual = if preauth { Operation::Preauth } else { Operation::Payment };
         let original = section.choice_or("original", usual, &operations);
         let bare = section.boolean_or("card_number_only", false);
-        let merchant = read_merchant(&section);
+        let merchant = section.optional_parsed("merchant", "shop-1", MerchantId::parse);
+        let merchant = merchant.unwrap_or_else(|| MerchantId::from_stored(SAMPLE_MERCHANT));
         let mut request = request_of(ask, operation, original, bare).of_merchant(merchant);
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
@@ -160,15 +161,6 @@ impl Golden {
             }
         }
     }
-}
-
-/// The core's merchant that a sample is of.
-fn read_merchant(section: &Section<'_>) -> MerchantId {
-    let merchant = section.text_or("merchant", SAMPLE_MERCHANT);
-    MerchantId::parse(&merchant).unwrap_or_else(|_| {
-        section.mistake("merchant", "is no merchant's id", "write one of [http.merchants]");
-        MerchantId::from_stored(SAMPLE_MERCHANT)
-    })
 }
 
 fn request_of(

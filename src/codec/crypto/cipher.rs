@@ -1,8 +1,8 @@
 //! Encryption of single fields: AES and SM4 in three modes, and RSA-OAEP.
 //!
-//! The initial vector is given by the caller: nothing here draws random numbers, except RSA's
-//! padding (RFC 8017 §7.1), which is random by definition. SM4 is GB/T 32907-2016, SM4-GCM is
-//! RFC 8998 §3.2.1's.
+//! The initial vector is given by the caller: nothing here draws random numbers, except the keys of
+//! single messages and RSA's padding (RFC 8017 §7.1), which are random by definition. SM4 is
+//! GB/T 32907-2016, SM4-GCM is RFC 8998 §3.2.1's.
 
 use std::fmt;
 

@@ -2,7 +2,8 @@
 //! v1.5) with SHA-1 and MD5, ECDSA on P-256, Ed25519.
 //!
 //! RSA with SHA-1 and MD5 is here because channels demand it; nothing of ours is built on it. ECDSA
-//! draws a random number for each signature, as the library does; the others have no randomness.
+//! draws a random number for each signature, as the library does; the others' bytes have no
+//! randomness.
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey};
 use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use rsa::traits::PublicKeyParts;
 use rsa::{Pkcs1v15Sign, PrivateKey, PublicKey};
+use sm2::elliptic_curve::common::getrandom::SysRng;
 
 use super::digest::Digest;
 use crate::codec::pem::{PemError, parse_pem};
@@ -115,7 +117,9 @@ impl PairSigner {
         match &self.0 {
             SigningHalf::Rsa(digest, key) => {
                 let padding = padding(*digest).ok_or(refused)?;
-                key.sign(padding, &digest.of(&[message])).map_err(|_| refused)
+                // Blinded by a random number, so that its time tells nothing of the key.
+                let signature = key.sign_with_rng(&mut SysRng, padding, &digest.of(&[message]));
+                signature.map_err(|_| refused)
             }
             SigningHalf::Ecdsa(key) => {
                 let signature = key.sign(&SystemRandom::new(), message).map_err(|_| refused)?;

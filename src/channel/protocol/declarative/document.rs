@@ -29,8 +29,8 @@ pub enum MessageBody {
 /// What came, with the HTTP status of a reply.
 pub struct ChannelAnswer {
     pub body: MessageBody,
-    /// Empty for a notice, which has none.
-    pub status: String,
+    /// `None` for a notice, which has none.
+    pub status: Option<u16>,
 }
 
 impl ChannelAnswer {
@@ -38,7 +38,7 @@ impl ChannelAnswer {
     pub fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
         for place in &path.places {
             let found = match place {
-                PathPlace::Status => Some(Cow::Borrowed(self.status.as_str())),
+                PathPlace::Status => self.status.map(|status| Cow::Owned(status.to_string())),
                 PathPlace::Whole | PathPlace::Named(_) | PathPlace::Steps(_) => {
                     self.body.text(place)?
                 }
@@ -374,7 +374,7 @@ mod tests {
     fn a_json_pointer_is_followed_as_rfc_6901_says() {
         let text = r#"{"":"e","a":[{"b":"0"},"1"],"m~n":"t","a/b":"s","n":null,"~1":"x"}"#;
         let body = MessageBody::parse(text.as_bytes(), form(BodyFormat::Json)).expect("a body");
-        let body = ChannelAnswer { body, status: "204".to_owned() };
+        let body = ChannelAnswer { body, status: Some(204) };
         let rows = [
             ("/a/0/b", Some("0")),
             ("/a/1", Some("1")),
@@ -454,7 +454,7 @@ mod tests {
     fn a_text_has_one_place_and_nothing_has_none() {
         let read = |bytes: &[u8], format| {
             let body = MessageBody::parse(bytes, form(format)).expect("a body");
-            ChannelAnswer { body, status: String::new() }
+            ChannelAnswer { body, status: None }
         };
         let whole = Path::parse("@body", BodyFormat::Text).expect("a path");
         let text = read(b" success\n", BodyFormat::Text);

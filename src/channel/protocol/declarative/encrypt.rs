@@ -2,13 +2,15 @@
 //!
 //! The initial vector is made from the key, the request and the text themselves, so it is never the
 //! same for two texts and nobody without the key can foresee it; and the same request gives the
-//! same bytes. (RSA's padding is random all the same.) Also opens what notices bring encrypted.
+//! same bytes. (RSA's padding, SM2 and the keys of envelopes are random all the same.) Also opens
+//! what notices and replies bring encrypted.
 //! Must not know where a value goes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::document::ChannelAnswer;
+use super::path::Path;
 use crate::codec::certificate::Certificate;
 use crate::codec::crypto::cipher::{
     BLOCK_BYTES, BlockCipher, BlockKey, Mode, OaepEncryptor, fresh_key,
@@ -138,13 +140,13 @@ impl Encryption {
     }
 }
 
-/// The encrypted part of a notice: where its pieces stand, and the key.
+/// The encrypted part of a notice or a reply: where its pieces stand, and the key.
 #[derive(Debug)]
 pub struct Decryption {
     pub key: BlockKey,
-    pub cipher_text: super::path::Path,
-    pub vector: Option<super::path::Path>,
-    pub context: Option<super::path::Path>,
+    pub cipher_text: Path,
+    pub vector: Option<Path>,
+    pub context: Option<Path>,
     /// Whether the cipher text is hexadecimal instead of base64.
     pub is_hex: bool,
 }
@@ -152,7 +154,7 @@ pub struct Decryption {
 impl Decryption {
     /// The plain text inside a message.
     pub fn open_in(&self, outer: &ChannelAnswer) -> Option<Vec<u8>> {
-        let text = |path: Option<&super::path::Path>| match path {
+        let text = |path: Option<&Path>| match path {
             Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
             None => Some(String::new()),
         };
@@ -178,7 +180,9 @@ impl Decryption {
 
 #[cfg(test)]
 mod tests {
+    use super::super::format::BodyFormat;
     use super::*;
+
     #[test]
     fn a_vector_is_made_of_the_request_and_the_text_and_sent_along() {
         let secret = [7; 16];
@@ -209,8 +213,7 @@ mod tests {
         assert_eq!(text.len(), 32);
     }
 
-    fn path() -> super::super::path::Path {
-        super::super::path::Path::parse("/c", super::super::format::BodyFormat::Json)
-            .expect("a path")
+    fn path() -> Path {
+        Path::parse("/c", BodyFormat::Json).expect("a path")
     }
 }

@@ -19,7 +19,7 @@ pub enum Escape {
     Plain(Vec<char>),
     /// Inside the quotes of a JSON text.
     JsonText,
-    /// A whole JSON value.
+    /// A whole JSON value, whose text is JSON already.
     JsonValue,
     /// Inside an element or an attribute's quotes.
     Xml,
@@ -30,24 +30,24 @@ pub enum Escape {
 }
 
 impl Escape {
-    /// The value as it stands there; `None` where it could not stand there.
-    pub fn write(&self, value: &serde_json::Value, text: &str) -> Option<String> {
+    /// A value's text as it stands there; `None` where it could not stand there.
+    pub fn write(&self, text: String) -> Option<String> {
         match self {
             Self::Plain(forbidden) => {
                 let fits = |c: char| !c.is_control() && !forbidden.contains(&c);
-                (forbidden.is_empty() || text.chars().all(fits)).then(|| text.to_owned())
+                (forbidden.is_empty() || text.chars().all(fits)).then_some(text)
             }
             Self::JsonText => {
-                let quoted = serde_json::to_string(text).ok()?;
+                let quoted = serde_json::to_string(&text).ok()?;
                 quoted.get(1..quoted.len() - 1).map(str::to_owned)
             }
-            Self::JsonValue => serde_json::to_string(value).ok(),
+            Self::JsonValue => Some(text),
             Self::Xml => {
                 let mut out = String::with_capacity(text.len() + 16);
-                escape_xml(text, &mut out).ok()?;
+                escape_xml(&text, &mut out).ok()?;
                 Some(out)
             }
-            Self::Query => Some(encode_percent(text)),
+            Self::Query => Some(encode_percent(&text)),
             Self::Quoted => {
                 let mut out = String::with_capacity(text.len() + 4);
                 for character in text.chars() {

@@ -15,25 +15,34 @@ use crate::codec::sign::{
     HmacKey, RsaScheme, RsaSigner, RsaVerifier, equal_in_constant_time, hex_lower, read_hex,
 };
 
+/// How a key that both sides have goes into a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SharedScheme {
+    /// HMAC (RFC 2104).
+    Hmac(Digest),
+    /// A plain digest; the key is a part of what is digested.
+    Digest(Digest),
+}
+
 /// How a signature is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC (RFC 2104) with a shared key.
-    Hmac(Digest),
-    /// A plain digest; the shared key is a part of what is digested.
-    Digest(Digest),
+    Shared(SharedScheme),
     /// RSA with SHA-2 (RFC 8017 §8).
     Rsa(RsaScheme),
     /// Another key pair.
     Pair(PairAlgorithm),
     /// SM2 with SM3 (GB/T 32918.2) in the name of a user id.
-    Sm2 { form: Sm2Form, user_id: String },
+    Sm2 {
+        form: Sm2Form,
+        user_id: String,
+    },
 }
 
 impl Algorithm {
     /// Whether both sides have the same key.
     pub const fn is_shared(&self) -> bool {
-        matches!(self, Self::Hmac(_) | Self::Digest(_))
+        matches!(self, Self::Shared(_))
     }
 }
 
@@ -114,13 +123,14 @@ pub enum SharedKey {
 }
 
 impl SharedKey {
-    fn hmac(digest: Digest, bytes: Zeroizing<Vec<u8>>) -> Self {
-        match digest {
-            Digest::Sha256 => Self::HmacSha256(Box::new(HmacKey::new(&bytes))),
-            Digest::Md5 | Digest::Sha1 | Digest::Sha512 | Digest::Sm3 => {
-                Self::Hmac(digest, Secret(bytes))
-            }
-        }
+    /// `text` is the key itself in its form.
+    fn read(scheme: SharedScheme, form: KeyForm, text: &str) -> Result<Self, String> {
+        let bytes = form.read(text)?;
+        Ok(match scheme {
+            SharedScheme::Hmac(Digest::Sha256) => Self::HmacSha256(Box::new(HmacKey::new(&bytes))),
+            SharedScheme::Hmac(digest) => Self::Hmac(digest, Secret(bytes)),
+            SharedScheme::Digest(digest) => Self::Digest(digest, Secret(bytes)),
+        })
     }
 
     fn tag(&self, message: &[u8]) -> Vec<u8> {
@@ -153,10 +163,7 @@ impl SigningKey {
     /// `text` is the shared key itself in its form, or the text of a private key.
     pub fn parse(algorithm: &Algorithm, form: KeyForm, text: &str) -> Result<Self, String> {
         match algorithm {
-            Algorithm::Hmac(digest) => Ok(Self::Shared(SharedKey::hmac(*digest, form.read(text)?))),
-            Algorithm::Digest(digest) => {
-                Ok(Self::Shared(SharedKey::Digest(*digest, Secret(form.read(text)?))))
-            }
+            Algorithm::Shared(scheme) => SharedKey::read(*scheme, form, text).map(Self::Shared),
             Algorithm::Rsa(scheme) => {
                 let signer = in_armour(text, &PRIVATE_LABELS, RsaSigner::from_pem)?;
                 Ok(Self::Rsa(*scheme, Box::new(signer)))
@@ -204,10 +211,7 @@ impl VerifyingKey {
     /// The certificate is only a wrapper here: the file pins its key, so its dates prove nothing.
     pub fn parse(algorithm: &Algorithm, form: KeyForm, text: &str) -> Result<Self, String> {
         match algorithm {
-            Algorithm::Hmac(digest) => Ok(Self::Shared(SharedKey::hmac(*digest, form.read(text)?))),
-            Algorithm::Digest(digest) => {
-                Ok(Self::Shared(SharedKey::Digest(*digest, Secret(form.read(text)?))))
-            }
+            Algorithm::Shared(scheme) => SharedKey::read(*scheme, form, text).map(Self::Shared),
             Algorithm::Rsa(scheme) => {
                 let der = in_armour(text, &["PUBLIC KEY"], public_key_der)?;
                 let verifier = RsaVerifier::from_der_for(*scheme, &der);

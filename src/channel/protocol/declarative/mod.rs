@@ -191,8 +191,7 @@ impl Declarative {
             None => None,
         };
         let (method, nonce) = (sending.method.as_str(), || words.nonce());
-        let host = to.origin.split_once("://").map_or("", |(_, host)| host);
-        let (path, now) = (path.as_str(), words.now());
+        let (path, host, now) = (path.as_str(), host_of(&to.origin), words.now());
         let outgoing =
             UnsignedRequest { method, path, host, headers: &headers, nonce: &nonce, now };
         let (signed, body) = self.sign(&outgoing, document, to)?;
@@ -247,7 +246,7 @@ impl Declarative {
                 .prove(&received)
                 .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
-        let outer = ChannelAnswer { body, status: reply.status.to_string() };
+        let outer = ChannelAnswer { body, status: Some(reply.status) };
         let answer = match &self.reply_decryption {
             Some(decryption) => self.open(decryption, outer)?,
             None => outer,
@@ -349,6 +348,11 @@ impl Adapter for Declarative {
     fn statements(&self) -> Option<&dyn StatementSource> {
         self.statement.as_ref().map(|_| self as &dyn StatementSource)
     }
+}
+
+/// Host and port of an origin.
+fn host_of(origin: &str) -> &str {
+    origin.split_once("://").map_or("", |(_, host)| host)
 }
 
 /// The error does not quote the value.

@@ -77,7 +77,7 @@ impl Notices {
         self.verification
             .prove(&received)
             .map_err(|problem| NoticeRefusal::BadSignature(Objection::new(problem)))?;
-        let outer = ChannelAnswer { body, status: String::new() };
+        let outer = ChannelAnswer { body, status: None };
         let kind = self.kinds.iter().find(|kind| kind.fits(&outer));
         let kind = kind.ok_or(unreadable("it is of no kind that the channel's file describes"))?;
         let (inner, text);
@@ -89,7 +89,7 @@ impl Notices {
                     .ok_or(unreadable("what is encrypted in it cannot be opened"))?;
                 let body = MessageBody::parse(&text, self.form)
                     .map_err(|_| unreadable("what was encrypted is not of the format"))?;
-                inner = ChannelAnswer { body, status: String::new() };
+                inner = ChannelAnswer { body, status: None };
                 (&inner, &text[..])
             }
         };

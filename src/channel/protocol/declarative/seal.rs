@@ -193,11 +193,33 @@ impl Seal {
     pub fn covers(&self, place: &PathPlace) -> bool {
         let inside = |one: &Option<Inside>| one.as_ref().is_none_or(|one| one.holds(place));
         self.over.iter().any(|part| match part {
-            SignedPart::SortedFields => inside(&self.sorted_in),
+            SignedPart::SortedFields => inside(&self.sorted_in) && self.sorts(place),
             SignedPart::Element => inside(&self.element),
             SignedPart::At(path) => path.places.contains(place),
             other => other.is_bytes(),
         })
+    }
+
+    /// Whether a value is one of the sorted ones, or stands inside one: what is left out of them,
+    /// and an attribute of XML, anyone could change.
+    fn sorts(&self, place: &PathPlace) -> bool {
+        let steps = match place {
+            PathPlace::Named(name) if self.form.format == BodyFormat::Form => vec![name.clone()],
+            other => other.steps(),
+        };
+        // An XML path names the outermost element first.
+        let front = usize::from(self.form.format == BodyFormat::Xml);
+        let above = match &self.sorted_in {
+            None => front,
+            Some(Inside::Top(_)) => front + 1,
+            Some(Inside::At(parent)) => parent.steps().len(),
+        };
+        let is_attribute = steps.iter().any(|step| step.starts_with('@'));
+        let own = self.field.as_ref().and_then(|field| field.name_in(self.sorted_in.as_ref()));
+        steps
+            .get(above)
+            .is_some_and(|name| !self.exclude.contains(name) && own.as_ref() != Some(name))
+            && !(is_attribute && self.form.format == BodyFormat::Xml)
     }
 
     /// The bytes that are signed, wiped when dropped: a body may hold card data.

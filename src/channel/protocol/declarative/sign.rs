@@ -170,8 +170,10 @@ impl Verification {
                 .only(name)
                 .ok_or("a header of the signature is missing, or there twice")?;
             let fits = match &self.seal.header_list {
-                Some(separator) => capture_list(parts, separator, value, &mut captured),
-                None => capture(parts, value, &mut captured),
+                Some(separator) if parts.len() > 1 => {
+                    capture_list(parts, separator, value, &mut captured)
+                }
+                Some(_) | None => capture(parts, value, &mut captured),
             };
             if !fits {
                 return Err("a header of the signature is not of the form that the file says");
@@ -240,28 +242,50 @@ fn read_moment(text: &str) -> Option<i64> {
     moment.map(|moment| moment.as_millisecond())
 }
 
-/// Reads a header that is a list: each of its items that begins as one of the file's is that one,
-/// and the others are the channel's own affair.
+/// One item of a header that is a list: what stands around its word.
+struct ListItem<'p> {
+    before: &'p str,
+    word: &'p SignedPart,
+    after: &'p str,
+}
+
+/// The items of such a header, as its texts and the sign between them say.
+fn list_items<'p>(parts: &'p [SignedPart], separator: &str) -> Vec<ListItem<'p>> {
+    let text = |part: Option<&'p SignedPart>| match part {
+        Some(SignedPart::Literal(text)) => text.as_str(),
+        _ => "",
+    };
+    let item = |(at, word): (usize, &'p SignedPart)| {
+        let before = text(at.checked_sub(1).and_then(|before| parts.get(before)));
+        let before = before.rsplit(separator).next().unwrap_or_default().trim_start();
+        let after = text(parts.get(at + 1)).split(separator).next().unwrap_or_default();
+        ListItem { before, word, after: after.trim_end() }
+    };
+    let words = parts.iter().enumerate();
+    words.filter(|(_, part)| !matches!(part, SignedPart::Literal(_))).map(item).collect()
+}
+
+/// Whether each word of such a header has a name before it, by which its item is found. A header
+/// that is a word alone is no list.
+pub fn names_items(parts: &[SignedPart], separator: &str) -> bool {
+    parts.len() < 2 || list_items(parts, separator).iter().all(|item| !item.before.is_empty())
+}
+
+/// Reads a header that is a list: each of its items that is written as one of the file's is that
+/// one, and the others are the channel's own affair.
 fn capture_list<'h>(
     parts: &[SignedPart],
     separator: &str,
     value: &'h str,
     captured: &mut SignatureHeaders<'h>,
 ) -> bool {
-    let items: Vec<(&str, &SignedPart)> = parts
-        .windows(2)
-        .filter_map(|pair| match pair {
-            [SignedPart::Literal(text), word] => {
-                Some((text.rsplit(separator).next().unwrap_or_default(), word))
-            }
-            _ => None,
-        })
-        .collect();
-    value.split(separator).map(str::trim).all(|item| {
-        let found = items.iter().find_map(|(front, word)| {
-            item.strip_prefix(front.trim_start()).map(|rest| (*word, rest))
+    let items = list_items(parts, separator);
+    value.split(separator).map(str::trim).all(|text| {
+        let found = items.iter().find_map(|item| {
+            let word = text.strip_prefix(item.before)?.strip_suffix(item.after)?;
+            Some((item.word, word))
         });
-        found.is_none_or(|(word, rest)| captured.keep(word, rest))
+        found.is_none_or(|(part, word)| captured.keep(part, word))
     })
 }
 

@@ -16,7 +16,7 @@ use super::path::{Inside, Path};
 use super::sign::{Received, UnsignedRequest};
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
-use super::{Declarative, RequestTemplate};
+use super::{Declarative, RequestTemplate, host_of};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::statement::{
     FILES_BYTES_MAX, FilePointer, StatementFile, StatementReply, StatementSource, check_zip,
@@ -181,7 +181,7 @@ impl Declarative {
         {
             return Err(problem.to_owned());
         }
-        let answer = body.map(|body| ChannelAnswer { body, status: reply.status.to_string() });
+        let answer = body.map(|body| ChannelAnswer { body, status: Some(reply.status) });
         let code = answer.as_ref().map_or(Ok(None), |answer| call.code_of(answer))?;
         if let Some(code) = &code
             && let Some(refusal) = call.refusal(code)
@@ -347,7 +347,7 @@ impl StatementSource for Declarative {
         let signed = match place {
             Some((FilePlace::Address(download), sending)) if download.is_signed => {
                 let nonce = || nonce_of("statement file", path, now);
-                let host = origin.split_once("://").map_or("", |(_, host)| host);
+                let host = host_of(origin);
                 sending.headers(&self.statement_words(date, now)).and_then(|headers| {
                     let outgoing = UnsignedRequest {
                         method: "GET",

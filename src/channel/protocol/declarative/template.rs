@@ -165,8 +165,11 @@ impl Template {
                         continue;
                     }
                     let part = piece.render(words)?.ok_or(RenderError::PartAbsent)?;
-                    let plain = plain_text(part.clone())?;
-                    let written = escape.write(&part, &plain).ok_or(RenderError::BreaksOut)?;
+                    let plain = match escape {
+                        Escape::JsonValue => part.to_string(),
+                        _ => plain_text(part)?,
+                    };
+                    let written = escape.write(plain).ok_or(RenderError::BreaksOut)?;
                     text.push_str(&written);
                 }
                 Ok(Some(Json::from(text)))

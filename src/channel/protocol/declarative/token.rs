@@ -40,7 +40,7 @@ impl TokenCall {
         }
         let body = MessageBody::parse(&reply.body, self.reply_form)
             .map_err(|_| "the reply is not of its format")?;
-        let answer = ChannelAnswer { body, status: reply.status.to_string() };
+        let answer = ChannelAnswer { body, status: Some(reply.status) };
         let text = answer.text(&self.token).map_err(|_| "the reply's token is no text")?;
         let fits = |text: &str| {
             text.len() <= TOKEN_BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic())
@@ -56,7 +56,7 @@ impl TokenCall {
         };
         // One that is shorter than its own notice is used for half of its time.
         let usable = seconds.saturating_sub(self.renew_before.as_secs()).max(seconds / 2);
-        let good_for = i64::try_from(usable).unwrap_or(0).saturating_mul(1_000);
+        let good_for = i64::try_from(usable).unwrap_or(i64::MAX).saturating_mul(1_000);
         Ok(FetchedCredential {
             text: Zeroizing::new(text.into_owned()),
             good_until: Timestamp::from_millis(now.as_millis().saturating_add(good_for)),

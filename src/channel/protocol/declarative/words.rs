@@ -288,8 +288,22 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    fn token_text(&self) -> Option<Value> {
-        Some(Value::from(self.token.kept()?.text.as_str()))
+    /// The value of a word in a request about this subject, which has this envelope.
+    fn value(
+        &self,
+        word: Word,
+        subject: Subject<'_>,
+        now: Timestamp,
+        envelope: Option<&RequestEnvelope>,
+    ) -> Option<Value> {
+        match word {
+            Word::Token => Some(Value::from(self.token.kept()?.text.as_str())),
+            Word::EnvelopeKey => {
+                let sealed = envelope?.open(self.encryption.as_ref()?)?;
+                Some(Value::from(sealed.wrapped.as_str()))
+            }
+            word => word.value(subject, now, &self.order_form),
+        }
     }
 
     fn merchant(&self, subject: Subject<'_>, name: &str) -> Option<&str> {
@@ -305,10 +319,6 @@ struct RequestEnvelope(Arc<OnceLock<Option<Envelope>>>);
 impl RequestEnvelope {
     fn open(&self, encryption: &Encryption) -> Option<&Envelope> {
         self.0.get_or_init(|| encryption.seal()).as_ref()
-    }
-
-    fn wrapped(&self, encryption: &Option<Encryption>) -> Option<Value> {
-        Some(Value::from(self.open(encryption.as_ref()?)?.wrapped.as_str()))
     }
 }
 
@@ -330,14 +340,7 @@ impl<'r> Words<'r> {
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
-        match word {
-            Word::Token => return self.surroundings.token_text(),
-            Word::EnvelopeKey => {
-                return self.envelope.as_ref()?.wrapped(&self.surroundings.encryption);
-            }
-            _ => {}
-        }
-        word.value(self.subject, self.now, &self.surroundings.order_form)
+        self.surroundings.value(word, self.subject, self.now, self.envelope.as_ref())
     }
 
     /// One of the channel's names for the merchant of the request.
@@ -393,7 +396,7 @@ pub struct Encrypter(Arc<Context>);
 impl Encrypter {
     /// `None` without `[http.encrypt]`, or where the key refuses.
     pub fn apply(&self, text: &str) -> Option<String> {
-        let seed = self.0.subject()?.nonce(self.0.now);
+        let seed = self.0.subject().nonce(self.0.now);
         let encryption = self.0.surroundings.encryption.as_ref()?;
         let envelope = match &self.0.envelope {
             Some(own) => Some(own.open(encryption)?),
@@ -414,7 +417,7 @@ impl fmt::Debug for Encrypter {
 /// Owns a copy of the request, because an expression's context may not borrow. The copy's card data
 /// is wiped when it is dropped.
 struct Context {
-    /// This, or the date of a statement.
+    /// This, or the date of a statement; neither where a credential is asked for.
     attempt: Option<ChannelRequest>,
     date: Option<BusinessDate>,
     now: Timestamp,
@@ -423,22 +426,20 @@ struct Context {
 }
 
 impl Context {
-    fn subject(&self) -> Option<Subject<'_>> {
+    fn subject(&self) -> Subject<'_> {
         let attempt = self.attempt.as_ref().map(Subject::Attempt);
         let dated = || self.date.map(Subject::Statement);
-        Some(attempt.or_else(dated).unwrap_or(Subject::Credential))
+        attempt.or_else(dated).unwrap_or(Subject::Credential)
     }
 
     fn look_up(&self, name: &str) -> Option<Value> {
         match Word::parse(name) {
-            Some(Word::Token) => self.surroundings.token_text(),
-            Some(Word::EnvelopeKey) => {
-                self.envelope.as_ref()?.wrapped(&self.surroundings.encryption)
+            Some(word) => {
+                self.surroundings.value(word, self.subject(), self.now, self.envelope.as_ref())
             }
-            Some(word) => word.value(self.subject()?, self.now, &self.surroundings.order_form),
             None if name.starts_with(MERCHANT) => {
                 let name = name.strip_prefix(MERCHANT)?;
-                self.surroundings.merchant(self.subject()?, name).map(Value::from)
+                self.surroundings.merchant(self.subject(), name).map(Value::from)
             }
             None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
         }

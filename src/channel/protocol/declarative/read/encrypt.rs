@@ -1,12 +1,11 @@
-//! Reads `[http.encrypt]`, and `[http.decrypt]` of notices: ciphers and keys. No mistake quotes a
-//! key (I-11).
+//! Reads `[http.encrypt]`, and `[http.decrypt]` of notices and replies: ciphers and keys. No
+//! mistake quotes a key (I-11).
 
-use crate::channel::protocol::declarative::encrypt::public_key_der;
-use crate::channel::protocol::declarative::encrypt::{
-    Decryption, Encryption, FieldKey, PublicFieldKey,
-};
 use std::sync::Arc;
 
+use crate::channel::protocol::declarative::encrypt::{
+    Decryption, Encryption, FieldKey, PublicFieldKey, public_key_der,
+};
 use crate::channel::protocol::declarative::format::BodyFormat;
 use crate::channel::protocol::declarative::keys::KeyForm;
 use crate::channel::protocol::declarative::path::Path;

@@ -31,7 +31,7 @@ use super::order_form::OrderForm;
 use super::seal::Seal;
 use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Merchants, Surroundings, Word};
-use super::{Call, Declarative, Destination};
+use super::{Call, Declarative, Destination, host_of};
 use crate::channel::fetched::{CredentialSupply, FetchedSlot};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::sample::{sample_now, sample_requests};
@@ -231,11 +231,6 @@ fn try_statement(adapter: &Declarative, call: &StatementCall) -> Result<(), Enco
     if fits { Ok(()) } else { Err(EncodeError { request: "statement", problem }) }
 }
 
-/// Host and port of an origin.
-fn host_of(origin: &str) -> &str {
-    origin.split_once("://").map_or("", |(_, host)| host)
-}
-
 /// `Some(None)` where the section is absent, `None` where it is there and wrong.
 pub(super) fn unless_wrong<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     read.map_or(Some(None), |value| value.map(Some))
@@ -295,9 +290,9 @@ fn read_merchants(section: &Section<'_>) -> Merchants {
     for (id, _) in table.keys() {
         let Some(inner) = table.optional_section(id) else { continue };
         let mut names = BTreeMap::new();
-        for entry in inner.keys() {
-            check_constant_name(&inner, entry.0);
-            names.insert(entry.0.to_owned(), inner.text(entry.0));
+        for (name, _) in inner.keys() {
+            check_constant_name(&inner, name);
+            names.insert(name.to_owned(), inner.text(name));
         }
         inner.finish();
         let differs = |other: &BTreeMap<String, String>| !other.keys().eq(names.keys());

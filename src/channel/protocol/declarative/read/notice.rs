@@ -40,7 +40,7 @@ pub fn read_notices(
         &CallReader { reply: form, seal: seal.filter(|_| decryption.is_none()), ..*reader };
     let read = |name: &&str| {
         let section = http.optional_section(name)?;
-        let kind = read_kind(http, name, &section, reader);
+        let kind = read_kind(http, name, &section, reader, seal);
         if verification.is_none() && !http.has("notice_verify") && !says_signed(http) {
             let advice = "describe the signature under [http.notice_verify] or [http.verify]";
             http.mistake(name, "anyone could post one, for nothing proves it", advice);
@@ -118,6 +118,7 @@ fn read_kind(
     name: &str,
     section: &Section<'_>,
     reader: &CallReader<'_>,
+    seal: Option<&Seal>,
 ) -> Option<NoticeMap> {
     let mut when = Vec::new();
     if let Some(inner) = section.optional_section("when") {
@@ -125,6 +126,13 @@ fn read_kind(
             let path = Path::parse(key, reader.reply.format)
                 .map_err(|problem| inner.mistake(key, &problem, "write a path of the notice"))
                 .ok();
+            let is_signed = |path: &Path| {
+                seal.is_none_or(|seal| path.places.iter().all(|place| seal.covers(place)))
+            };
+            if path.as_ref().is_some_and(|path| !is_signed(path)) {
+                let advice = "tell the kind by what [http.verify] signs, or sign it";
+                inner.mistake(key, "stands in no part of the message that is signed", advice);
+            }
             // One text, or several of which one must stand there.
             let texts = match inner.value(key) {
                 Some(crate::config::raw::Tree::List(_)) => inner.texts(key),

@@ -14,11 +14,11 @@ use http::HeaderName;
 use super::unless_wrong;
 use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
 use crate::channel::protocol::declarative::keys::{
-    Algorithm, Encoding, KeyForm, SigningKey, VerifyingKey,
+    Algorithm, Encoding, KeyForm, SharedScheme, SigningKey, VerifyingKey,
 };
 use crate::channel::protocol::declarative::path::{Inside, PathPlace};
 use crate::channel::protocol::declarative::seal::{Seal, SignedPart, TimestampUnit, parse_parts};
-use crate::channel::protocol::declarative::sign::{Signing, Verification};
+use crate::channel::protocol::declarative::sign::{Signing, Verification, names_items};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::pair::PairAlgorithm;
@@ -252,7 +252,14 @@ fn check(section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
         wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
     }
     check_members(section, seal);
-    let is_digest = matches!(algorithm, Algorithm::Digest(_));
+    if let Some(separator) = &seal.header_list {
+        let named = |(_, parts): &(_, Vec<SignedPart>)| names_items(parts, separator);
+        if separator.is_empty() || !seal.headers.iter().all(named) {
+            let advice = "write for example \",\" beside \"t={{ timestamp }},v1={{ signature }}\"";
+            section.mistake("header_list", "divides a header into items without names", advice);
+        }
+    }
+    let is_digest = matches!(algorithm, Algorithm::Shared(SharedScheme::Digest(_)));
     if is_digest != (has(SignedPart::Key) || seal.key_field.is_some()) {
         let advice = "a plain digest needs {{ key }} in it, or key_field; nothing else has it";
         wrong("and `algorithm` do not fit each other", advice);
@@ -347,19 +354,21 @@ fn read_algorithm(section: &Section<'_>) -> Algorithm {
     let form = section.choice_or("form", Sm2Form::Der, &forms);
     let is_raw = form == Sm2Form::Raw;
     let user_id = section.text_or("user_id", USUAL_USER_ID);
+    let hmac = |digest| Algorithm::Shared(SharedScheme::Hmac(digest));
+    let plain = |digest| Algorithm::Shared(SharedScheme::Digest(digest));
     section.choice(
         "algorithm",
         &[
-            ("hmac-sha256", Algorithm::Hmac(Digest::Sha256)),
-            ("hmac-sha1", Algorithm::Hmac(Digest::Sha1)),
-            ("hmac-md5", Algorithm::Hmac(Digest::Md5)),
-            ("hmac-sha512", Algorithm::Hmac(Digest::Sha512)),
-            ("hmac-sm3", Algorithm::Hmac(Digest::Sm3)),
-            ("md5", Algorithm::Digest(Digest::Md5)),
-            ("sha1", Algorithm::Digest(Digest::Sha1)),
-            ("sha256", Algorithm::Digest(Digest::Sha256)),
-            ("sha512", Algorithm::Digest(Digest::Sha512)),
-            ("sm3", Algorithm::Digest(Digest::Sm3)),
+            ("hmac-sha256", hmac(Digest::Sha256)),
+            ("hmac-sha1", hmac(Digest::Sha1)),
+            ("hmac-md5", hmac(Digest::Md5)),
+            ("hmac-sha512", hmac(Digest::Sha512)),
+            ("hmac-sm3", hmac(Digest::Sm3)),
+            ("md5", plain(Digest::Md5)),
+            ("sha1", plain(Digest::Sha1)),
+            ("sha256", plain(Digest::Sha256)),
+            ("sha512", plain(Digest::Sha512)),
+            ("sm3", plain(Digest::Sm3)),
             ("rsa-sha256", Algorithm::Rsa(RsaScheme::Pkcs1)),
             ("rsa-pss-sha256", Algorithm::Rsa(RsaScheme::Pss)),
             ("rsa-sha512", Algorithm::Rsa(RsaScheme::Pkcs1Sha512)),
