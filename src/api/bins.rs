@@ -333,7 +333,8 @@ fn refusal_error(refusal: &RefreshRefusal) -> ApiError {
     }
 }
 
-/// Why a table that all nodes share was not changed. What was published is in the audit trail.
+/// Why a table that all nodes share was not changed, or not yet here. What was published is in the
+/// audit trail.
 fn shared_error<R: std::error::Error + 'static>(
     error: SharedChangeError<R>,
     refused: impl FnOnce(&R) -> ApiError,
@@ -343,7 +344,8 @@ fn shared_error<R: std::error::Error + 'static>(
         SharedChangeError::Store(error)
         | SharedChangeError::Publish(PublishError::Store(error)) => error.into(),
         SharedChangeError::Publish(PublishError::Overtaken)
-        | SharedChangeError::NotLoaded { .. } => {
+        | SharedChangeError::NotLoaded { .. }
+        | SharedChangeError::NotYet { .. } => {
             let detail = telemetry::chain(&error);
             ApiError::new(ProblemCode::WrongPhase, detail)
         }

@@ -211,6 +211,10 @@ impl App {
         notice_key: crate::codec::sign::HmacKey,
         first_key: Option<Zeroizing<String>>,
     ) -> Result<Self, StartError> {
+        if let Some(shared) = &state.shared {
+            // What has come into force while this node waited for its part.
+            shared.follow().await?;
+        }
         let (sockets, listeners) = bind(&state.settings.server, &tls).await?;
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();

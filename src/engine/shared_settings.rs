@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::channel::registry::{ChannelTexts, ChannelVersion, Registry};
-use crate::clock::Timekeeper;
+use crate::clock::{Timekeeper, stopwatch};
 use crate::codec::sign::sha256_hex;
 use crate::domain::cluster::{
     ACTIVE_AFTER, Publication, RENEWED_EVERY, SettingHistory, SettingKind, SettingVersion,
@@ -27,10 +27,12 @@ const SEEDED_BY: &str = "switchyard";
 const SEED_REASON: &str = "the files of the first node";
 /// How often a change is weighed anew because another one was published meanwhile.
 const TRIES_MAX: usize = 5;
+/// A switch that comes so soon is waited for: it is somewhat more than the pause between two looks.
+const WAITED_FOR: Duration = Duration::from_millis(RENEWED_EVERY.as_millis() as u64 * 5 / 4);
 /// The pause between two looks whether a version is in force.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
 
-/// Why a change of the BIN table was not published.
+/// Why a change of the BIN table was not published, or is not live here.
 #[derive(Debug, thiserror::Error)]
 pub enum SharedChangeError<R: std::error::Error + 'static> {
     #[error(transparent)]
@@ -38,6 +40,9 @@ pub enum SharedChangeError<R: std::error::Error + 'static> {
     /// This node does not run what the others do, so it cannot weigh a change of it.
     #[error("this node cannot run version {version} of the settings: {problem}")]
     NotLoaded { version: u64, problem: String },
+    /// The moment of what was published last, by this change or before it, has not come here.
+    #[error("version {version} of the settings is not in force here yet; look again in a moment")]
+    NotYet { version: u64 },
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error(transparent)]
@@ -114,25 +119,21 @@ impl SharedSettings {
         self.followed().running
     }
 
-    /// Fetches what was published since, checks it, says so, and switches if its time comes before
-    /// the next look. Gives how many versions were new.
+    /// Fetches what was published since, checks it, says so, and makes the switches whose time
+    /// comes before the next look. Gives how many versions were new.
     pub async fn follow(self: &Arc<Self>) -> Result<usize, StoreError> {
         let _one_at_a_time = self.following.lock().await;
-        let state = self.state()?;
         let known = self.followed().history.last();
-        let (later, now) = state.settings_after(known).await?;
+        let (later, now) = self.state()?.settings_after(known).await?;
+        // The store's clock is carried on from here, however long a check takes.
+        let looked = stopwatch();
         let news = later.len();
         if news > 0 {
-            let mut history = SettingHistory::clone(&self.followed().history);
-            history.extend(later);
-            // Before any node runs them: orders are judged by their terms everywhere.
-            self.registry.learn_versions(channel_versions(&history));
-            self.registry.copy_versions();
-            self.followed().history = Arc::new(history);
+            self.learn(later).await?;
         }
-        let (history, running, was_loaded) = {
+        let (history, was_loaded) = {
             let progress = self.followed();
-            (Arc::clone(&progress.history), progress.running, progress.loaded)
+            (Arc::clone(&progress.history), progress.loaded)
         };
         let last = history.last();
         if last > was_loaded || self.problem().is_some() {
@@ -140,23 +141,70 @@ impl SharedSettings {
             self.note(last, checked);
         }
         self.report().await?;
-        let can_run = self.followed().loaded == last;
-        let active_at = history.last_active_at().filter(|_| can_run && last > running);
-        if let Some(active_at) = active_at {
-            let wait = active_at.since(now);
-            if active_at <= now || wait <= RENEWED_EVERY {
-                tokio::time::sleep(wait).await;
-                let ran = self.run(&history, running, last).await;
-                let switched = ran.is_ok();
-                self.note(last, ran);
-                if switched {
-                    self.followed().running = last;
-                    tracing::info!(version = last, "the settings of this version are in force");
-                }
-                self.report().await?;
+        let soon = now.plus(looked.elapsed() + WAITED_FOR);
+        // Each at its own moment, also where another version is published behind it: nodes look at
+        // different times, and all run the same.
+        while let Some((at, next)) = history.next_switch(self.running(), now.plus(looked.elapsed()))
+        {
+            if at > soon || !self.can_run(&history, next).await? {
+                break;
+            }
+            tokio::time::sleep(at.since(now).saturating_sub(looked.elapsed())).await;
+            let ran = self.run(&history, self.running(), next).await;
+            let switched = ran.is_ok();
+            self.note_switch(next, ran);
+            self.report().await?;
+            if !switched {
+                break;
             }
         }
         Ok(news)
+    }
+
+    /// Takes versions that were published since, before any node runs them: orders are judged by
+    /// their terms everywhere.
+    async fn learn(self: &Arc<Self>, later: Vec<SettingVersion>) -> Result<(), StoreError> {
+        let mut history = SettingHistory::clone(&self.followed().history);
+        history.extend(later);
+        let (registry, versions) = (Arc::clone(&self.registry), channel_versions(&history));
+        let learnt = blocking(move || {
+            registry.learn_versions(versions);
+            registry.copy_versions();
+            Ok(())
+        });
+        let context = "the channel files of the store";
+        learnt.await.map_err(|detail| StoreError::Backend { context, detail })?;
+        self.followed().history = Arc::new(history);
+        Ok(())
+    }
+
+    /// Whether a version that takes effect can be run. The last one has been checked.
+    async fn can_run(
+        self: &Arc<Self>,
+        history: &Arc<SettingHistory>,
+        version: u64,
+    ) -> Result<bool, StoreError> {
+        if version == history.last() {
+            return Ok(self.followed().loaded == version);
+        }
+        let checked = self.check(history, version).await?;
+        let can_run = checked.is_ok();
+        // What is wrong with the last one is what is said.
+        if !can_run && self.problem().is_none() {
+            self.note(version, checked);
+        }
+        Ok(can_run)
+    }
+
+    /// Keeps whether this node has switched to a version.
+    fn note_switch(&self, version: u64, ran: Result<(), String>) {
+        if ran.is_err() {
+            return self.note(version, ran);
+        }
+        let mut progress = self.followed();
+        progress.running = version;
+        progress.loaded = progress.loaded.max(version);
+        tracing::info!(version, "the settings of this version are in force");
     }
 
     /// Keeps whether a version can be run, and says it once.
@@ -168,7 +216,7 @@ impl SharedSettings {
                 progress.problem = None;
             }
             Err(problem) => {
-                progress.loaded = progress.loaded.min(progress.running);
+                progress.loaded = progress.loaded.min(version.saturating_sub(1));
                 if progress.problem.as_ref() != Some(&problem) {
                     tracing::error!(
                         version,
@@ -218,7 +266,7 @@ impl SharedSettings {
             for (line, csv) in &fetched {
                 LiveBinTable::check_published(line, csv).map_err(|error| error.to_string())?;
             }
-            this.followed().fetched = fetched;
+            this.followed().fetched.extend(fetched);
             Ok(())
         });
         Ok(checked.await)
@@ -293,7 +341,7 @@ impl SharedSettings {
             }
             tokio::time::sleep(LOOKED_FOR_EVERY).await;
         }
-        Err(PublishError::Overtaken.into())
+        Err(SharedChangeError::NotYet { version: self.followed().history.last() })
     }
 
     /// Weighs a change of the BIN table, publishes it, and returns when it is live here.

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use switchyard::app::shared::{RunSettings, load_settings};
 use switchyard::channel::Channels;
@@ -248,4 +250,34 @@ async fn nodes_of_a_store_in_memory_run_the_same_settings() {
     let store = MemoryStore::of_nodes(Arc::new(|| Clock::System.now()));
     let join = |node| store.join(node, "127.0.0.1:1").expect("it is free");
     nodes_run_alike(Arc::new(join(1)), Arc::new(join(2))).await;
+}
+
+/// A version that is published behind another holds it up on no node, whenever each looks; also
+/// one that cannot be run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_version_is_in_force_at_its_own_moment() {
+    let (began, passed_ms) = (Clock::System.now(), Arc::new(AtomicU64::new(0)));
+    let passed = Arc::clone(&passed_ms);
+    let now = move || began.plus(Duration::from_millis(passed.load(Ordering::SeqCst)));
+    let store = MemoryStore::of_nodes(Arc::new(now));
+    let town = Installation::new(|channel| channel).await;
+    let joined = store.join(1, "127.0.0.1:1").expect("it is free");
+    let node = Node::start(Arc::new(joined), town.folder()).await;
+    let publish = async |passed, rules: &str| {
+        passed_ms.store(passed, Ordering::SeqCst);
+        node.publish(SettingKind::Routes, "", rules).await
+    };
+    let good = publish(0, ONE_RULE).await;
+    let broken = publish(4_000, "[[rule]]\nname = 1").await;
+    let mended = publish(11_000, ONE_RULE).await;
+    for (at, running, is_well) in [
+        (good.active_at, good.version, true),
+        (broken.active_at, good.version, false),
+        (mended.active_at, mended.version, true),
+    ] {
+        passed_ms.store(at.since(began).as_millis() as u64, Ordering::SeqCst);
+        node.shared().follow().await.expect("it follows");
+        let runs = (node.shared().running(), node.shared().problem().is_none());
+        assert_eq!(runs, (running, is_well), "at {at:?}");
+    }
 }

@@ -135,9 +135,12 @@ impl SettingHistory {
         self.versions.last().map_or(0, |one| one.version)
     }
 
-    /// When the last publication takes effect.
-    pub fn last_active_at(&self) -> Option<Timestamp> {
-        self.versions.iter().map(|one| one.active_at).max()
+    /// The next switch of a node that runs a publication: its moment, and what all nodes run from
+    /// then on. Where more moments have passed by now, they are one switch.
+    pub fn next_switch(&self, running: u64, now: Timestamp) -> Option<(Timestamp, u64)> {
+        let later = self.versions.iter().filter(|one| one.version > running);
+        let at = later.map(|one| one.active_at).min()?;
+        Some((at, self.last_active(at.max(now))))
     }
 
     /// The number of the last publication that has taken effect.
@@ -203,6 +206,19 @@ mod tests {
         assert_eq!(history.of_kind(SettingKind::Routes, 9).count(), 1);
         for (now, active) in [(9, 0), (10, 3), (19, 3), (20, 4)] {
             assert_eq!(history.last_active(Timestamp::from_millis(now)), active, "at {now}");
+        }
+        for (running, now, switch) in [
+            (0, 0, Some((10, 3))),
+            (3, 0, Some((20, 4))),
+            // A later publication holds no earlier one up.
+            (2, 9, Some((10, 3))),
+            // Of what was missed only the last is run.
+            (2, 20, Some((10, 4))),
+            (4, 20, None),
+        ] {
+            let next = history.next_switch(running, Timestamp::from_millis(now));
+            let next = next.map(|(at, version)| (at.as_millis(), version));
+            assert_eq!(next, switch, "at {now}, running {running}");
         }
         let files = |up_to| {
             let files = history.channels(up_to).into_values();
