@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::channel::ChannelFuture;
-use crate::channel::transport::tcp::{SharedKeys, SignOnKeys};
+use crate::channel::transport::tcp::{SharedKeys, SignOnKeys, SignOnRight};
 use crate::domain::cluster::Work;
 use crate::domain::ids::ChannelId;
 use crate::engine::Engine;
@@ -21,9 +21,9 @@ pub fn shared_keys(engine: &Arc<Engine>) -> Option<Arc<dyn SharedKeys>> {
 }
 
 impl SharedKeys for StoredKeys {
-    fn signs_on(&self, channel: &ChannelId) -> bool {
-        let engine = self.0.upgrade();
-        engine.is_some_and(|engine| engine.holds(&Work::SignOn(channel.clone())))
+    fn signs_on(&self, channel: &ChannelId) -> Option<SignOnRight> {
+        let hold = self.0.upgrade()?.begin_work(&Work::SignOn(channel.clone()))?;
+        Some(Box::new(hold))
     }
 
     fn keep<'a>(

@@ -142,7 +142,7 @@ impl Link {
     ) -> Result<(), LinkEnd> {
         let TransportContext { protocol, context, entropy, .. } = &*self.shared;
         let frames = protocol.sign_on(context.clock.now(), entropy.draw());
-        let frames = self.shared.own_sign_on(frames, up).await?;
+        let (frames, _right) = self.shared.own_sign_on(frames, up).await?;
         for LinkFrame { bytes, key } in frames {
             write.write_all(&bytes).await?;
             write.flush().await?;

@@ -27,7 +27,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
 
-pub use self::shared_keys::{SharedKeys, SignOnKeys};
+pub use self::shared_keys::{SharedKeys, SignOnKeys, SignOnRight};
 use self::waiting::{PendingReply, Turn};
 
 /// Frames that wait for one link's writer; past it a request is not sent.

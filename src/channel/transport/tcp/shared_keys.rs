@@ -20,10 +20,13 @@ const LOOKED_FOR_EVERY: Duration = Duration::from_millis(100);
 /// master key, as the other side sent them.
 pub type SignOnKeys = BTreeMap<String, Vec<u8>>;
 
+/// The right to sign on for a channel, while it is held: no other node signs on meanwhile.
+pub type SignOnRight = Box<dyn Send>;
+
 /// The keys of all nodes.
 pub trait SharedKeys: Send + Sync {
-    /// Whether this node is the one that signs on for the channel now.
-    fn signs_on(&self, channel: &ChannelId) -> bool;
+    /// The right to sign on for the channel, where it is this node's now.
+    fn signs_on(&self, channel: &ChannelId) -> Option<SignOnRight>;
 
     /// Keeps what a sign-on has brought a terminal, for all nodes.
     fn keep<'a>(
@@ -56,23 +59,24 @@ impl TransportContext {
 
     /// The frames with which a connection begins at this node, beside `up` links: none where
     /// another node signs on, and has done it, and none where another link has. A further sign-on
-    /// would end the key under the requests of all.
+    /// would end the key under the requests of all. The right is held until what was brought is
+    /// kept: of two sign-ons the later one's key is in force, and must be the last that is kept.
     pub(super) async fn own_sign_on(
         &self,
         frames: Vec<LinkFrame>,
         up: usize,
-    ) -> Result<Vec<LinkFrame>, SignOnRefused> {
-        let Some(keys) = self.shared_keys() else { return Ok(frames) };
+    ) -> Result<(Vec<LinkFrame>, Option<SignOnRight>), SignOnRefused> {
+        let Some(keys) = self.shared_keys() else { return Ok((frames, None)) };
         if up > 0 {
-            return self.learn_keys().await.map(|_| Vec::new());
+            return self.learn_keys().await.map(|_| (Vec::new(), None));
         }
         // Ended by the caller's time.
         loop {
-            if keys.signs_on(&self.context.channel) {
-                return Ok(frames);
+            if let Some(right) = keys.signs_on(&self.context.channel) {
+                return Ok((frames, Some(right)));
             }
             if self.learn_keys().await.is_ok_and(|terminals| terminals >= frames.len()) {
-                return Ok(Vec::new());
+                return Ok((Vec::new(), None));
             }
             tokio::time::sleep(LOOKED_FOR_EVERY).await;
         }
@@ -82,6 +86,10 @@ impl TransportContext {
     pub(super) async fn share_key(&self, frame: &[u8]) -> Result<(), SignOnRefused> {
         let Some(keys) = self.shared_keys() else { return Ok(()) };
         let Some((terminal, brought)) = self.protocol.key_of(frame) else { return Ok(()) };
+        if !self.context.clock.may_act() {
+            let ended = "this node's lease has ended, and another one may have signed on since";
+            return Err(SignOnRefused(ended.to_owned()));
+        }
         keys.keep(&self.context.channel, &terminal, &brought).await.map_err(SignOnRefused)
     }
 

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Frames are a letter and a number: `q7` asks, `a7` answers, `s0` signs on, `e0` is a line test.
 struct Letters {
     signs_on: bool,
+    brings_keys: bool,
 }
 
 fn framing() -> Framing {
@@ -71,17 +72,26 @@ impl LinkProtocol for Letters {
     fn echo(&self, _: Timestamp, _: u64) -> Option<LinkFrame> {
         Some(LinkFrame { bytes: framed("e0"), key: key(2_000) })
     }
+
+    fn brings_keys(&self) -> bool {
+        self.brings_keys
+    }
+
+    fn key_of(&self, frame: &[u8]) -> Option<(String, Vec<u8>)> {
+        Some(("terminal".to_owned(), frame.to_vec()))
+    }
 }
 
 struct Setting {
     signs_on: bool,
     reply: Duration,
     echo_after: Duration,
+    keys: Option<Arc<dyn SharedKeys>>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { signs_on: false, reply: PATIENCE, echo_after: PATIENCE }
+        Self { signs_on: false, reply: PATIENCE, echo_after: PATIENCE, keys: None }
     }
 }
 
@@ -110,7 +120,11 @@ fn transport_over(
     };
     let channel = ChannelId::parse("links").expect("an id");
     let context = LinkContext { channel, late, clock: Clock::System.into(), keys: Arc::default() };
-    let protocol = Arc::new(Letters { signs_on: setting.signs_on });
+    let protocol =
+        Arc::new(Letters { signs_on: setting.signs_on, brings_keys: setting.keys.is_some() });
+    if let Some(keys) = setting.keys {
+        assert!(context.keys.set(keys).is_ok(), "there were none");
+    }
     (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, context)), late_replies)
 }
 
@@ -180,6 +194,56 @@ async fn replies_find_their_requests_in_any_order() {
         let reply = call.await.expect("it ran").expect("a reply");
         assert_eq!(reply, format!("a{}", index + 1).as_bytes());
     }
+}
+
+/// One node's right to sign on, and how many held it when a key was kept.
+#[derive(Default)]
+struct Rights {
+    right: Arc<()>,
+    held_at_keep: std::sync::Mutex<Vec<usize>>,
+}
+
+impl SharedKeys for Rights {
+    fn signs_on(&self, _: &ChannelId) -> Option<SignOnRight> {
+        Some(Box::new(Arc::clone(&self.right)))
+    }
+
+    fn keep<'a>(
+        &'a self,
+        _: &'a ChannelId,
+        _: &'a str,
+        _: &'a [u8],
+    ) -> crate::channel::ChannelFuture<'a, Result<(), String>> {
+        let held = Arc::strong_count(&self.right) - 1;
+        self.held_at_keep.lock().expect("no panic").push(held);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn in_force<'a>(
+        &'a self,
+        _: &'a ChannelId,
+    ) -> crate::channel::ChannelFuture<'a, Result<SignOnKeys, String>> {
+        Box::pin(async { Ok(SignOnKeys::new()) })
+    }
+}
+
+#[tokio::test]
+async fn the_right_to_sign_on_is_held_until_the_key_is_kept() {
+    let (address, listener) = listener().await;
+    let rights = Arc::new(Rights::default());
+    let keys: Arc<dyn SharedKeys> = Arc::<Rights>::clone(&rights);
+    let setting = Setting { signs_on: true, keys: Some(keys), ..Setting::default() };
+    let (transport, _late) = transport(address, setting);
+    let call = send(&transport, 1);
+    let (mut far, _) = listener.accept().await.expect("a link");
+    assert_eq!(read_frames(&mut far, 1).await, ["s0"]);
+    assert_eq!(Arc::strong_count(&rights.right), 2, "it is held while the answer is under way");
+    far.write_all(&framed("a1000")).await.expect("writable");
+    assert_eq!(read_frames(&mut far, 1).await, ["q1"]);
+    assert_eq!(*rights.held_at_keep.lock().expect("no panic"), [1]);
+    assert_eq!(Arc::strong_count(&rights.right), 1, "it is given back");
+    far.write_all(&framed("a1")).await.expect("writable");
+    assert_eq!(call.await.expect("it ran").expect("a reply"), "a1");
 }
 
 #[tokio::test]
