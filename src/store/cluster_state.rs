@@ -57,7 +57,8 @@ pub trait ClusterState: Send + Sync {
     /// landed.
     fn statement_files<'a>(&'a self, channel: &'a ChannelId) -> StoreRead<'a, Vec<LandedFile>>;
 
-    /// Keeps a part of a content, counted from 0; one that is there stays.
+    /// Keeps a part of a content, counted from 0, in place of one that is there: that may be of a
+    /// file that changed while it was read.
     fn keep_part<'a>(
         &'a self,
         sha256: &'a str,

@@ -3,12 +3,14 @@
 //! What has landed is in the inbox, so nothing is remembered here; a date is asked for again after
 //! the waits of the channel's file, and no longer than it looks back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::cluster::Work;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::engine::Engine;
+use crate::reconciliation::InboxError;
 use crate::reconciliation::incoming::{FetchError, StatementDesk};
 use crate::telemetry;
 use crate::workers::KeysInFlight;
@@ -34,12 +36,17 @@ impl Worker for StatementWorker {
     const NAME: &'static str = "statements";
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        // What another node has fetched is not asked for again.
+        let mut behind = BTreeSet::new();
         for channel in self.engine.channels().ids() {
             let is_ours = self.engine.holds(&Work::Reconciliation(channel.clone()));
-            // What another node has fetched is not asked for again.
             if is_ours && let Err(error) = self.desk.bring(&channel).await {
                 tasks.fail("statements of other nodes could not be fetched", &error);
-                return 0;
+                // The store is away for all of them; a damaged file is one channel's.
+                if matches!(error, InboxError::Store(_)) {
+                    return 0;
+                }
+                behind.insert(channel);
             }
         }
         let looked = Arc::clone(&self.desk);
@@ -50,7 +57,8 @@ impl Worker for StatementWorker {
             if self.in_flight.len() >= IN_FLIGHT_MAX {
                 break;
             }
-            if !self.engine.holds(&Work::Reconciliation(channel.clone())) {
+            let is_ours = self.engine.holds(&Work::Reconciliation(channel.clone()));
+            if !is_ours || behind.contains(&channel) {
                 continue;
             }
             let Some(hold) = self.in_flight.hold(&(channel.clone(), date)) else { continue };

@@ -81,6 +81,12 @@ async fn statements_of_nodes(stores: [Arc<dyn Store>; 2]) {
     std::fs::write(folder.join("reissue.csv"), statement(&[])).expect("a file");
     asked.imports.landed_statements().await.expect("readable");
     asked.wait_minutes(1);
+    // A look that fails behind the one that has found the file does not lose it.
+    let damaged = folder.with_file_name("2026-11-21");
+    std::fs::create_dir_all(&damaged).expect("a folder");
+    std::fs::write(damaged.join("SHA256SUMS"), "rubbish\n").expect("a file");
+    asked.imports.landed_statements().await.expect_err("the list is damaged");
+    std::fs::remove_dir_all(&damaged).expect("ours");
     let current = async {
         loop {
             let current = asked.store.current_reconciliation(channel(), date(20)).await;
@@ -91,7 +97,8 @@ async fn statements_of_nodes(stores: [Arc<dyn Store>; 2]) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let batch = work_until(nodes, current).await;
+    let batch = tokio::time::timeout(Duration::from_secs(60), work_until(nodes, current)).await;
+    let batch = batch.expect("it is offered, and run");
     assert_eq!(batch.report.differences, 1, "the record is not in it");
 
     // The work goes to the other node, which lays down what it lacks and goes on.

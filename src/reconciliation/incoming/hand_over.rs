@@ -33,16 +33,12 @@ impl ImportDesk {
 
     /// Lets all nodes have what has landed here, and lays down what has landed at others. Whether
     /// this node works the channel's statements.
-    pub(super) async fn share(
-        &self,
-        channel: &ChannelId,
-        is_new: bool,
-    ) -> Result<bool, ReconciliationError> {
+    pub(super) async fn share(&self, channel: &ChannelId) -> Result<bool, ReconciliationError> {
         if !self.inbox.is_shared() {
             return Ok(true);
         }
         let offered = || self.offered.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_new || !offered().contains(channel) {
+        if !offered().contains(channel) {
             self.inbox.offer(channel).await?;
             offered().insert(channel.clone());
         }

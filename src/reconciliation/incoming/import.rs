@@ -78,7 +78,7 @@ pub struct ImportDesk {
     /// Files that this process has refused, by SHA-256: they are not tried again by themselves.
     /// Where nodes share what lands, the store knows them.
     refused: Mutex<BTreeSet<(ChannelId, BusinessDate, String)>>,
-    /// Channels whose files of before all nodes can fetch.
+    /// Channels of which all that has landed here can be fetched by all nodes.
     pub(super) offered: Mutex<BTreeSet<ChannelId>>,
 }
 
@@ -198,8 +198,15 @@ impl ImportDesk {
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
                 looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, InboxError>>()
             });
-            let dates = dates.await.map_err(|_| ReconciliationError::Died)??;
-            if !self.share(&channel, dates.iter().any(|(_, new)| !new.is_empty())).await? {
+            let dates = dates.await.unwrap_or(Err(InboxError::Died));
+            let has_none_new =
+                |dates: &Vec<(_, Vec<InboxFile>)>| dates.iter().all(|(_, new)| new.is_empty());
+            if !dates.as_ref().is_ok_and(has_none_new) {
+                // Until it is offered: a look that fails now does not see it as new again.
+                self.offered.lock().unwrap_or_else(PoisonError::into_inner).remove(&channel);
+            }
+            let dates = dates?;
+            if !self.share(&channel).await? {
                 continue;
             }
             for (date, registered) in dates {

@@ -4,13 +4,15 @@
 //! A name belongs to one content of its channel and date on all nodes, since the books name files.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::channel::statement::StatementFile;
-use crate::codec::sign::sha256_hex;
+use crate::codec::crypto::digest::RunningSha256;
+use crate::codec::sign::{hex_lower, sha256_hex};
 use crate::domain::books::statement::{LandedFile, StatementOrigin};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -81,7 +83,7 @@ impl Inbox {
         source: &FileSource,
     ) -> Result<InboxFile, InboxError> {
         let state = self.state().ok_or_else(not_shared)?;
-        let (sha256, bytes) = digest(content).map_err(|error| io_error(content, error))?;
+        let (sha256, bytes) = digest(content).await?;
         let mut is_kept = false;
         // Ends with a name of its own, or when there are too many.
         loop {
@@ -191,14 +193,14 @@ impl Inbox {
     ) -> Result<std::path::PathBuf, InboxError> {
         let path = self.parts_path(&file.sha256)?;
         let failed = |source| InboxError::Io { path: path.clone(), source };
-        let mut fetched = File::create(&path).map_err(failed)?;
+        let mut fetched = tokio::fs::File::create(&path).await.map_err(failed)?;
         let parts = file.bytes.div_ceil(PART_BYTES as u64);
         for part in 0..u32::try_from(parts).unwrap_or(u32::MAX) {
             let body = state.statement_part(&file.sha256, part).await?;
             let missing = || InboxError::Missing { name: file.name.clone(), date: file.date };
-            fetched.write_all(&body.ok_or_else(missing)?).map_err(failed)?;
+            fetched.write_all(&body.ok_or_else(missing)?).await.map_err(failed)?;
         }
-        fetched.sync_all().map_err(failed)?;
+        fetched.sync_all().await.map_err(failed)?;
         let (looked, sha256) = (path.clone(), file.sha256.clone());
         let is_whole = blocking(move || {
             let found = digest_of(&looked);
@@ -276,19 +278,18 @@ fn not_shared() -> InboxError {
     InboxError::Store(StoreError::Unavailable { detail })
 }
 
-fn io_error(content: LandingContent<'_>, source: io::Error) -> InboxError {
-    let path = match content {
-        LandingContent::Bytes(_) => Path::new("."),
-        LandingContent::File(path) => path,
-    };
-    InboxError::Io { path: path.to_owned(), source }
-}
-
 /// SHA-256 in lower-case hexadecimal, and the length in bytes.
-fn digest(content: LandingContent<'_>) -> io::Result<(String, u64)> {
+async fn digest(content: LandingContent<'_>) -> Result<(String, u64), InboxError> {
     match content {
         LandingContent::Bytes(bytes) => Ok((sha256_hex(bytes), bytes.len() as u64)),
-        LandingContent::File(path) => Ok((digest_of(path)?, path.metadata()?.len())),
+        LandingContent::File(path) => {
+            let path = path.to_owned();
+            let digested = blocking(move || {
+                let read = || Ok((digest_of(&path)?, path.metadata()?.len()));
+                read().map_err(|source| InboxError::Io { path: path.clone(), source })
+            });
+            digested.await
+        }
     }
 }
 
@@ -304,17 +305,22 @@ async fn keep_parts(
             }
         }
         LandingContent::File(path) => {
-            let failed = |error| io_error(content, error);
-            let mut file = File::open(path).map_err(failed)?;
+            let failed = |source| InboxError::Io { path: path.to_owned(), source };
+            let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+            let mut kept = RunningSha256::default();
             // Ends with the file.
             for part in 0.. {
                 let mut body = Vec::new();
-                let piece = (&mut file).take(PART_BYTES as u64);
-                let mut piece = piece;
-                if piece.read_to_end(&mut body).map_err(failed)? == 0 {
+                let mut piece = (&mut file).take(PART_BYTES as u64);
+                if piece.read_to_end(&mut body).await.map_err(failed)? == 0 {
                     break;
                 }
+                kept.update(&body);
                 state.keep_part(sha256, part, &body).await?;
+            }
+            // Whoever laid it in by hand may have written on: what lands is what was digested.
+            if hex_lower(&kept.finish()) != sha256 {
+                return Err(failed(io::Error::other("it has changed while it was read")));
             }
         }
     }
@@ -377,6 +383,20 @@ mod tests {
             assert!(inbox.is_answered(&channel, next).expect("a list"), "nothing happened");
             assert_eq!(inbox.listed(&channel, date).await.expect("a list").len(), 2);
         }
+    }
+
+    /// A file that changed while it was read leaves parts under a digest that is not theirs.
+    #[tokio::test]
+    async fn a_part_that_was_left_behind_damages_no_file() {
+        let store = MemoryStore::of_nodes(Arc::new(|| Timestamp::from_millis(1_795_334_400_000)));
+        let ((_one, one), (_other, other)) = (inbox(&store, 1), inbox(&store, 2));
+        let (channel, date) = place();
+        let state = one.state().expect("nodes share files");
+        state.keep_part(&sha256_hex(b"whole"), 0, b"half").await.expect("room");
+        one.take(&channel, date, file("zm", b"whole")).await.expect("room");
+        other.bring(&channel).await.expect("room");
+        let laid = std::fs::read(other.folder(&channel, date).join("zm"));
+        assert_eq!(laid.expect("a file"), b"whole");
     }
 
     /// Files of before, and one that stands in the way.

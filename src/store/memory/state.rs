@@ -119,7 +119,7 @@ impl ClusterState for MemoryStore {
         Box::pin(async move {
             let mut state = lock(&self.shared.state);
             let key = (sha256.to_owned(), part);
-            state.files.parts.entry(key).or_insert_with(|| body.to_vec());
+            state.files.parts.insert(key, body.to_vec());
             Ok(())
         })
     }

@@ -10,7 +10,7 @@ use crate::store::sql::read::{Tables, field, parameters};
 const FILES: &str = "SELECT channel, date, name, sha256, bytes, landed_at, origin, brought_by, \
      refused FROM statement_files WHERE channel = $1 ORDER BY landed_at, date, name";
 const KEEP_PART: &str = "INSERT INTO statement_parts (sha256, part, body) VALUES ($1, $2, $3) \
-     ON CONFLICT DO NOTHING";
+     ON CONFLICT (sha256, part) DO UPDATE SET body = excluded.body";
 const PART: &str = "SELECT body FROM statement_parts WHERE sha256 = $1 AND part = $2";
 const LAND: &str = "INSERT INTO statement_files \
      (channel, date, name, sha256, bytes, landed_at, origin, brought_by) \
