@@ -18,6 +18,7 @@ use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreR
 
 use super::PostgresSettings;
 use super::connect::{Connector, DatabaseLink};
+use super::limits::{OFF, SWITCH_OFF};
 use super::mark::{GATE, MARK, NO_MARK, broken, read_mark, set_mark};
 use super::tokens::TokenFile;
 use super::{group, loss, open};
@@ -212,8 +213,7 @@ impl DatabaseBooks {
 
     /// The channels that are switched off.
     pub async fn switched_off(&self) -> Result<BTreeSet<ChannelId>, StoreError> {
-        let off = "SELECT channel FROM channels_off";
-        let off = self.tables.query(off, Vec::new(), |values| field(&values, 0)).await?;
+        let off = self.tables.query(OFF, Vec::new(), |values| field(&values, 0)).await?;
         Ok(off.into_iter().collect())
     }
 
@@ -224,8 +224,7 @@ impl DatabaseBooks {
             let transaction = link.client.transaction().await?;
             transaction.execute("DELETE FROM channels_off", &[]).await?;
             for channel in channels {
-                let off = "INSERT INTO channels_off (channel) VALUES ($1)";
-                transaction.execute(off, &[&channel.as_str()]).await?;
+                transaction.execute(SWITCH_OFF, &[&channel.as_str()]).await?;
             }
             transaction.commit().await
         };

@@ -22,12 +22,13 @@ const CLAIM_PROBE: &str = "INSERT INTO channel_breakers AS b (channel, open_unti
      ON CONFLICT (channel) DO UPDATE SET open_until = $3 WHERE b.open_until <= $2 \
      RETURNING channel";
 const SWITCH_ON: &str = "DELETE FROM channels_off WHERE channel = $1";
-const SWITCH_OFF: &str = "INSERT INTO channels_off (channel) VALUES ($1) ON CONFLICT DO NOTHING";
+pub(super) const SWITCH_OFF: &str =
+    "INSERT INTO channels_off (channel) VALUES ($1) ON CONFLICT DO NOTHING";
 /// Days of late: clearing days end at other hours than the database's.
 const VOLUMES: &str = "SELECT channel, date, used_minor FROM channel_volumes \
      WHERE date >= current_date - 2";
 const BREAKERS: &str = "SELECT channel, open_until FROM channel_breakers";
-const OFF: &str = "SELECT channel FROM channels_off";
+pub(super) const OFF: &str = "SELECT channel FROM channels_off";
 
 impl PostgresStore {
     async fn change_day(
