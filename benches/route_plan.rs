@@ -19,6 +19,7 @@ use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
+use switchyard::domain::route::maintenance::MaintenanceWindow;
 use switchyard::domain::route::{CardTraits, RouteSubject, RouteTarget, Rule, Strategy, plan};
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
@@ -109,6 +110,10 @@ fn hours(window: &str) -> Hours {
     }
 }
 
+fn maintenance(text: &str) -> MaintenanceWindow {
+    MaintenanceWindow::parse(text, &TimeZone::UTC).expect("a window")
+}
+
 fn channel_id(number: usize) -> ChannelId {
     ChannelId::parse(&format!("channel-{number:02}")).expect("a channel id")
 }
@@ -140,6 +145,7 @@ fn profile(number: usize) -> ChannelProfile {
         per_order_max_minor: if number == 3 { 100 } else { 5_000_000 },
         per_day_minor: Some(100_000_000_000),
         hours: Some(hours("00:30-23:00")),
+        maintenance: vec![maintenance("2026-12-01 02:00 to 04:00")],
         fees: Arc::new(FeeSchedule { rules: vec![fee] }),
         calendar: calendar(),
         keeps_pan: false,

@@ -27,6 +27,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::channel::{ChannelProfile, ChannelState};
 use crate::domain::route::hours::{DayWindow, Hours};
+use crate::domain::route::maintenance::MaintenanceWindow;
 use crate::domain::terms::{AfterInquiry, CommonTerms, ReportedSuccessRule, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
@@ -112,6 +113,8 @@ pub struct Limits {
     pub preauth_days: u32,
     /// Opening hours in the clearing time zone; empty means always. A window may cross midnight.
     pub hours: Vec<DayWindow>,
+    /// When it takes no orders although its hours say so.
+    pub maintenance: Vec<MaintenanceWindow>,
 }
 
 /// A channel's file, checked.
@@ -153,6 +156,7 @@ impl ChannelFile {
             per_order_max_minor: self.limits.per_order_max_minor,
             per_day_minor: self.limits.per_day_minor,
             hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
+            maintenance: self.limits.maintenance.clone(),
             fees: Arc::new(self.terms.fees.clone()),
             calendar: self.terms.calendar.clone(),
             keeps_pan: self.terms.keeps_pan,
@@ -163,12 +167,14 @@ impl ChannelFile {
     /// be used. The caller reads the protocol's section and then calls `finish`.
     pub fn read(root: &Section<'_>, id: ChannelId, common: &CommonTerms) -> Self {
         let abilities = read_abilities(root);
-        let limits = read_limits(root);
+        let clearing = read_clearing(root);
+        let limits = read_limits(root, &clearing.0.zone);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
         let longest_call = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let mut terms = read_terms(root, id.clone(), &abilities, &limits, longest_call, common);
+        let call = (longest_call, clearing);
+        let mut terms = read_terms(root, id.clone(), &abilities, &limits, call, common);
         let statement = StatementTerms::read(root);
         terms.statement_claims = statement.as_ref().map(|one| one.claims).unwrap_or_default();
         Self {
@@ -236,7 +242,7 @@ fn read_reversible(
     listed
 }
 
-fn read_limits(root: &Section<'_>) -> Limits {
+fn read_limits(root: &Section<'_>, zone: &TimeZone) -> Limits {
     let section = root.section("limits");
     let amounts = 1..=AMOUNT_MINOR_MAX;
     let per_order_min_minor = section.integer_or("per_order_min_minor", 1, amounts.clone());
@@ -253,6 +259,15 @@ fn read_limits(root: &Section<'_>) -> Limits {
             Err(error) => section.mistake_in("hours", index, &error.to_string(), advice),
         }
     }
+    let mut maintenance = Vec::new();
+    let windows = section.optional_texts("maintenance").unwrap_or_default();
+    for (index, text) in windows.iter().enumerate() {
+        let advice = "write it like \"2026-12-01 02:00 to 04:00\", or with the day behind `to` too";
+        match MaintenanceWindow::parse(text, zone) {
+            Ok(window) => maintenance.push(window),
+            Err(error) => section.mistake_in("maintenance", index, &error.to_string(), advice),
+        }
+    }
     let limits = Limits {
         per_order_min_minor,
         per_order_max_minor,
@@ -260,6 +275,7 @@ fn read_limits(root: &Section<'_>) -> Limits {
         refund_days: section.integer_or("refund_days", REFUND_DAYS, 1..=REFUND_DAYS_MAX),
         preauth_days: section.integer_or("preauth_days", PREAUTH_DAYS, 1..=REFUND_DAYS_MAX),
         hours,
+        maintenance,
     };
     section.finish();
     limits
@@ -322,7 +338,7 @@ fn read_terms(
     channel: ChannelId,
     abilities: &Abilities,
     limits: &Limits,
-    longest_call: Duration,
+    (longest_call, (calendar, close_after)): (Duration, (ClearingCalendar, Duration)),
     common: &CommonTerms,
 ) -> Terms {
     let section = root.section("unknown");
@@ -332,7 +348,6 @@ fn read_terms(
         ("operator", AfterInquiry::Operator),
     ];
     let until = [("clearing_day", ReverseUntil::ClearingDay), ("always", ReverseUntil::Always)];
-    let (calendar, close_after) = read_clearing(root);
     let terms = Terms {
         channel,
         inquire: section.durations("inquire", WAITS),
@@ -487,6 +502,11 @@ rate_ppm = 6000
             ),
             ("hours = ", "refund_days = 900\nhours = ", "a.toml:9: limits.refund_days"),
             ("00:30-23:00", "0:30 to 23", "a.toml:9: limits.hours[0]"),
+            (
+                "hours = ",
+                "maintenance = [\"2026-12-01 02:00\"]\nhours = ",
+                "a.toml:9: limits.maintenance[0]: is not of the form",
+            ),
         ];
         for (from, to, expected) in rows {
             let changed = WHOLE.replacen(from, to, 1);

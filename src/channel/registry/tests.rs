@@ -33,7 +33,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 67] = [
+const CHANGES: [(&str, &str, &str); 68] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "state", "\"closed\""),
@@ -52,6 +52,7 @@ const CHANGES: [(&str, &str, &str); 67] = [
     ("limits", "refund_days", "7"),
     ("limits", "preauth_days", "8"),
     ("limits", "hours", r#"["08:00-20:00"]"#),
+    ("limits", "maintenance", r#"["2026-12-01 02:00 to 04:00"]"#),
     ("pace", "requests_per_second", "7"),
     ("pace", "burst", "9"),
     ("pace", "in_flight", "3"),

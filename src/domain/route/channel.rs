@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::civil;
+
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::closed_set;
 use crate::domain::fee::FeeSchedule;
@@ -11,6 +13,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
+use crate::domain::route::maintenance::MaintenanceWindow;
 use crate::domain::time::ClearingCalendar;
 
 closed_set! {
@@ -71,6 +74,8 @@ pub struct ChannelProfile {
     pub per_day_minor: Option<i64>,
     /// When it takes orders, in its clearing time zone; always if absent.
     pub hours: Option<Hours>,
+    /// When it takes none although its hours say so.
+    pub maintenance: Vec<MaintenanceWindow>,
     pub fees: Arc<FeeSchedule>,
     /// Which clearing date, and so which fee, an order of this moment has.
     pub calendar: ClearingCalendar,
@@ -120,6 +125,11 @@ pub enum Strike {
         left_minor: i64,
     },
     OutsideHours,
+    /// It is closed by date.
+    Maintenance {
+        /// Until when, in its clearing time zone.
+        until: civil::DateTime,
+    },
     BreakerOpen,
     NoRateLeft,
 }
@@ -139,6 +149,7 @@ impl Strike {
             Self::AboveMaximum { .. } => "above_maximum",
             Self::DailyLimit { .. } => "daily_limit",
             Self::OutsideHours => "outside_hours",
+            Self::Maintenance { .. } => "maintenance",
             Self::BreakerOpen => "breaker_open",
             Self::NoRateLeft => "no_rate_left",
         }
@@ -174,6 +185,10 @@ impl fmt::Display for Strike {
                 );
             }
             Self::OutsideHours => "the channel is outside its hours",
+            Self::Maintenance { until } => {
+                let until = until.strftime("%Y-%m-%d %H:%M");
+                return write!(formatter, "the channel has maintenance until {until}, its time");
+            }
             Self::BreakerOpen => "the channel's breaker is open after faults of its own",
             Self::NoRateLeft => "the channel's agreed pace leaves no room now",
         };
@@ -185,8 +200,19 @@ type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
 /// Every reason but the state, in the order in which the first one found is reported: reasons that
 /// never change first, those that change by the second last.
-const CHECKS: [StrikeCheck; 10] =
-    [operation, card_type, brand, currency, minimum, maximum, daily_limit, hours, breaker, rate];
+const CHECKS: [StrikeCheck; 11] = [
+    operation,
+    card_type,
+    brand,
+    currency,
+    minimum,
+    maximum,
+    daily_limit,
+    hours,
+    maintenance,
+    breaker,
+    rate,
+];
 
 impl Channel<'_> {
     /// The first reason to strike it, or `None` if it can take the order.
@@ -252,6 +278,12 @@ fn daily_limit(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Stri
 fn hours(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let hours = channel.profile.hours.as_ref()?;
     (!hours.contains(subject.now)).then_some(Strike::OutsideHours)
+}
+
+fn maintenance(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
+    let profile = channel.profile;
+    let window = profile.maintenance.iter().find(|window| window.contains(subject.now))?;
+    Some(Strike::Maintenance { until: window.until().civil(&profile.calendar.zone) })
 }
 
 fn breaker(channel: &Channel<'_>, _: &RouteSubject<'_>) -> Option<Strike> {

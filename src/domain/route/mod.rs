@@ -14,6 +14,7 @@ pub mod condition;
 pub mod explain;
 pub mod health;
 pub mod hours;
+pub mod maintenance;
 
 use std::cmp::Reverse;
 

@@ -14,6 +14,7 @@ use super::Strategy;
 use super::channel::{ChannelHealth, ChannelState};
 use super::explain::{CandidateVerdict, RuleVerdict, explain};
 use super::hours::{DayWindow, Hours};
+use super::maintenance::MaintenanceWindow;
 use super::*;
 use crate::domain::bin::Brand;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
@@ -80,6 +81,7 @@ fn profile(name: &str) -> ChannelProfile {
         per_order_max_minor: AMOUNT_MINOR_MAX,
         per_day_minor: None,
         hours: None,
+        maintenance: Vec::new(),
         fees: fees(6_000),
         calendar: calendar(),
         keeps_pan: false,
@@ -275,7 +277,7 @@ fn each_condition_fits_what_it_names_and_nothing_else() {
 #[test]
 fn each_reason_strikes_and_is_named() {
     type Change = fn(&mut ChannelProfile, &mut ChannelHealth);
-    let rows: [(&str, Change); 12] = [
+    let rows: [(&str, Change); 13] = [
         ("switched_off", |profile, _| profile.enabled = false),
         ("disabled", |profile, _| profile.state = ChannelState::Draining),
         ("operation", |profile, _| profile.operations = vec![Operation::Undo]),
@@ -289,6 +291,11 @@ fn each_reason_strikes_and_is_named() {
             health.used_today_minor = 900_001;
         }),
         ("outside_hours", |profile, _| profile.hours = Some(beijing("22:00-10:00"))),
+        ("maintenance", |profile, _| {
+            let text = "2026-11-22 09:00 to 13:00";
+            let window = MaintenanceWindow::parse(text, &profile.calendar.zone).expect("a window");
+            profile.maintenance = vec![window];
+        }),
         ("breaker_open", |_, health| health.breaker_open = true),
         ("no_rate_left", |_, health| health.rate_left = false),
     ];
@@ -305,6 +312,22 @@ fn each_reason_strikes_and_is_named() {
         assert_eq!(struck(&plan), [("bank", name), ("nowhere", "unknown_channel")]);
         assert!(plan.struck.iter().all(|struck| struck.strike.to_string().len() > 20));
     }
+}
+
+#[test]
+fn maintenance_ends_at_its_minute_and_says_so() {
+    let world = world(|profile, _| {
+        let text = "2026-11-21 22:00 to 2026-11-22 10:01";
+        let window = MaintenanceWindow::parse(text, &profile.calendar.zone).expect("a window");
+        profile.maintenance = vec![window];
+    });
+    let (rules, given) = ([Rule::default_rule()], world.channels());
+    let during = order();
+    let struck = plan(&rules, &given, &during.subject(), 0).struck;
+    let until = "the channel has maintenance until 2026-11-22 10:01, its time";
+    assert_eq!(struck[0].strike.to_string(), until);
+    let after = order().at("2026-11-22T02:01:00Z");
+    assert_eq!(plan(&rules, &given, &after.subject(), 0).kept.len(), NAMES.len());
 }
 
 #[test]
