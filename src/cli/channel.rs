@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::app::{StartError, view_channels};
+use crate::channel::file::whole::WholeFile;
 use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{SampleReport, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
@@ -19,7 +20,6 @@ use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
-use crate::config::raw::Document;
 use crate::simulator::{Counterpart, KeyTexts, TestCredential};
 
 #[derive(Debug, Args)]
@@ -142,8 +142,7 @@ fn stand_ins(file: &Path) -> impl Fn(&str) -> Result<String, String> {
 }
 
 fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let document = Document::parse(&file.display().to_string(), &text).ok()?;
+    let document = WholeFile::read(file).ok()?.document;
     let id = file.file_stem()?.to_str()?;
     Counterpart::read(&document, id, &mut KeyTexts::new()).ok().map(|other| other.credentials)
 }

@@ -15,6 +15,7 @@ use crate::app::StartError;
 use crate::app::shared::{load_shared_channels, load_shared_routes};
 use crate::app::store::database_settings;
 use crate::channel::Channels as _;
+use crate::channel::file::whole::WholeFile;
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{note, say};
 use crate::clock::Clock;
@@ -129,18 +130,23 @@ fn changed(
     let at = Clock::System.now();
     let mut changed: Vec<Publication> = Vec::new();
     for file in files {
-        let (kind, path, name) = match file {
-            PushedFile::Routes(path) => (SettingKind::Routes, path, String::new()),
+        let (kind, name, text) = match file {
+            PushedFile::Routes(path) => {
+                let text = std::fs::read_to_string(path);
+                let text = text.with_context(|| format!("{} cannot be read", path.display()))?;
+                (SettingKind::Routes, String::new(), text)
+            }
             PushedFile::Channel(path) => {
                 let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
                 let id = ChannelId::parse(stem).with_context(|| {
                     format!("{}: the file's name is not a channel id", path.display())
                 })?;
-                (SettingKind::Channel, path, id.to_string())
+                // Nodes have no other file to look into.
+                let whole = WholeFile::read(path).map_err(StartError::Mistakes)?;
+                (SettingKind::Channel, id.to_string(), whole.text)
             }
         };
-        let read = std::fs::read_to_string(path);
-        let body = read.with_context(|| format!("{} cannot be read", path.display()))?.into_bytes();
+        let body = text.into_bytes();
         let sha256 = sha256_hex(&body);
         let newest = history.of_kind(kind, u64::MAX).filter(|one| one.name == name).last();
         if newest.is_some_and(|one| one.sha256 == sha256) {

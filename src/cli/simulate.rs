@@ -18,6 +18,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use crate::channel::file::whole::WholeFile;
 use crate::cli::load::print_mistakes;
 use crate::cli::output::{note, say};
 use crate::cli::word_of;
@@ -150,9 +151,7 @@ fn read_file(path: &Path) -> Result<ChannelFileText, Vec<Mistake>> {
     let id = ChannelId::parse(stem).map_err(|error| {
         about(format!("the file's name is not a channel id: {error}"), "rename the file")
     })?;
-    let text = fs::read_to_string(path)
-        .map_err(|error| about(format!("cannot be read: {error}"), "check the path"))?;
-    let document = Document::parse(&name, &text)?;
+    let WholeFile { text, document, .. } = WholeFile::read(path)?;
     Ok(ChannelFileText { id, path: path.to_owned(), text, document })
 }
 

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use toml_edit::visit_mut::{self, VisitMut};
-use toml_edit::{DocumentMut, Formatted, Item, Table};
+use toml_edit::{DocumentMut, Formatted, InlineTable, Item, Table, Value};
 
 /// A text that is not TOML.
 #[derive(Debug, thiserror::Error)]
@@ -83,10 +83,30 @@ fn lay(under: &mut Item, over: &Item) {
             None => {
                 let mut item = item.clone();
                 if in_braces {
-                    item.make_value();
+                    put_in_braces(&mut item);
                 }
                 table.insert(key, item);
             }
+        }
+    }
+}
+
+/// Makes it fit between braces, which end with their line: comments in and beside it go.
+fn put_in_braces(item: &mut Item) {
+    item.make_value();
+    if let Some(value) = item.as_value_mut() {
+        value.decor_mut().clear();
+        if let Value::InlineTable(table) = value {
+            without_comments(table);
+        }
+    }
+}
+
+fn without_comments(table: &mut InlineTable) {
+    table.fmt();
+    for (_, value) in table.iter_mut() {
+        if let Value::InlineTable(inner) = value {
+            without_comments(inner);
         }
     }
 }

@@ -111,6 +111,12 @@ impl SettingsTable {
         }
     }
 
+    fn remove(&mut self, key: &str) {
+        self.entries.retain(|(name, _)| name != key);
+        let places = self.entries.iter().enumerate();
+        self.positions = places.map(|(at, (name, _))| (name.clone(), at)).collect();
+    }
+
     /// Lays `over` on this table: tables are merged key by key, anything else is replaced.
     fn lay(&mut self, over: SettingsTable) {
         for (key, node) in over.entries {
@@ -183,10 +189,7 @@ impl Document {
         });
         if let Some((name, text)) = file {
             match Self::parse(name, text) {
-                Ok(over) => {
-                    document.place = over.place;
-                    document.table.lay(over.table);
-                }
+                Ok(over) => document = over.over(document),
                 Err(found) => mistakes.extend(found),
             }
         }
@@ -194,6 +197,22 @@ impl Document {
             mistakes.extend(found);
         }
         if mistakes.is_empty() { Ok(document) } else { Err(mistakes) }
+    }
+
+    /// This document laid on another one: tables are joined key by key, anything else of this one
+    /// stands in the place of what was there.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        let mut table = below.table;
+        table.lay(self.table);
+        Self { place: self.place, table }
+    }
+
+    /// The document without a key at its top.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.table.remove(key);
+        self
     }
 
     /// Lays variables `SWITCHYARD_<SECTION>__<KEY>=value` on the document.

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::credential::CredentialReference;
-use super::mistake::{Mistakes, is_secret, nearest};
+use super::mistake::{Mistake, Mistakes, is_secret, nearest};
 use super::raw::{
     Document, Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key,
 };
@@ -352,6 +352,12 @@ impl<'a> Section<'a> {
     /// Reports what the caller found wrong with the meaning of a key.
     pub fn mistake(&self, key: &str, problem: &str, advice: &str) {
         self.report_words(&self.path_of(key), self.get(key), self.place_of(key), problem, advice);
+    }
+
+    /// The same for whoever keeps it apart; nothing is collected. Secrets are not to be in the
+    /// words.
+    pub fn remark(&self, key: &str, problem: &str, advice: &str) -> Mistake {
+        self.place_of(key).mistake(&self.path_of(key), problem, advice)
     }
 
     /// Reports what the caller found wrong with one element (0-based) of a list.

@@ -2,6 +2,8 @@
 //! read by the protocol's module.
 
 pub mod codes;
+pub mod whole;
+
 mod fees;
 
 use std::num::NonZeroU32;
@@ -166,6 +168,7 @@ impl ChannelFile {
     /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
     /// be used. The caller reads the protocol's section and then calls `finish`.
     pub fn read(root: &Section<'_>, id: ChannelId, common: &CommonTerms) -> Self {
+        whole::refuse_chain(root);
         let abilities = read_abilities(root);
         let clearing = read_clearing(root);
         let limits = read_limits(root, &clearing.0.zone);

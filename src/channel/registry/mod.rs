@@ -39,7 +39,6 @@ use crate::channel::{
 };
 use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
-use crate::config::raw::Document;
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::ids::ChannelId;
@@ -169,7 +168,7 @@ impl Registry {
         let part = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let after = match &shared {
-            Some(texts) => self.read(|_| of_versions(texts))?,
+            Some(texts) => self.read(|mistakes| of_versions(texts, mistakes))?,
             None => self.read(|mistakes| read_folder(&self.folder, &self.routes_file, mistakes))?,
         };
         if self.keeps_history && shared.is_none() {
@@ -225,18 +224,11 @@ impl Registry {
         mistakes: &Mistakes,
     ) -> Option<LoadedChannel> {
         let id = &found.id;
-        let document = match Document::parse(&found.name, &found.text) {
-            Ok(document) => document,
-            Err(found) => {
-                mistakes.extend(found);
-                return None;
-            }
-        };
         let (late, clock) = (self.late.clone(), self.clock.clone());
         let keys = Arc::clone(&self.link_keys);
         let links = LinkContext { channel: id.clone(), late, clock, keys };
         let (file, connection) =
-            read_channel(&document, &self.common, &self.folder, mistakes, links)?;
+            read_channel(&found.document, &self.common, &self.folder, mistakes, links)?;
         let now = self.clock.now();
         let (pace, runtime) = match before {
             Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),

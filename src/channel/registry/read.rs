@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::channel::certificates::{CertificateTerm, tls_client, tls_roots};
 use crate::channel::file::ChannelFile;
+use crate::channel::file::whole::WholeFile;
 use crate::channel::protocol;
 use crate::channel::registry::connection::{Connection, connect};
 use crate::channel::transport::tcp::LinkContext;
@@ -71,9 +72,7 @@ pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), V
     let id = ChannelId::parse(stem).map_err(|error| {
         about(format!("the file's name is not a channel id: {error}"), "rename the file")
     })?;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| about(format!("cannot be read: {error}"), "check the path"))?;
-    let document = Document::parse(&name, &text)?;
+    let document = WholeFile::read(path)?.document;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
     let (late, clock) = (mpsc::channel(1).0, Clock::System.into());

@@ -89,7 +89,7 @@ impl Registry {
 
     /// Every mistake that these texts would have here, credentials included.
     pub fn check(&self, texts: &ChannelTexts) -> Result<(), Vec<Mistake>> {
-        self.read(|_| of_versions(texts)).map(|_| ())
+        self.read(|mistakes| of_versions(texts, mistakes)).map(|_| ())
     }
 
     /// Runs these texts from now on, or leaves everything as it is.

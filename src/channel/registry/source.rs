@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
+use crate::channel::file::whole::WholeFile;
 use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 
 /// The most channel files that a folder may have.
@@ -14,12 +16,11 @@ const CHANNELS_MAX: usize = 1_000;
 /// The texts of the channels' files.
 pub type ChannelTexts = BTreeMap<ChannelId, String>;
 
-/// The text of one channel's file.
+/// The whole text of one channel's file.
 pub(super) struct ChannelText {
     pub id: ChannelId,
-    /// What a mistake calls it.
-    pub name: String,
     pub text: String,
+    pub document: Document,
 }
 
 /// The channel files of a folder, by name; there is one at least. `routes_file` is passed over.
@@ -40,12 +41,9 @@ pub(super) fn read_folder(
                 continue;
             }
         };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => texts.push(ChannelText { id, name, text }),
-            Err(error) => {
-                let problem = format!("cannot be read: {error}");
-                mistakes.add(Mistake::new(&name, 0, "", &problem, "check the file's rights"));
-            }
+        match WholeFile::read(&path) {
+            Ok(WholeFile { text, document, .. }) => texts.push(ChannelText { id, text, document }),
+            Err(found) => mistakes.extend(found),
         }
     }
     texts
@@ -83,11 +81,15 @@ fn files(folder: &Path, routes_file: &Path, mistakes: &Mistakes) -> Vec<PathBuf>
 }
 
 /// The texts of shared versions, each under the name that its file would have.
-pub(super) fn of_versions(texts: &ChannelTexts) -> Vec<ChannelText> {
-    let text = |(id, text): (&ChannelId, &String)| ChannelText {
-        id: id.clone(),
-        name: format!("{id}.toml"),
-        text: text.clone(),
-    };
-    texts.iter().map(text).collect()
+pub(super) fn of_versions(texts: &ChannelTexts, mistakes: &Mistakes) -> Vec<ChannelText> {
+    let mut found = Vec::with_capacity(texts.len());
+    for (id, text) in texts {
+        match Document::parse(&format!("{id}.toml"), text) {
+            Ok(document) => {
+                found.push(ChannelText { id: id.clone(), text: text.clone(), document });
+            }
+            Err(wrong) => mistakes.extend(wrong),
+        }
+    }
+    found
 }

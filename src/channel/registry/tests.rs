@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicI64;
 use super::*;
 use crate::channel::shares::SharedInMemory;
 use crate::clock::Clock;
+use crate::config::raw::Document;
 
 /// A channel's file as its sections' keys, so that one of them can be changed. The root's section
 /// has no name.
@@ -33,9 +34,10 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 68] = [
+const CHANGES: [(&str, &str, &str); 69] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
+    ("", "like", "\"shared/bank.toml\""),
     ("", "state", "\"closed\""),
     ("", "tls_roots", r#"["file:roots.pem"]"#),
     ("", "tls_identity", "\"file:identity.pem\""),
@@ -114,6 +116,7 @@ impl Installation {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), &sections());
+        share(folder.path(), "name = \"As a shared file has it\"\n[limits]\nrefund_days = 9\n");
         let registry = load(folder.path()).expect("a channel without mistakes");
         Self { folder, registry }
     }
@@ -168,6 +171,12 @@ fn write(folder: &Path, sections: &Sections) {
     std::fs::write(folder.join("bank.toml"), text).expect("a file");
 }
 
+/// Writes the file that the channel may be like.
+fn share(folder: &Path, text: &str) {
+    std::fs::create_dir_all(folder.join("shared")).expect("a folder");
+    std::fs::write(folder.join("shared/bank.toml"), text).expect("a file");
+}
+
 /// Everything that is in force of a channel's file, as text.
 fn in_force(loaded: &LoadedChannel) -> String {
     let file = &loaded.file;
@@ -197,6 +206,51 @@ fn every_key_of_a_file_is_in_force_after_a_reload() {
         installation.reload(&[]);
         assert_eq!(in_force(&installation.loaded()), before, "{change:?} is not taken back");
     }
+}
+
+#[test]
+fn a_file_that_is_like_another_one_has_its_keys_and_names_its_mistakes() {
+    let installation = Installation::new();
+    let folder = installation.folder.path();
+    let own = ("", "like", "\"shared/bank.toml\"");
+    installation.reload(&[own]);
+    let loaded = installation.loaded();
+    let limits = |loaded: &LoadedChannel| {
+        (loaded.file.limits.refund_days, loaded.file.limits.per_order_max_minor)
+    };
+    assert_eq!(
+        (loaded.file.name.as_str(), limits(&loaded)),
+        ("As a shared file has it", (9, 100_000))
+    );
+    // What is kept for its orders stands for itself.
+    let document = Document::parse("kept.toml", &loaded.text).expect("TOML");
+    let kept = ChannelFile::read(&document.root(&Mistakes::new()), id(), &CommonTerms::default());
+    assert_eq!((kept.name.as_str(), kept.limits.refund_days), ("As a shared file has it", 9));
+    share(folder, "limits = { refund_days = 11 }\n");
+    installation.reload(&[own]);
+    assert_eq!(limits(&installation.loaded()), (11, 100_000));
+
+    let said = |shared: &str| {
+        share(folder, shared);
+        let found = installation.registry.reload().expect_err("a mistake");
+        found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let shared = folder.join("shared/bank.toml").display().to_string();
+    for (text, expected) in [
+        ("\n[limits]\nrefund_days = 0\n", ":3: limits.refund_days: 0 is out of range"),
+        ("[limits]\n\nrefund = 5\n", ":3: limits.refund: is not a known setting"),
+        ("\nlike = \"x.toml\"\n", ":2: like: another file is like this one"),
+        ("name = \n", ":1: "),
+    ] {
+        let found = said(text);
+        assert!(found.starts_with(&format!("{shared}{expected}")), "{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+    std::fs::remove_file(folder.join("shared/bank.toml")).expect("it is there");
+    let found = installation.registry.reload().expect_err("no such file");
+    assert!(found[0].file.ends_with("bank.toml") && found[0].line == 1, "{found:?}");
+    assert!(found[0].to_string().contains("like: "), "{found:?}");
+    assert_eq!(limits(&installation.loaded()), (11, 100_000), "nothing has changed");
 }
 
 /// The manual's tables of keys that all protocols share, and the table above, name the same.

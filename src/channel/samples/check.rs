@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::golden::{Golden, Medium, Players, STATEMENT};
 use crate::channel::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::file::ChannelFile;
+use crate::channel::file::whole::WholeFile;
 use crate::channel::protocol::ProtocolAdapter;
 use crate::channel::{protocol, registry};
 use crate::config::credential::{CredentialResolver, CredentialSource};
@@ -90,9 +91,9 @@ pub fn check_with(
     let id = ChannelId::parse(stem).map_err(|error| {
         about(format!("the file's name is not a channel id: {error}"), "rename the file")
     })?;
-    let text = read_text(path)?;
-    let document = Document::parse(&name, &text)?;
-    let source = ChannelSource { name: &name, text: &text, document: &document, id: &id };
+    let whole = WholeFile::read(path)?;
+    let document = &whole.document;
+    let source = ChannelSource { whole: &whole, id: &id };
     let (file, _, mut missing) = read_adapter(&source, resolve, false)?;
     let medium = match protocol::is_linked(&file.protocol) {
         true => Medium::Links,
@@ -135,15 +136,14 @@ pub fn check_with(
         }));
     }
     let shown = || samples.iter().map(|(_, sample)| sample);
-    missing.extend(codes_without_sample(&name, &document, &file, shown()));
+    missing.extend(codes_without_sample(document, &file, shown()));
     let offers_statements = match &adapter {
         Some(ProtocolAdapter::Http(adapter)) => adapter.statements().is_some(),
         Some(ProtocolAdapter::Links(_)) | None => false,
     };
     if offers_statements && !shown().any(|sample| sample.covers == STATEMENT) {
-        let line = document.root(&Mistakes::new()).line_of(STATEMENT);
         let (problem, advice) = ("no sample asks for one", "add a [[sample]] that does");
-        missing.push(Mistake::new(&name, line, STATEMENT, problem, advice));
+        missing.push(document.root(&Mistakes::new()).remark(STATEMENT, problem, advice));
     }
     report.missing = missing;
     Ok(report)
@@ -156,11 +156,9 @@ fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
     })
 }
 
-/// A channel's file, by its name and as text, parsed.
+/// A channel's file and its name.
 struct ChannelSource<'f> {
-    name: &'f str,
-    text: &'f str,
-    document: &'f Document,
+    whole: &'f WholeFile,
     id: &'f ChannelId,
 }
 
@@ -180,7 +178,7 @@ fn read_adapter(
         })
     };
     let mistakes = Mistakes::new();
-    let root = source.document.root(&mistakes);
+    let root = source.whole.document.root(&mistakes);
     let file = ChannelFile::read(&root, source.id.clone(), &CommonTerms::default());
     let adapter = if unverified {
         protocol::read_unverified(&root, &file, &recording)
@@ -209,16 +207,21 @@ fn read_adapter(
     let missing = absent.map(|(reference, problem)| {
         let problem = format!("the credential `{reference}` is missing: {problem}");
         let advice = "put it in place before the channel goes live";
-        Mistake::new(source.name, line_of(source.text, reference), "", &problem, advice)
+        let (name, line) = place_of(source.whole, reference);
+        Mistake::new(name, line, "", &problem, advice)
     });
     let missing = missing.collect();
     Ok((file, adapter, missing))
 }
 
-/// The 1-based line on which a reference stands; 0 if on none.
-fn line_of(text: &str, reference: &str) -> usize {
+/// The file and the 1-based line where a reference stands; line 0 if on none.
+fn place_of<'f>(whole: &'f WholeFile, reference: &str) -> (&'f str, usize) {
     let quoted = format!("\"{reference}\"");
-    text.lines().position(|line| line.contains(&quoted)).map_or(0, |index| index + 1)
+    let found = whole.sources.iter().find_map(|(name, text)| {
+        let line = text.lines().position(|line| line.contains(&quoted))?;
+        Some((name.as_str(), line + 1))
+    });
+    found.unwrap_or((&whole.name, 0))
 }
 
 /// The credentials that samples are played with, and the samples with their file's name.
@@ -240,7 +243,6 @@ fn read_samples(path: &Path, medium: Medium) -> Result<ReadSamples, Vec<Mistake>
 }
 
 fn codes_without_sample<'g>(
-    name: &str,
     document: &Document,
     file: &ChannelFile,
     samples: impl Iterator<Item = &'g Golden> + Clone,
@@ -251,29 +253,18 @@ fn codes_without_sample<'g>(
     let abilities = root.section("abilities");
     for ability in &file.abilities.operations {
         if !samples.clone().any(|sample| sample.covers == ability.name()) {
-            missing.push(Mistake::new(
-                name,
-                abilities.line_of("operations"),
-                "abilities.operations",
-                &format!("no sample shows `{}`", ability.name()),
-                "add a [[sample]]",
-            ));
+            let problem = format!("no sample shows `{}`", ability.name());
+            missing.push(abilities.remark("operations", &problem, "add a [[sample]]"));
         }
     }
     for (section, table) in protocol::code_tables(&file.protocol) {
         let holder =
             if section.is_empty() { document.root(&unheard) } else { root.section(section) };
         let Some(codes) = holder.optional_section(table) else { continue };
-        for (code, line) in codes.keys() {
+        for (code, _) in codes.keys() {
             if !samples.clone().any(|sample| sample.brings(code)) {
                 let problem = "no sample's reply brings this code";
-                let key = if section.is_empty() {
-                    table.to_string()
-                } else {
-                    format!("{section}.{table}")
-                };
-                let key = format!("{key}.{code}");
-                missing.push(Mistake::new(name, line, &key, problem, "add a [[sample]]"));
+                missing.push(codes.remark(code, problem, "add a [[sample]]"));
             }
         }
     }
