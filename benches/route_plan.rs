@@ -20,7 +20,9 @@ use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile,
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::maintenance::MaintenanceWindow;
-use switchyard::domain::route::{CardTraits, RouteSubject, RouteTarget, Rule, Strategy, plan};
+use switchyard::domain::route::{
+    CardTraits, IssuerTraits, RouteSubject, RouteTarget, Rule, Strategy, plan,
+};
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
 const CHANNELS: usize = 10;
@@ -40,8 +42,8 @@ fn main() {
         instruction: &instruction,
         prefix: CardPrefix::leading("6216261000000000018"),
         card: Some(CardTraits {
-            issuer_code: "03070010",
-            card_type: CardType::Debit,
+            issuer: Some(IssuerTraits { code: "03070010", name: "平安银行" }),
+            card_type: Some(CardType::Debit),
             brands: CardBrands::one(Brand::UnionPay),
         }),
         now: Timestamp::from_millis(1_795_000_000_000),

@@ -93,7 +93,7 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 30] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
@@ -117,6 +117,7 @@ pub const METRICS: [Metric; 29] = [
     is_at("switchyard_accounting_up", "0 while accounting does not answer"),
     is_at("switchyard_accounting_requests", "accounting requests that wait for delivery"),
     is_at("switchyard_bin_table_rows", "rows of the BIN table in force"),
+    is_at("switchyard_bin_table_age_days", "days since the facts of the BIN table were stated"),
     is_at("switchyard_nodes", "nodes that share the books, by how they stand"),
     is_at("switchyard_node_shards", "shards of the queue that this node works, of 64"),
     is_at(
@@ -418,10 +419,12 @@ pub fn gauge_only_node() {
     }
 }
 
-/// Whether orders are taken, and how large the BIN table is; asked for when somebody collects.
-pub fn gauge_readiness(ready: bool, bin_rows: usize) {
+/// Whether orders are taken, and how large and how old the BIN table is; asked for when somebody
+/// collects.
+pub fn gauge_readiness(ready: bool, (bin_rows, bin_age_days): (usize, u32)) {
     gauge!("switchyard_ready").set(flag(ready));
     gauge!("switchyard_bin_table_rows").set(number(bin_rows as u64));
+    gauge!("switchyard_bin_table_age_days").set(f64::from(bin_age_days));
 }
 
 /// A connection that had to make room, or found none: `idle_closed` or `refused`.

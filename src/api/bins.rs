@@ -20,15 +20,15 @@ use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, run_detached};
-use crate::domain::bin::{BIN_LENGTH_MAX, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN, StatedDate};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::shared_settings::SharedChangeError;
 use crate::store::PublishError;
 use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport, RollbackRefusal,
-    RollbackReport, RollbackTarget, RowView, SOURCE_BYTES_MAX, VersionError, VersionInfo,
-    fetch_table, is_url, public_source,
+    RollbackReport, RollbackTarget, RowView, SOURCE_BYTES_MAX, StatedText, VersionError,
+    VersionInfo, fetch_table, is_url, public_source,
 };
 use crate::telemetry;
 
@@ -36,6 +36,8 @@ use crate::telemetry;
 const PREFIX_LENGTH_MIN: usize = 6;
 /// The source of a table that came in the body.
 const UPLOADED: &str = "uploaded";
+/// What `as_of` takes.
+const A_DATE: &str = "a date as YYYY, YYYY-MM or YYYY-MM-DD";
 /// Types of a body that is a table.
 const TABLE_TYPES: [&str; 4] =
     ["text/csv", "text/plain", "application/octet-stream", "application/vnd.ms-excel"];
@@ -45,6 +47,9 @@ struct LookupBody<'row> {
     prefix: &'row str,
     /// One row at most for each card length.
     rows: Vec<RowView<'row>>,
+    /// Where no row fits and the prefix lies in a range of which only the brand is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brand: Option<&'static str>,
     /// Longer BINs lie inside the prefix: more digits may give another answer.
     has_longer_bins: bool,
     version: u32,
@@ -75,13 +80,16 @@ pub async fn lookup(
     query.finish()?;
     let active = state.bins.current();
     let matches = active.table.lookup_prefix(prefix.as_bytes(), pan_length);
-    let rows: Vec<RowView<'_>> = matches.rows().map(|row| RowView::from(row.as_ref())).collect();
-    if rows.is_empty() && !matches.has_longer_bins {
+    let dated = active.dated(state.engine.clock().now());
+    let rows: Vec<RowView<'_>> = matches.rows().map(|row| RowView::of(row, dated)).collect();
+    let bare = Brand::of_bare_range(prefix.as_bytes()).filter(|_| rows.is_empty());
+    if rows.is_empty() && bare.is_none() && !matches.has_longer_bins {
         return Err(ApiError::not_found("the BIN table has no row for this prefix"));
     }
     let has_longer_bins = matches.has_longer_bins;
     let version = active.version;
-    let body = LookupBody { prefix: &prefix, rows, has_longer_bins, version };
+    let brand = bare.map(Brand::name);
+    let body = LookupBody { prefix: &prefix, rows, brand, has_longer_bins, version };
     Ok(json(StatusCode::OK, &body))
 }
 
@@ -89,6 +97,12 @@ pub async fn lookup(
 struct TableBody<'table> {
     version: u32,
     rows: usize,
+    /// Changes of issuers' names.
+    issuer_changes: usize,
+    /// The date of the facts of all rows that state no other.
+    as_of: StatedText,
+    /// Whole days since then.
+    age_days: u32,
     source: &'table str,
     sha256: &'table str,
     /// Absent for the shipped table of a fresh installation.
@@ -113,6 +127,9 @@ pub async fn table(
     let body = TableBody {
         version: active.version,
         rows: active.table.len(),
+        issuer_changes: active.table.issuers().all().len(),
+        as_of: StatedText(active.as_of),
+        age_days: active.as_of.age_days(state.engine.clock().now()),
         source: &active.source,
         sha256: &active.sha256,
         since: active.since_ms.map(|millis| MomentText(Timestamp::from_millis(millis))),
@@ -127,6 +144,7 @@ pub async fn table(
 struct TableUpload {
     bytes: Vec<u8>,
     source: String,
+    as_of: Option<StatedDate>,
     force: bool,
 }
 
@@ -160,6 +178,7 @@ async fn read_upload(
 ) -> Result<TableUpload, ApiError> {
     let mut query = Query::of(uri);
     let force = query.parsed("force", "true or false", |text| text.parse().ok())?;
+    let as_of = query.parsed("as_of", A_DATE, StatedDate::parse)?;
     query.finish()?;
     let limits = BodyLimits { bytes_max: SOURCE_BYTES_MAX, ..state.body_limits() };
     let bytes = read_body(headers, body, limits).await?;
@@ -167,13 +186,20 @@ async fn read_upload(
         return Err(unsupported("the body is empty; send a table, or JSON that names a source"));
     }
     let force = force.unwrap_or(false);
-    Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), force })
+    Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), as_of, force })
 }
 
 async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiError> {
     let mut fields = JsonFields::parse_or_empty(body)?;
     let source = fields.text("source")?.map(std::borrow::Cow::into_owned);
     let force = fields.boolean("force")?.unwrap_or(false);
+    let as_of = match fields.text("as_of")? {
+        None => None,
+        Some(text) => {
+            let date = StatedDate::parse(&text);
+            Some(date.ok_or_else(|| fields.invalid("as_of", format!("{A_DATE} is expected")))?)
+        }
+    };
     let missing = fields.missing("source");
     fields.finish()?;
     let source = source.or_else(|| state.settings.bin_table.source.clone()).ok_or(missing)?;
@@ -187,7 +213,7 @@ async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiEr
         let read = blocking(move || read_file(path)).await?;
         read.map_err(|error| refuse(format!("the file cannot be read: {}", error.kind())))?
     };
-    Ok(TableUpload { bytes, source, force })
+    Ok(TableUpload { bytes, source, as_of, force })
 }
 
 /// Reads one byte more than is taken, so that a larger file is seen to be larger.
@@ -210,6 +236,7 @@ async fn take(
         max_removed_percent: settings.max_removed_percent,
         versions_kept: settings.versions_kept,
         force: incoming.force,
+        as_of: incoming.as_of,
         ..RefreshOptions::default()
     };
     let source = public_source(&incoming.source);

@@ -198,8 +198,22 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
 #[derive(Serialize)]
 struct CardBody<'order> {
     masked: &'order str,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    row: Option<CardRow<'order>>,
+    #[serde(flatten)]
+    facts: Option<CardFactsBody<'order>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum CardFactsBody<'order> {
+    Row(CardRow<'order>),
+    Bare(BareCard),
+}
+
+/// Where no row of the table fits and only the brand is public.
+#[derive(Serialize)]
+struct BareCard {
+    brand: &'static str,
+    brands: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -225,7 +239,12 @@ impl<'order> From<&'order CardFacts> for CardBody<'order> {
             brand: row.brands.first.name(),
             brands: row.brands.iter().map(Brand::name).collect(),
         });
-        Self { masked: card.masked.as_str(), row }
+        let masked = card.masked.as_str();
+        let bare = || {
+            let brand = Brand::of_bare_range(masked.as_bytes())?.name();
+            Some(CardFactsBody::Bare(BareCard { brand, brands: [brand] }))
+        };
+        Self { masked, facts: row.map(CardFactsBody::Row).or_else(bare) }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
 use crate::clock::Doubt;
+use crate::tables::bin::StatedText;
 use crate::telemetry;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -45,12 +46,22 @@ pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
         ready: bool,
         reasons: Vec<&'static str>,
         doubts: Vec<&'static str>,
+        bin_table_as_of: StatedText,
+        bin_table_age_days: u32,
     }
     let reasons = bars(&state);
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let doubts = state.engine.clock().doubt().map(Doubt::name).into_iter().collect();
-    json(status, &ReadinessBody { ready, reasons, doubts })
+    let as_of = state.bins.current().as_of;
+    let body = ReadinessBody {
+        ready,
+        reasons,
+        doubts,
+        bin_table_as_of: StatedText(as_of),
+        bin_table_age_days: as_of.age_days(state.engine.clock().now()),
+    };
+    json(status, &body)
 }
 
 /// Why no orders are taken; empty where they are.
@@ -73,8 +84,9 @@ fn is_behind(state: &ApiState) -> bool {
 
 /// `GET /metrics`, as Prometheus reads them.
 pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
-    let rows = state.bins.current().table.len();
-    telemetry::gauge_readiness(bars(&state).is_empty(), rows);
+    let bins = state.bins.current();
+    let age_days = bins.as_of.age_days(state.engine.clock().now());
+    telemetry::gauge_readiness(bars(&state).is_empty(), (bins.table.len(), age_days));
     text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
 }
 

@@ -16,12 +16,13 @@ use serde_json::json;
 
 use crate::cli::output::{Output, UNWRITTEN, note};
 use crate::cli::word_of;
-use crate::domain::bin::BinTable;
+use crate::domain::bin::{BinTable, StatedDate};
 use crate::domain::time::Timestamp;
 use crate::tables::bin::{
-    LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal, RollbackTarget,
-    SOURCE_BYTES_MAX, TableDiff, TableFaults, TableFormat, TextEncoding, UnreadableTable,
-    VersionAction, fetch_table, is_url, read_table,
+    DatedTable, LiveBinTable, Occasion, ReadOptions, ReadSource, ReadTable, RefreshOptions,
+    RefreshRefusal, RollbackTarget, SOURCE_BYTES_MAX, StatedText, TableDiff, TableFaults,
+    TableFormat, TextEncoding, UnreadableTable, VersionAction, fetch_table, is_url, read_source,
+    read_table,
 };
 
 mod lookup;
@@ -77,11 +78,14 @@ pub enum BinCommand {
     },
     /// Write a new version from a file or an https URL; a running daemon takes it when reloaded
     Refresh {
-        /// A file or an https URL
+        /// A file or an https URL: a table, or the changes of issuers' names
         source: String,
         /// Accept a suspicious table; bad lines are refused even so
         #[arg(long)]
         force: bool,
+        /// The date of the source's facts, YYYY-MM-DD or less; today unless given
+        #[arg(long, value_name = "DATE", value_parser = stated_date)]
+        as_of: Option<StatedDate>,
         /// Fewer rows than this are suspicious
         #[arg(long, value_name = "ROWS", default_value_t = RefreshOptions::default().min_rows)]
         min_rows: usize,
@@ -124,6 +128,10 @@ impl From<ReadArgs> for ReadOptions {
     }
 }
 
+fn stated_date(text: &str) -> Result<StatedDate, String> {
+    StatedDate::parse(text).ok_or_else(|| "a date as YYYY, YYYY-MM or YYYY-MM-DD".to_owned())
+}
+
 /// Runs one command on the process's standard streams. `now_ms` is in milliseconds since 1970.
 pub fn run(args: &BinArgs, now_ms: i64) -> anyhow::Result<ExitCode> {
     let input = io::stdin().lock();
@@ -142,8 +150,10 @@ fn execute(
 ) -> anyhow::Result<bool> {
     match &args.command {
         BinCommand::Lookup { numbers, length } => {
-            let Some(table) = chosen_table(args, output)? else { return Ok(false) };
-            let mut lookup = Lookup::over(&table, *length, args.json, output);
+            let Some((table, as_of)) = chosen_table(args, output)? else { return Ok(false) };
+            let now = Timestamp::from_millis(now_ms);
+            let dated = DatedTable { table: &table, as_of, now };
+            let mut lookup = Lookup::over(dated, *length, args.json, output);
             if numbers.is_empty() {
                 lookup.answer_lines(input)?;
             } else {
@@ -159,14 +169,15 @@ fn execute(
             let new = match new {
                 Some(path) => read_or_report(path, ReadOptions::default(), args.json, output)?
                     .map(|read| Arc::new(read.table)),
-                None => chosen_table(args, output)?,
+                None => chosen_table(args, output)?.map(|(table, _)| table),
             };
             let Some(new) = new else { return Ok(false) };
             print_diff(&TableDiff::between(&old.table, &new), *lists, args.json, output)?;
             Ok(true)
         }
-        BinCommand::Refresh { source, force, min_rows, max_removed_percent, who, read } => {
+        BinCommand::Refresh { source, force, as_of, min_rows, max_removed_percent, who, read } => {
             let options = RefreshOptions {
+                as_of: *as_of,
                 read: (*read).into(),
                 min_rows: *min_rows,
                 max_removed_percent: *max_removed_percent,
@@ -193,24 +204,41 @@ fn check(
         let problems: Vec<String> = live.problems().iter().map(ToString::to_string).collect();
         let current = live.current();
         let (version, rows) = (current.version, current.table.len());
+        let changes = current.table.issuers().all().len();
         if args.json {
             let ok = problems.is_empty();
-            let told = json!({"ok": ok, "rows": rows, "version": version,
+            let told = json!({"ok": ok, "rows": rows, "issuer_changes": changes,
+                "version": version, "as_of": StatedText(current.as_of),
                 "source": current.source, "sha256": current.sha256, "problems": problems});
             writeln!(output, "{told}")?;
         } else {
-            let source = &current.source;
-            writeln!(output, "version {version} of this folder, from {source}: {rows} rows")?;
+            let (source, as_of) = (&current.source, current.as_of);
+            writeln!(
+                output,
+                "version {version} of this folder, from {source}, as of {as_of}: {rows} rows, \
+                 {changes} changes of issuers' names"
+            )?;
         }
         return Ok(problems.is_empty());
     };
-    let Some(read) = read_or_report(path, read.into(), args.json, output)? else {
-        return Ok(false);
+    let read = match source_or_report(path, read.into(), args.json, output)? {
+        None => return Ok(false),
+        Some(ReadSource::Issuers(changes)) => {
+            let count = changes.all().len();
+            if args.json {
+                writeln!(output, "{}", json!({"ok": true, "rows": 0, "issuer_changes": count}))?;
+            } else {
+                writeln!(output, "valid: {count} changes of issuers' names")?;
+            }
+            return Ok(true);
+        }
+        Some(ReadSource::Table(read)) => read,
     };
-    let rows = read.table.len();
+    let (rows, changes) = (read.table.len(), read.table.issuers().all().len());
     if args.json {
-        let told = json!({"ok": true, "rows": rows, "format": read.format,
-            "encoding": read.encoding, "deleted": read.deleted, "merged": read.merged});
+        let told = json!({"ok": true, "rows": rows, "issuer_changes": changes,
+            "format": read.format, "encoding": read.encoding, "deleted": read.deleted,
+            "merged": read.merged});
         writeln!(output, "{told}")?;
     } else {
         writeln!(output, "valid: {rows} rows, {} marked as deleted left out", read.deleted)?;
@@ -225,7 +253,7 @@ fn refresh(
     options: &RefreshOptions,
     output: &mut impl Write,
 ) -> anyhow::Result<bool> {
-    let bytes = if is_url(source) { fetch(source)? } else { read_source(Path::new(source))? };
+    let bytes = if is_url(source) { fetch(source)? } else { bytes_of(Path::new(source))? };
     let live = open_live(args)?;
     match live.refresh(&bytes, source, occasion, options) {
         Ok(report) if args.json => {
@@ -237,7 +265,11 @@ fn refresh(
             Ok(true)
         }
         Ok(report) => {
-            writeln!(output, "version {} is written: {} rows", report.version, report.rows)?;
+            writeln!(
+                output,
+                "version {} is written, as of {}: {} rows, {} changes of issuers' names",
+                report.version, report.as_of.0, report.rows, report.issuer_changes
+            )?;
             writeln!(output, "{TAKEN_LATER}")?;
             print_counts(&report.diff, output)?;
             Ok(true)
@@ -300,14 +332,21 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The table that `--table` names, else the live one; `None` if it was refused and reported.
-fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Option<Arc<BinTable>>> {
+/// The table that `--table` names, else the live one, and the date of its facts where somebody has
+/// told it; `None` if it was refused and reported.
+fn chosen_table(
+    args: &BinArgs,
+    output: &mut impl Write,
+) -> anyhow::Result<Option<(Arc<BinTable>, Option<StatedDate>)>> {
     match &args.table {
         Some(path) => {
             let read = read_or_report(path, ReadOptions::default(), args.json, output)?;
-            Ok(read.map(|read| Arc::new(read.table)))
+            Ok(read.map(|read| (Arc::new(read.table), None)))
         }
-        None => Ok(Some(Arc::clone(&open_live(args)?.current().table))),
+        None => {
+            let live = open_live(args)?.current();
+            Ok(Some((Arc::clone(&live.table), Some(live.as_of))))
+        }
     }
 }
 
@@ -320,13 +359,34 @@ fn open_live(args: &BinArgs) -> anyhow::Result<LiveBinTable> {
     Ok(live)
 }
 
+/// The table of a file; `None` if it was refused and reported.
 fn read_or_report(
     path: &Path,
     options: ReadOptions,
     as_json: bool,
     output: &mut impl Write,
 ) -> anyhow::Result<Option<ReadTable>> {
-    match read_table(&read_source(path)?, options) {
+    let read = read_table(&bytes_of(path)?, options);
+    accepted_or_report(read, as_json, output)
+}
+
+/// What a file holds; `None` if it was refused and reported.
+fn source_or_report(
+    path: &Path,
+    options: ReadOptions,
+    as_json: bool,
+    output: &mut impl Write,
+) -> anyhow::Result<Option<ReadSource>> {
+    let read = read_source(&bytes_of(path)?, options);
+    accepted_or_report(read, as_json, output)
+}
+
+fn accepted_or_report<T>(
+    read: Result<T, UnreadableTable>,
+    as_json: bool,
+    output: &mut impl Write,
+) -> anyhow::Result<Option<T>> {
+    match read {
         Ok(read) => Ok(Some(read)),
         Err(refusal) => {
             let faults = match &refusal {
@@ -336,6 +396,7 @@ fn read_or_report(
                 | UnreadableTable::ZipArchive
                 | UnreadableTable::Spreadsheet(_)
                 | UnreadableTable::NoRows
+                | UnreadableTable::IssuersAlone
                 | UnreadableTable::Table(_) => None,
             };
             print_refusal(refusal.code(), &refusal, faults, as_json, output)?;
@@ -345,7 +406,7 @@ fn read_or_report(
 }
 
 /// Reads a file up to one byte more than is allowed, so that the parser can refuse it as too large.
-fn read_source(path: &Path) -> anyhow::Result<Vec<u8>> {
+fn bytes_of(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut bytes = Vec::new();
     file.take(SOURCE_BYTES_MAX as u64 + 1)
@@ -413,6 +474,7 @@ fn print_diff(
         ("!", &diff.changed),
         ("~", &diff.renamed),
         ("=", &diff.relabelled),
+        ("x", &diff.retired),
     ];
     for (mark, keys) in marked.into_iter().filter(|_| lists) {
         for key in keys {
@@ -426,8 +488,16 @@ fn print_counts(diff: &TableDiff, output: &mut impl Write) -> anyhow::Result<()>
     let counts = diff.counts();
     writeln!(
         output,
-        "{} added, {} removed, {} changed code, type or brand, {} renamed, {} relabelled",
-        counts.added, counts.removed, counts.changed, counts.renamed, counts.relabelled
+        "{} added, {} removed, {} changed code, type or brand, {} renamed, {} relabelled, \
+         {} retired; changes of issuers' names: {} added, {} removed",
+        counts.added,
+        counts.removed,
+        counts.changed,
+        counts.renamed,
+        counts.relabelled,
+        counts.retired,
+        counts.issuer_changes_added,
+        counts.issuer_changes_removed
     )?;
     Ok(())
 }

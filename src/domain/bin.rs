@@ -8,14 +8,20 @@
 //! Knows nothing of files, formats or versions. Upholds I-11: nothing in here keeps or prints a
 //! card number; a BIN has twelve digits at most.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::closed_set;
 
 mod index;
+mod issuers;
+mod stated_date;
 
 use index::Index;
+
+pub use issuers::{ISSUER_CHANGES_MAX, IssuerChange, IssuerChangeError, IssuerChanges};
+pub use stated_date::StatedDate;
 
 /// The shortest BIN the table takes, in digits.
 pub const BIN_LENGTH_MIN: usize = 2;
@@ -143,6 +149,14 @@ impl Brand {
         let within = RANGES.iter().find(|(first, last, _)| *first <= low && high <= *last);
         within.map_or(Self::UnionPay, |(_, _, brand)| *brand)
     }
+
+    /// The brand of a card that no row of the table fits, where its leading digits lie in a range
+    /// of which only the brand is public: 81000000 to 81719999, in use since 2019, are UnionPay's.
+    /// Fewer digits than tell it are in no such range.
+    pub fn of_bare_range(digits: &[u8]) -> Option<Self> {
+        let head = digits.get(..4)?;
+        (b"8100".as_slice()..=b"8171").contains(&head).then_some(Self::UnionPay)
+    }
 }
 
 /// The brands of a card: the one whose range its number lies in, and another one whose network
@@ -216,6 +230,7 @@ pub struct BinRow {
     pub pan_length: u8,
     /// UnionPay's institution code: four digits institution, four digits region.
     pub issuer_code: String,
+    /// Of today, where the row stands in a table.
     pub issuer_name: String,
     /// The product's name, empty where the source names none.
     pub card_name: String,
@@ -228,6 +243,15 @@ impl BinRow {
     pub fn key(&self) -> (Bin, u8) {
         (self.bin, self.pan_length)
     }
+}
+
+/// What is said of a row beside its facts. No decision rests on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RowMarks {
+    /// When the source of the row stated it, where that is another date than the table's.
+    pub as_of: Option<StatedDate>,
+    /// Since when no such card is issued or taken any more.
+    pub retired: Option<StatedDate>,
 }
 
 /// Why rows do not make a table.
@@ -246,16 +270,25 @@ pub struct BinTable {
     /// Sorted by (BIN as text, card length).
     rows: Vec<Arc<BinRow>>,
     index: Index,
+    /// In the order of the rows.
+    marks: Vec<RowMarks>,
+    issuers: IssuerChanges,
+    /// The issuers' names as the source has them, of the rows that show another one.
+    stated_names: BTreeMap<(Bin, u8), String>,
 }
 
 impl BinTable {
-    /// Sorts the rows and builds the index. Takes some ten milliseconds for UnionPay's table.
-    pub fn build(mut rows: Vec<BinRow>) -> Result<Self, BinTableError> {
+    /// Sorts the rows, gives each its issuer's name of today, and builds the index. Takes some ten
+    /// milliseconds for UnionPay's table.
+    pub fn build(
+        mut rows: Vec<(BinRow, RowMarks)>,
+        issuers: IssuerChanges,
+    ) -> Result<Self, BinTableError> {
         if rows.len() > BIN_ROWS_MAX {
             return Err(BinTableError::TooManyRows { rows: rows.len() });
         }
-        rows.sort_by_key(BinRow::key);
-        for row in &rows {
+        rows.sort_by_key(|(row, _)| row.key());
+        for (row, _) in &rows {
             let length = usize::from(row.pan_length);
             let fits = (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&length);
             if !fits || length <= row.bin.length() {
@@ -263,13 +296,32 @@ impl BinTable {
                 return Err(BinTableError::PanLength { bin, pan_length });
             }
         }
-        if let Some(pair) = rows.windows(2).find(|pair| pair[0].key() == pair[1].key()) {
-            let (bin, pan_length) = pair[0].key();
+        if let Some(pair) = rows.windows(2).find(|pair| pair[0].0.key() == pair[1].0.key()) {
+            let (bin, pan_length) = pair[0].0.key();
             return Err(BinTableError::DuplicateKey { bin, pan_length });
         }
-        let rows: Vec<Arc<BinRow>> = rows.into_iter().map(Arc::new).collect();
+        let mut stated_names = BTreeMap::new();
+        for (row, _) in &mut rows {
+            let today = issuers.today(&row.issuer_code, &row.issuer_name);
+            if today != row.issuer_name {
+                let today = today.to_owned();
+                let stated = std::mem::replace(&mut row.issuer_name, today);
+                stated_names.insert(row.key(), stated);
+            }
+        }
+        let (rows, marks): (Vec<Arc<BinRow>>, Vec<RowMarks>) =
+            rows.into_iter().map(|(row, marks)| (Arc::new(row), marks)).unzip();
         let index = Index::build(&rows);
-        Ok(Self { rows, index })
+        Ok(Self { rows, index, marks, issuers, stated_names })
+    }
+
+    /// The same rows under other names of issuers.
+    pub fn with_issuers(&self, issuers: IssuerChanges) -> Self {
+        let stated = self.rows.iter().zip(&self.marks).map(|(row, marks)| {
+            let issuer_name = self.stated_name(row).to_owned();
+            (BinRow { issuer_name, ..BinRow::clone(row) }, *marks)
+        });
+        Self::build(stated.collect(), issuers).expect("these rows are a table already")
     }
 
     /// The row for a whole card number: the longest BIN that begins it among the rows for card
@@ -307,8 +359,27 @@ impl BinTable {
 
     /// The row with exactly this key.
     pub fn row(&self, bin: Bin, pan_length: u8) -> Option<&Arc<BinRow>> {
-        let place = self.rows.binary_search_by_key(&(bin, pan_length), |row| row.key()).ok()?;
-        self.rows.get(place)
+        self.rows.get(self.place((bin, pan_length))?)
+    }
+
+    /// What is said of a row of this table; nothing of any other.
+    pub fn marks(&self, row: &BinRow) -> RowMarks {
+        let place = self.place(row.key());
+        place.and_then(|place| self.marks.get(place)).copied().unwrap_or_default()
+    }
+
+    /// The issuer's name as the source of the row has it.
+    pub fn stated_name<'a>(&'a self, row: &'a BinRow) -> &'a str {
+        self.stated_names.get(&row.key()).unwrap_or(&row.issuer_name)
+    }
+
+    /// The changes of issuers' names that its rows show.
+    pub fn issuers(&self) -> &IssuerChanges {
+        &self.issuers
+    }
+
+    fn place(&self, key: (Bin, u8)) -> Option<usize> {
+        self.rows.binary_search_by_key(&key, |row| row.key()).ok()
     }
 
     /// All rows, sorted by BIN as text, then by card length.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::channel::registry::Registry;
-use crate::domain::bin::BinRow;
+use crate::domain::bin::{BinRow, Brand};
 use crate::domain::card::{CardFacts, CardInput};
 use crate::domain::flow::order::{Candidate, Instruction, Order};
 use crate::domain::ids::ChannelId;
@@ -18,7 +18,7 @@ use crate::domain::route::{CardTraits, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
 use crate::engine::{Acceptance, Engine, EngineError};
 use crate::entropy::Entropy;
-use crate::tables::bin::LiveBinTable;
+use crate::tables::bin::{LiveBinTable, RowView};
 use crate::tables::routes::LiveRoutes;
 
 /// A channel that cannot take an order, and why.
@@ -124,7 +124,8 @@ impl Intake {
         }
         let routes = self.routes.current();
         let prefix = CardPrefix::leading(card.pan.expose());
-        let subject = RouteSubject { instruction, prefix, card: row.map(CardTraits::of), now };
+        let traits = CardTraits::of(row, card.pan.expose().as_bytes());
+        let subject = RouteSubject { instruction, prefix, card: traits, now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() { Err(no_route(&plan)) } else { Ok(plan.candidates()) }
@@ -135,12 +136,19 @@ impl Intake {
     pub fn explain<T>(
         &self,
         question: &RouteQuestion,
-        with: impl FnOnce(&Explanation<'_>, Option<&BinRow>) -> T,
+        with: impl FnOnce(&Explanation<'_>, ExplainedCard<'_>) -> T,
     ) -> T {
         let occasion = (self.entropy.draw(), self.engine.clock().now());
         let routes = self.routes.current();
         explain_route(question, &self.registry, &self.bins, &routes.rules, occasion, with)
     }
+}
+
+/// What is known of the card of an explanation.
+pub enum ExplainedCard<'table> {
+    Row(RowView<'table>),
+    /// No row fits; the brand, where the digits tell it.
+    Bare(Option<Brand>),
 }
 
 /// The explanation without a running daemon: `occasion` is a draw and the moment.
@@ -150,7 +158,7 @@ pub fn explain_route<T>(
     bins: &LiveBinTable,
     rules: &[Rule],
     occasion: (u64, Timestamp),
-    with: impl FnOnce(&Explanation<'_>, Option<&BinRow>) -> T,
+    with: impl FnOnce(&Explanation<'_>, ExplainedCard<'_>) -> T,
 ) -> T {
     let (draw, now) = occasion;
     let active = bins.current();
@@ -162,10 +170,14 @@ pub fn explain_route<T>(
     let subject = RouteSubject {
         instruction: &question.instruction,
         prefix: CardPrefix::leading(&question.digits),
-        card: row.map(CardTraits::of),
+        card: CardTraits::of(row, digits),
         now,
     };
-    registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), row))
+    let card = match row {
+        Some(row) => ExplainedCard::Row(RowView::of(row, active.dated(now))),
+        None => ExplainedCard::Bare(Brand::of_bare_range(digits)),
+    };
+    registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), card))
 }
 
 fn no_route(plan: &RoutePlan<'_>) -> PayError {

@@ -142,6 +142,8 @@ async fn every_metric_is_set_and_every_change_of_state_is_told_once() {
     core.post(&fetch, &serde_json::json!({})).await;
     let ready = |ready| ready == 1;
     gauge(&daemon, "switchyard_ready", &[], ready).await;
+    // The shipped table's facts are of June 2018.
+    gauge(&daemon, "switchyard_bin_table_age_days", &[], |days| days > 3_000).await;
 
     every_metric_is_there(&Seen::of(&daemon).await);
 }

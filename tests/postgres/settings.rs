@@ -11,6 +11,7 @@ use switchyard::channel::Channels;
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::editor::overlay;
+use switchyard::domain::bin::StatedDate;
 use switchyard::domain::cluster::{
     Publication, SettingHistory, SettingKind, SettingVersion, WorkTrade,
 };
@@ -19,7 +20,7 @@ use switchyard::engine::shared_settings::SharedSettings;
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::postgres::{PostgresSettings, PostgresStore};
 use switchyard::store::{PublishError, Store};
-use switchyard::tables::bin::{RefreshOptions, RollbackTarget, shipped_table, write_csv};
+use switchyard::tables::bin::{RefreshOptions, RollbackTarget};
 
 use crate::support::installation::Installation;
 use crate::support::postgres::{Database, database};
@@ -177,19 +178,28 @@ async fn state_last(node: &Node) -> u64 {
 
 /// A refresh at one node and a rollback at the other.
 async fn bin_tables(first: &Node, second: &Node) {
-    let csv = String::from_utf8(write_csv(&shipped_table())).expect("a text");
-    let (_, shorter) =
-        csv.trim_end().rsplit_once('\n').map(|(rest, last)| (last, rest)).expect("rows");
-    let options = RefreshOptions::default();
-    let source = "a.csv".to_owned();
-    let refreshed = first.shared().refresh(shorter.into(), source, "a person", options).await;
+    let rows = include_str!("../../bin-tables/unionpay.csv").trim_end();
+    let (shorter, _) = rows.rsplit_once('\n').expect("rows");
+    // A name that has changed goes the way of the table, with it.
+    let source = shorter.to_owned()
+        + "\nissuer_code,old_name,new_name,date,source\n01020000,工商银行,新,2020,x\n";
+    let options = RefreshOptions {
+        force: true,
+        as_of: StatedDate::parse("2024-02"),
+        ..RefreshOptions::default()
+    };
+    let name = "a.csv".to_owned();
+    let refreshed = first.shared().refresh(source.into(), name, "a person", options).await;
     let report = refreshed.expect("a good table");
-    assert_eq!((report.version, report.counts.removed), (1, 1));
+    assert_eq!((report.version, report.counts.removed, report.issuer_changes), (1, 1, 1));
     let last = state_last(first).await;
     follow([first, second], last).await;
     let [one, other] = [first, second].map(|node| node.run.bins.current());
     assert_eq!((one.version, &one.sha256), (1, &report.sha256));
     assert_eq!((other.version, &other.sha256), (1, &report.sha256));
+    assert_eq!(other.as_of.to_string(), "2024-02");
+    assert_eq!(other.table.issuers(), one.table.issuers());
+    assert_eq!(other.table.issuers().today("01020000", "工商银行"), "新");
     let own = second.run.bins.rollback(
         RollbackTarget::Previous,
         switchyard::tables::bin::Occasion { who: "a person", now_ms: 0 },

@@ -18,7 +18,7 @@ use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::{ApiState, run_detached};
 use crate::channel::registry::{ChannelStatus, SwitchError};
-use crate::domain::bin::{BIN_LENGTH_MAX, BinRow, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
 use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
@@ -26,7 +26,7 @@ use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::domain::write_set::AuditEntry;
 use crate::engine::EngineError;
-use crate::engine::intake::RouteQuestion;
+use crate::engine::intake::{ExplainedCard, RouteQuestion};
 use crate::tables::bin::RowView;
 
 /// The merchant of a question that names none. No rule can mean it by accident.
@@ -259,6 +259,9 @@ fn length(card: &mut JsonFields<'_>) -> Result<Option<u8>, ApiError> {
 #[derive(Serialize)]
 struct ExplainedBody<'plan> {
     card: Option<RowView<'plan>>,
+    /// Where no row fits and only the brand is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card_brand: Option<&'static str>,
     rule: Option<&'plan str>,
     channels: Vec<&'plan str>,
     rules: Vec<RuleBody<'plan>>,
@@ -298,7 +301,7 @@ struct StrikeBody {
 }
 
 /// The JSON form of an explanation.
-pub fn explanation_body(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
+pub fn explanation_body(explanation: &Explanation<'_>, card: ExplainedCard<'_>) -> Value {
     let rules = explanation.rules.iter().map(|explained| RuleBody {
         name: &explained.rule.name,
         verdict: explained.verdict.name(),
@@ -312,8 +315,13 @@ pub fn explanation_body(explanation: &Explanation<'_>, row: Option<&BinRow>) -> 
         candidates: explained.candidates.iter().map(candidate).collect(),
     });
     let plan = &explanation.plan;
+    let (card, card_brand) = match card {
+        ExplainedCard::Row(row) => (Some(row), None),
+        ExplainedCard::Bare(brand) => (None, brand.map(Brand::name)),
+    };
     let body = ExplainedBody {
-        card: row.map(RowView::from),
+        card,
+        card_brand,
         rule: plan.rule_name(),
         channels: plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect(),
         rules: rules.collect(),

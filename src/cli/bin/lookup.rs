@@ -8,9 +8,9 @@ use std::io::{self, BufRead, Read, Write};
 use serde::Serialize;
 
 use crate::cli::output::is_closed;
-use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, BinTable, PAN_LENGTH_MAX};
+use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, Brand, PAN_LENGTH_MAX};
 use crate::domain::card::{luhn_fits, mask};
-use crate::tables::bin::RowView;
+use crate::tables::bin::{DatedTable, RowView};
 
 /// The longest line that is read: ten times a card number with blanks.
 const LINE_BYTES_MAX: usize = 256;
@@ -22,6 +22,9 @@ struct LookupAnswer<'row> {
     found: bool,
     #[serde(flatten)]
     row: Option<RowView<'row>>,
+    /// Where no row fits and only the brand is public.
+    #[serde(rename = "brand", skip_serializing_if = "Option::is_none")]
+    bare_brand: Option<&'static str>,
     /// Only where the check digit of a whole card number does not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     luhn: Option<bool>,
@@ -34,7 +37,7 @@ struct LookupAnswer<'row> {
 
 /// Looks numbers up in one table and writes the answers to one output.
 pub(super) struct Lookup<'run, W> {
-    table: &'run BinTable,
+    dated: DatedTable<'run>,
     pan_length: Option<u8>,
     as_json: bool,
     output: &'run mut W,
@@ -43,12 +46,12 @@ pub(super) struct Lookup<'run, W> {
 
 impl<'run, W: Write> Lookup<'run, W> {
     pub(super) fn over(
-        table: &'run BinTable,
+        dated: DatedTable<'run>,
         pan_length: Option<u8>,
         as_json: bool,
         output: &'run mut W,
     ) -> Self {
-        Self { table, pan_length, as_json, output, invalid_inputs: 0 }
+        Self { dated, pan_length, as_json, output, invalid_inputs: 0 }
     }
 
     /// Answers each of these inputs.
@@ -100,22 +103,26 @@ impl<'run, W: Write> Lookup<'run, W> {
             return self.refuse(input, "not 2 to 19 digits");
         };
         let text = std::str::from_utf8(digits).expect("only ASCII digits were copied");
-        let row = self.table.lookup(digits);
+        let dated = self.dated;
+        let row = dated.table.lookup(digits);
+        let bare_brand = Brand::of_bare_range(digits).map(Brand::name);
         if length > BIN_LENGTH_MAX || row.is_some() {
             return self.write(&LookupAnswer {
                 input: &mask(text),
                 found: row.is_some(),
-                row: row.map(|row| RowView::from(row.as_ref())),
+                row: row.map(|row| RowView::of(row, dated)),
+                bare_brand: bare_brand.filter(|_| row.is_none()),
                 luhn: (!luhn_fits(digits)).then_some(false),
                 longer_bins: None,
                 problem: None,
             });
         }
-        let matches = self.table.lookup_prefix(digits, self.pan_length);
+        let matches = dated.table.lookup_prefix(digits, self.pan_length);
         let mut answer = LookupAnswer {
             input: text,
             found: !matches.is_empty(),
             row: None,
+            bare_brand: bare_brand.filter(|_| matches.is_empty()),
             luhn: None,
             longer_bins: matches.has_longer_bins.then_some(true),
             problem: None,
@@ -124,7 +131,7 @@ impl<'run, W: Write> Lookup<'run, W> {
             return self.write(&answer);
         }
         for row in matches.rows() {
-            answer.row = Some(RowView::from(row.as_ref()));
+            answer.row = Some(RowView::of(row, dated));
             self.write(&answer)?;
         }
         Ok(())
@@ -137,6 +144,7 @@ impl<'run, W: Write> Lookup<'run, W> {
             input: &shown,
             found: false,
             row: None,
+            bare_brand: None,
             luhn: None,
             longer_bins: None,
             problem: Some(problem),
@@ -152,7 +160,7 @@ impl<'run, W: Write> Lookup<'run, W> {
         match &answer.row {
             Some(row) => writeln!(
                 self.output,
-                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}{luhn}",
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}{}{luhn}",
                 answer.input,
                 row.bin,
                 row.pan_length,
@@ -160,14 +168,36 @@ impl<'run, W: Write> Lookup<'run, W> {
                 row.issuer_name,
                 row.card_name,
                 row.card_type,
-                row.brands
+                row.brands,
+                remarks(row)
             ),
-            None => {
-                let problem = answer.problem.unwrap_or("not found");
-                writeln!(self.output, "{}\t{problem}{luhn}", answer.input)
-            }
+            None => match (answer.bare_brand, answer.problem) {
+                (Some(brand), _) => {
+                    let known = "issuer and card type are not known";
+                    writeln!(self.output, "{}\t{brand}; {known}{luhn}", answer.input)
+                }
+                (None, problem) => {
+                    let problem = problem.unwrap_or("not found");
+                    writeln!(self.output, "{}\t{problem}{luhn}", answer.input)
+                }
+            },
         }
     }
+}
+
+/// What a row says of its own age and its issuer's past, each behind a tab.
+fn remarks(row: &RowView<'_>) -> String {
+    let mut text = String::new();
+    if let (Some(as_of), Some(days)) = (row.as_of, row.age_days) {
+        text.push_str(&format!("\tas of {}, {days} days old", as_of.0));
+    }
+    if !row.issuer_former_names.is_empty() {
+        text.push_str(&format!("\tformerly {}", row.issuer_former_names.join(", ")));
+    }
+    if let Some(date) = row.retired {
+        text.push_str(&format!("\tretired {}", date.0));
+    }
+    text
 }
 
 /// Skips the rest of a line without keeping it.

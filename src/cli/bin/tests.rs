@@ -98,6 +98,51 @@ fn i_11_no_input_comes_out_whole() {
 }
 
 #[test]
+fn a_lookup_says_how_old_its_fact_is_and_what_the_issuer_was_called() {
+    let folder = Folder::named();
+    let answer = |number: &str| run_line(&folder, &["lookup", number], "").1[0].clone();
+    let fresh = answer("62326537");
+    assert_eq!(fresh["issuer_name"], "内蒙古农村商业银行");
+    assert_eq!(fresh["issuer_former_names"], serde_json::json!(["内蒙古自治区农村信用联合社"]));
+    assert_eq!((&fresh["as_of"], &fresh["age_days"]), (&"2020".into(), &1413.into()));
+    let retired = answer("621062");
+    assert_eq!((&retired["retired"], &retired["as_of"]), (&"2025-08-27".into(), &"2018-06".into()));
+    assert_eq!(retired.get("issuer_former_names"), None);
+    // Of a range without issuers only the brand is known, whole number or not.
+    for number in ["81001234", &card("8171", 16)] {
+        let bare = answer(number);
+        assert_eq!((&bare["found"], &bare["brand"]), (&false.into(), &"unionpay".into()));
+        assert_eq!((bare.get("issuer_name"), bare.get("as_of")), (None, None));
+    }
+    // Nobody has said how old a file's facts are.
+    let file = fixture("unionpay-2018-06.csv");
+    let (_, answers) = run_line(&folder, &["lookup", "622302", "--table", &file], "");
+    assert_eq!((&answers[0]["found"], answers[0].get("as_of")), (&true.into(), None));
+}
+
+#[test]
+fn changed_names_are_checked_and_taken_by_the_same_commands() {
+    let folder = Folder::named();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/bin-tables/issuer-changes.csv");
+    let (done, told) = run_line(&folder, &["check", shipped], "");
+    assert!(done && told[0]["issuer_changes"] == 41, "{told:?}");
+    let path = folder.0.path().join("changes.csv");
+    let rows = std::fs::read_to_string(shipped).expect("a file")
+        + "01020000,工商银行,中国工商银行,2020-02,an example,,\n";
+    std::fs::write(&path, rows).expect("a file");
+    let path = path.to_str().expect("a path in UTF-8");
+    let (_, told) = run_line(&folder, &["refresh", path], "");
+    assert_eq!(told[0]["refused"], "change_ahead", "the line's clock stands in 2023");
+    let own = "issuer_code,old_name,new_name,date,source\n01020000,工商银行,中国工商银行,2020,x\n";
+    std::fs::write(path, own).expect("a file");
+    let (done, told) = run_line(&folder, &["refresh", path, "--force", "--as-of", "2018-07"], "");
+    assert!(done && told[0]["issuer_changes"] == 1 && told[0]["rows"] == 5_616, "{told:?}");
+    assert_eq!(told[0]["as_of"], "2018-07");
+    let (_, told) = run_line(&folder, &["check"], "");
+    assert_eq!((&told[0]["issuer_changes"], &told[0]["as_of"]), (&1.into(), &"2018-07".into()));
+}
+
+#[test]
 fn a_check_tells_the_bad_lines() {
     let folder = Folder::named();
     let good = fixture("unionpay-2018-06.csv");
@@ -112,7 +157,7 @@ fn a_check_tells_the_bad_lines() {
     assert_eq!(told[0]["faults"]["first"][0]["line"], 2);
     assert_eq!(told[0]["faults"]["first"][0]["code"], "bin_digits");
     let (done, told) = run_line(&folder, &["check"], "");
-    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_576);
+    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_616);
 }
 
 #[test]
@@ -122,13 +167,14 @@ fn a_difference_is_counted_and_listed_on_demand() {
     let (done, told) = run_line(&folder, &["diff", &old, &new], "");
     assert!(done);
     let expected = serde_json::json!({"added": 2_456, "removed": 47, "changed": 118,
-        "renamed": 424, "relabelled": 15});
+        "renamed": 424, "relabelled": 15, "retired": 0,
+        "issuer_changes_added": 0, "issuer_changes_removed": 0});
     assert_eq!(told[0], expected);
     let (_, told) = run_line(&folder, &["diff", &old, &new, "--lists"], "");
     assert_eq!(told[0]["lists"]["removed"].as_array().map(Vec::len), Some(47));
     // Against the live table, here the shipped one.
     let (_, told) = run_line(&folder, &["diff", &new], "");
-    assert_eq!((&told[0]["added"], &told[0]["removed"]), (&727.into(), &0.into()));
+    assert_eq!((&told[0]["added"], &told[0]["removed"]), (&767.into(), &0.into()));
 }
 
 #[test]
@@ -139,11 +185,11 @@ fn a_refresh_is_refused_forced_and_rolled_back() {
     assert!(!done && told[0]["refused"] == "too_many_removed");
     let (done, told) = run_line(&folder, &["refresh", &source, "--force", "--who", "me"], "");
     assert!(done && told[0]["version"] == 1 && told[0]["forced"] == true);
-    assert_eq!(told[0]["counts"]["removed"], 727);
+    assert_eq!(told[0]["counts"]["removed"], 767);
     let (_, told) = run_line(&folder, &["versions"], "");
     assert_eq!((&told[0][0]["who"], &told[0][0]["live"]), (&"me".into(), &true.into()));
     let (done, told) = run_line(&folder, &["rollback"], "");
-    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_576);
+    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_616);
     let (done, told) = run_line(&folder, &["rollback"], "");
     assert!(!done && told[0]["refused"] == "nothing_earlier");
 }

@@ -17,9 +17,14 @@ fn row(bin: &str, pan_length: u8, issuer_code: &str) -> BinRow {
     }
 }
 
+fn built(rows: Vec<BinRow>) -> Result<BinTable, BinTableError> {
+    let marked = rows.into_iter().map(|row| (row, RowMarks::default()));
+    BinTable::build(marked.collect(), IssuerChanges::default())
+}
+
 fn table(rows: &[(&str, u8, &str)]) -> BinTable {
     let rows = rows.iter().map(|(bin, length, code)| row(bin, *length, code)).collect();
-    BinTable::build(rows).expect("a table")
+    built(rows).expect("a table")
 }
 
 /// A card number of the given length that begins with `prefix`; the rest is `filler`.
@@ -85,7 +90,7 @@ fn bytes_that_are_no_card_number_find_nothing() {
     assert!(table.lookup(b"62210000000").is_none());
     assert!(table.lookup(b"622100000000").is_some());
     assert!(table.lookup(&[b'6'; 20]).is_none());
-    assert!(BinTable::build(Vec::new()).expect("an empty table").lookup(&broken).is_none());
+    assert!(built(Vec::new()).expect("an empty table").lookup(&broken).is_none());
 }
 
 #[test]
@@ -113,10 +118,10 @@ fn a_prefix_claims_no_bin_longer_than_itself() {
 #[test]
 fn a_key_stands_once_and_a_card_is_longer_than_its_bin() {
     let (bin, pan_length) = (Bin::parse("621626").expect("a BIN"), 19);
-    let twice = BinTable::build(vec![row("621626", 19, "a"), row("621626", 19, "b")]);
+    let twice = built(vec![row("621626", 19, "a"), row("621626", 19, "b")]);
     assert_eq!(twice.err(), Some(BinTableError::DuplicateKey { bin, pan_length }));
     for (bin, pan_length) in [("621626000000", 12), ("621626", 11), ("621626", 20)] {
-        let built = BinTable::build(vec![row(bin, pan_length, "a")]);
+        let built = built(vec![row(bin, pan_length, "a")]);
         let bin = Bin::parse(bin).expect("a BIN");
         assert_eq!(built.err(), Some(BinTableError::PanLength { bin, pan_length }));
     }
@@ -161,6 +166,52 @@ fn a_brand_follows_the_leading_digits() {
 }
 
 #[test]
+fn of_a_bare_range_only_the_brand_is_known() {
+    for (digits, brand) in [
+        ("8100", Some(Brand::UnionPay)),
+        ("81719999", Some(Brand::UnionPay)),
+        ("8150001234567890", Some(Brand::UnionPay)),
+        ("8172", None),
+        ("8099", None),
+        ("810", None),
+        ("", None),
+        ("6216", None),
+    ] {
+        assert_eq!(Brand::of_bare_range(digits.as_bytes()), brand, "{digits}");
+    }
+}
+
+#[test]
+fn a_row_shows_todays_name_and_its_source_keeps_the_old_one() {
+    let named = |bin: &str, name: &str| {
+        let marks = RowMarks { retired: StatedDate::parse("2025-08-27"), ..RowMarks::default() };
+        (BinRow { issuer_name: name.to_owned(), ..row(bin, 19, "04791920") }, marks)
+    };
+    let rows = vec![named("621626", "old"), named("621627", "new"), named("621628", "branch")];
+    let change = |new_name: &str| IssuerChange {
+        issuer_code: "04791920".to_owned(),
+        old_name: "old".to_owned(),
+        new_name: new_name.to_owned(),
+        date: StatedDate::parse("2020").expect("a date"),
+        source: String::new(),
+    };
+    let changes = |name| IssuerChanges::of(vec![change(name)]).expect("one change");
+    let table = BinTable::build(rows, changes("new")).expect("a table");
+    let names = |table: &BinTable| -> Vec<(String, String)> {
+        let both = |row: &Arc<BinRow>| (row.issuer_name.clone(), table.stated_name(row).to_owned());
+        table.rows().iter().map(both).collect()
+    };
+    let pair = |shown: &str, stated: &str| (shown.to_owned(), stated.to_owned());
+    assert_eq!(names(&table), [pair("new", "old"), pair("new", "new"), pair("branch", "branch")]);
+    let again = table.with_issuers(changes("newer"));
+    assert_eq!(names(&again)[0], pair("newer", "old"));
+    assert_eq!(names(&again)[1], pair("new", "new"));
+    let marks = again.marks(&again.rows()[2]);
+    assert_eq!(marks.retired.map(|date| date.to_string()).as_deref(), Some("2025-08-27"));
+    assert_eq!(again.marks(&row("622222", 19, "04791920")), RowMarks::default());
+}
+
+#[test]
 fn names_lead_back_to_their_values() {
     for card_type in CardType::ALL {
         assert_eq!(CardType::parse(card_type.name()), Some(card_type));
@@ -200,7 +251,7 @@ proptest! {
             let code = format!("{bin}/{length}");
             keyed.insert((bin.clone(), *length), row(bin, *length, &code));
         }
-        let table = BinTable::build(keyed.into_values().collect()).expect("a table");
+        let table = built(keyed.into_values().collect()).expect("a table");
         // Half of the cards begin with a BIN of the table and end in any digits.
         let hits = rows.iter().zip(fillers.iter().cycle()).map(|((bin, length), filler)| {
             format!("{bin}{}", &filler[..usize::from(*length) - bin.len()])

@@ -241,7 +241,8 @@ fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike
 
 fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.card_types;
-    let fits = taken.is_empty() || subject.card.is_some_and(|card| taken.contains(&card.card_type));
+    let card_type = subject.card.and_then(|card| card.card_type);
+    let fits = taken.is_empty() || card_type.is_some_and(|card_type| taken.contains(&card_type));
     (!fits).then_some(Strike::CardType)
 }
 

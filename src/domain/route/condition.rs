@@ -8,8 +8,8 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
 use crate::domain::money::Currency;
-use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
+use crate::domain::route::{IssuerTraits, RouteSubject};
 
 /// The most leading digits that a rule can ask for: the longest BIN.
 pub const CARD_PREFIX_LENGTH_MAX: usize = 12;
@@ -130,12 +130,14 @@ impl Condition {
                 settlements.contains(&subject.instruction.settlement_mode)
             }
             Self::CardTypes(kinds) => {
-                subject.card.is_some_and(|card| kinds.contains(&card.card_type))
+                let card_type = subject.card.and_then(|card| card.card_type);
+                card_type.is_some_and(|card_type| kinds.contains(&card_type))
             }
             Self::Brands(brands) => subject.card.is_some_and(|card| card.brands.meets(brands)),
-            Self::IssuerCodes(codes) => subject
-                .card
-                .is_some_and(|card| codes.iter().any(|code| names_issuer(code, card.issuer_code))),
+            Self::IssuerCodes(codes) => {
+                let issuer = subject.card.and_then(|card| card.issuer);
+                issuer.is_some_and(|issuer| codes.iter().any(|one| names_issuer(one, issuer.code)))
+            }
             Self::BinPrefixes(prefixes) => {
                 prefixes.iter().any(|prefix| subject.prefix.begins_with(prefix))
             }
@@ -169,7 +171,8 @@ impl Condition {
             }
             Self::CardTypes(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                let found = card.map_or("not known", |card| card.card_type.name());
+                let found = card.and_then(|card| card.card_type);
+                let found = found.map_or("not known", CardType::name);
                 format!("the card type is {found}, not {wanted}")
             }
             Self::Brands(wanted) => {
@@ -180,7 +183,9 @@ impl Condition {
             }
             Self::IssuerCodes(wanted) => {
                 let wanted = listed(wanted.iter().map(String::as_str));
-                let found = card.map_or("not known", |card| card.issuer_code);
+                let named = |issuer: IssuerTraits<'_>| format!("{} ({})", issuer.code, issuer.name);
+                let found = card.and_then(|card| card.issuer);
+                let found = found.map_or_else(|| "not known".to_owned(), named);
                 format!("the issuer is {found}, not {wanted}")
             }
             Self::BinPrefixes(wanted) => {

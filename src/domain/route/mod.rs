@@ -18,7 +18,7 @@ pub mod maintenance;
 
 use std::cmp::Reverse;
 
-use crate::domain::bin::{BinRow, CardBrands, CardType};
+use crate::domain::bin::{BinRow, Brand, CardBrands, CardType};
 use crate::domain::closed_set;
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
@@ -40,15 +40,32 @@ pub const DEFAULT_RULE_NAME: &str = "default";
 /// The BIN table's facts about a card that rules and channels ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardTraits<'a> {
-    /// UnionPay institution code, 8 digits.
-    pub issuer_code: &'a str,
-    pub card_type: CardType,
+    /// `None` where only the brand is known.
+    pub issuer: Option<IssuerTraits<'a>>,
+    /// `None` where only the brand is known.
+    pub card_type: Option<CardType>,
     pub brands: CardBrands,
 }
 
+/// The bank behind a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuerTraits<'a> {
+    /// UnionPay institution code, 8 digits.
+    pub code: &'a str,
+    /// Of today, for people.
+    pub name: &'a str,
+}
+
 impl<'a> CardTraits<'a> {
-    pub fn of(row: &'a BinRow) -> Self {
-        Self { issuer_code: &row.issuer_code, card_type: row.card_type, brands: row.brands }
+    /// The facts of a card with this row, or without any and with these leading digits.
+    pub fn of(row: Option<&'a BinRow>, digits: &[u8]) -> Option<Self> {
+        let Some(row) = row else {
+            let brands = CardBrands::one(Brand::of_bare_range(digits)?);
+            return Some(Self { issuer: None, card_type: None, brands });
+        };
+        let issuer = IssuerTraits { code: &row.issuer_code, name: &row.issuer_name };
+        let card_type = Some(row.card_type);
+        Some(Self { issuer: Some(issuer), card_type, brands: row.brands })
     }
 }
 
@@ -57,7 +74,7 @@ impl<'a> CardTraits<'a> {
 pub struct RouteSubject<'a> {
     pub instruction: &'a Instruction,
     pub prefix: CardPrefix,
-    /// `None` if no row of the BIN table fits the card.
+    /// `None` if nothing is known of the card.
     pub card: Option<CardTraits<'a>>,
     pub now: Timestamp,
 }
@@ -259,7 +276,7 @@ impl Strategy {
             Self::LowestCost => {
                 let profile = channel.profile;
                 let fee = profile.fees.fee(&FeeSubject {
-                    card_type: subject.card.map(|card| card.card_type),
+                    card_type: subject.card.and_then(|card| card.card_type),
                     category: subject.instruction.merchant_category,
                     amount_minor: subject.instruction.amount.get(),
                     date: profile.calendar.date_of(subject.now),

@@ -16,7 +16,6 @@ use super::explain::{CandidateVerdict, RuleVerdict, explain};
 use super::hours::{DayWindow, Hours};
 use super::maintenance::MaintenanceWindow;
 use super::*;
-use crate::domain::bin::Brand;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::flow::order::{OrderKind, SettlementMode};
 use crate::domain::ids::MerchantId;
@@ -128,8 +127,8 @@ fn order() -> Order {
     let merchant = MerchantId::parse("shop-1").expect("a merchant id");
     let amount = AmountMinor::new(100_000).expect("an amount");
     let card = CardTraits {
-        issuer_code: "01021000",
-        card_type: CardType::Debit,
+        issuer: Some(IssuerTraits { code: "01021000", name: "工商银行" }),
+        card_type: Some(CardType::Debit),
         brands: CardBrands::one(Brand::UnionPay),
     };
     Order {
@@ -157,7 +156,7 @@ impl Order {
     }
 
     fn card_type(mut self, card_type: CardType) -> Self {
-        self.card = self.card.map(|card| CardTraits { card_type, ..card });
+        self.card = self.card.map(|card| CardTraits { card_type: Some(card_type), ..card });
         self
     }
 
@@ -603,12 +602,39 @@ fn what_the_bin_table_says_is_what_rules_ask() {
     let facts = order().card.expect("a card");
     assert_eq!(
         (facts.card_type, facts.brands),
-        (CardType::Debit, CardBrands::one(Brand::UnionPay))
+        (Some(CardType::Debit), CardBrands::one(Brand::UnionPay))
     );
     for strategy in Strategy::ALL {
         let same = |other: &Strategy| other.name() == strategy.name();
         assert_eq!(Strategy::ALL.iter().filter(|other| same(other)).count(), 1);
     }
+}
+
+#[test]
+fn a_card_of_which_only_the_brand_is_known_fits_rules_about_that_alone() {
+    let bare = CardTraits::of(None, b"8100123456789012");
+    let order = order().card(bare);
+    assert!(Condition::Brands(vec![Brand::UnionPay]).holds(&order.subject()));
+    assert!(!Condition::Brands(vec![Brand::Visa]).holds(&order.subject()));
+    let unknown = [
+        (Condition::CardTypes(CardType::ALL.to_vec()), "the card type is not known, not "),
+        (Condition::IssuerCodes(vec!["0102".to_owned()]), "the issuer is not known, not 0102"),
+    ];
+    for (condition, told) in unknown {
+        assert!(!condition.holds(&order.subject()), "{condition:?}");
+        let sentence = condition.sentence(&order.subject());
+        assert!(sentence.starts_with(told), "{sentence}");
+    }
+    let world = world(|profile, _| profile.brands = vec![Brand::UnionPay]);
+    let (rules, given) = ([Rule::default_rule()], world.channels());
+    assert!(!plan(&rules, &given, &order.subject(), 0).kept.is_empty());
+    assert_eq!(CardTraits::of(None, b"8172123456789012"), None);
+}
+
+#[test]
+fn a_rule_about_an_issuer_says_its_name_of_today() {
+    let told = Condition::IssuerCodes(vec!["0103".to_owned()]).sentence(&order().subject());
+    assert_eq!(told, "the issuer is 01021000 (工商银行), not 0103");
 }
 
 #[test]

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
 use crate::domain::bin::{
-    Bin, BinError, BinRow, CardBrands, CardType, PAN_LENGTH_MAX, PAN_LENGTH_MIN,
+    Bin, BinError, BinRow, CardBrands, CardType, PAN_LENGTH_MAX, PAN_LENGTH_MIN, RowMarks,
+    StatedDate,
 };
 use crate::domain::card::mask;
 
@@ -56,6 +57,18 @@ pub enum BinLineProblem {
     CardType(String),
     #[error("`{0}` is no brand of ours, nor two of them joined by `+`")]
     Brand(String),
+    #[error("the column `{0}` has no date (YYYY, YYYY-MM or YYYY-MM-DD)")]
+    Date(&'static str),
+    #[error("the source of a changed name is missing, or too long")]
+    Source,
+    #[error("this name of this issuer changes on line {first_line} already")]
+    ChangesTwice { first_line: usize },
+    #[error("the names of this issuer lead in a circle")]
+    Circle,
+    #[error("this name ends, by the dates, before it has begun")]
+    DateOrder,
+    #[error("there are more changed names than the {0} that are kept")]
+    TooManyChanges(usize),
     #[error("the same row stands on line {first_line}")]
     Duplicate { first_line: usize },
     #[error("line {first_line} has the same BIN and card length and says something else")]
@@ -82,6 +95,12 @@ impl BinLineProblem {
             Self::Name => "name",
             Self::CardType(_) => "card_type",
             Self::Brand(_) => "brand",
+            Self::Date(_) => "date",
+            Self::Source => "source",
+            Self::ChangesTwice { .. } => "changes_twice",
+            Self::Circle => "circle",
+            Self::DateOrder => "date_order",
+            Self::TooManyChanges(_) => "too_many_changes",
             Self::Duplicate { .. } => "duplicate",
             Self::Conflict { .. } => "conflict",
         }
@@ -138,12 +157,16 @@ pub(super) struct RawRow<'text> {
     /// One name or two, as [`CardBrands::parse`] reads them. Empty or absent: UnionPay's, and the
     /// brand's in whose range the BIN lies.
     pub brand: Option<&'text str>,
+    /// When the fact was stated, where the row says so.
+    pub as_of: Option<&'text str>,
+    /// Since when the row is a fact no more, where it says so.
+    pub retired: Option<&'text str>,
 }
 
 /// Collects rows and faults, line by line.
 #[derive(Default)]
 pub(super) struct Checker {
-    rows: Vec<BinRow>,
+    rows: Vec<(BinRow, RowMarks)>,
     /// For each key its first line and its place among the rows.
     seen: BTreeMap<(Bin, u8), (usize, usize)>,
     faults: TableFaults,
@@ -169,8 +192,7 @@ impl Checker {
         {
             self.fault(line, BinLineProblem::PanLengthNotAbove);
         }
-        let code_fits = (8..=11).contains(&raw.issuer_code.len());
-        if !code_fits || !is_digits(raw.issuer_code) {
+        if !is_issuer_code(raw.issuer_code) {
             self.fault(line, BinLineProblem::IssuerCode);
         }
         if raw.issuer_name.is_empty() {
@@ -188,6 +210,10 @@ impl Checker {
         if let (Some(None), Some(text)) = (brand, brand_text) {
             self.fault(line, BinLineProblem::Brand(excerpt(text)));
         }
+        let marks = RowMarks {
+            as_of: self.checked_date(line, "as_of", raw.as_of),
+            retired: self.checked_date(line, "retired", raw.retired),
+        };
         if self.faults.count > faults_before {
             return;
         }
@@ -201,17 +227,22 @@ impl Checker {
                 card_type,
                 brands: brand.flatten().unwrap_or_else(|| CardBrands::of_unionpay_table(&bin)),
             };
-            self.keep(line, row);
+            self.keep(line, (row, marks));
         }
     }
 
     /// The rows in the order of their lines, or all faults.
-    pub(super) fn finish(self) -> Result<Vec<BinRow>, TableFaults> {
+    pub(super) fn finish(self) -> Result<Vec<(BinRow, RowMarks)>, TableFaults> {
         if self.faults.count > 0 { Err(self.faults) } else { Ok(self.rows) }
     }
 
-    fn keep(&mut self, line: usize, row: BinRow) {
-        if let Some((first_line, place)) = self.seen.get(&row.key()).copied() {
+    /// How many faults were found so far.
+    pub(super) fn fault_count(&self) -> usize {
+        self.faults.count
+    }
+
+    fn keep(&mut self, line: usize, row: (BinRow, RowMarks)) {
+        if let Some((first_line, place)) = self.seen.get(&row.0.key()).copied() {
             let equal = self.rows[place] == row;
             match (equal, self.merges_equal_rows) {
                 (true, true) => self.merged += 1,
@@ -220,7 +251,7 @@ impl Checker {
             }
             return;
         }
-        self.seen.insert(row.key(), (line, self.rows.len()));
+        self.seen.insert(row.0.key(), (line, self.rows.len()));
         self.rows.push(row);
     }
 
@@ -254,6 +285,26 @@ impl Checker {
         }
         fitting
     }
+
+    /// A date that may be absent.
+    fn checked_date(
+        &mut self,
+        line: usize,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Option<StatedDate> {
+        let text = text.filter(|text| !text.is_empty())?;
+        let date = StatedDate::parse(text);
+        if date.is_none() {
+            self.fault(line, BinLineProblem::Date(column));
+        }
+        date
+    }
+}
+
+/// Whether a text is an institution's code.
+pub(super) fn is_issuer_code(text: &str) -> bool {
+    (8..=11).contains(&text.len()) && is_digits(text)
 }
 
 /// The card type that a word or digit of any known format names.
@@ -274,7 +325,7 @@ fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.chars().count() <= NAME_LENGTH_MAX && !text.chars().any(char::is_control)
 }
 

@@ -3,11 +3,12 @@
 //! Pure: two tables in, the difference out. Whether it is suspicious is judged in `refresh.rs`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::domain::bin::{Bin, BinRow, BinTable};
+use crate::domain::bin::{Bin, BinRow, BinTable, IssuerChange, IssuerChanges, StatedDate};
 
 /// The key of a row that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,12 @@ pub struct TableDiff {
     pub renamed: Vec<RowKey>,
     /// Kept, with the same issuer name and another card name.
     pub relabelled: Vec<RowKey>,
+    /// Kept, and retired from another date on than before.
+    pub retired: Vec<RowKey>,
+    /// Changes of issuers' names that were not there before.
+    pub issuer_changes_added: usize,
+    /// Changes of issuers' names that are there no more.
+    pub issuer_changes_removed: usize,
 }
 
 /// The sizes of the lists of a `TableDiff`.
@@ -46,16 +53,22 @@ pub struct DiffCounts {
     pub removed: usize,
     pub changed: usize,
     pub renamed: usize,
-    #[serde(default)]
     pub relabelled: usize,
+    pub retired: usize,
+    pub issuer_changes_added: usize,
+    pub issuer_changes_removed: usize,
 }
 
 impl TableDiff {
     /// Walks both tables side by side: each is sorted by key.
-    pub fn between(old: &BinTable, new: &BinTable) -> Self {
-        let mut diff = Self::default();
-        let mut olds = old.rows().iter().peekable();
-        let mut news = new.rows().iter().peekable();
+    pub fn between(old_table: &BinTable, new_table: &BinTable) -> Self {
+        let mut diff = Self {
+            issuer_changes_added: lacking(new_table.issuers(), old_table.issuers()),
+            issuer_changes_removed: lacking(old_table.issuers(), new_table.issuers()),
+            ..Self::default()
+        };
+        let mut olds = old_table.rows().iter().peekable();
+        let mut news = new_table.rows().iter().peekable();
         loop {
             let order = match (olds.peek(), news.peek()) {
                 (None, None) => return diff,
@@ -68,6 +81,10 @@ impl TableDiff {
                 Ordering::Greater => diff.added.extend(news.next().map(|row| key_of(row))),
                 Ordering::Equal => {
                     if let (Some(old), Some(new)) = (olds.next(), news.next()) {
+                        let retired = |table: &BinTable, row| table.marks(row).retired;
+                        if retired(old_table, old) != retired(new_table, new) {
+                            diff.retired.push(key_of(new));
+                        }
                         diff.compare(old, new);
                     }
                 }
@@ -82,6 +99,9 @@ impl TableDiff {
             changed: self.changed.len(),
             renamed: self.renamed.len(),
             relabelled: self.relabelled.len(),
+            retired: self.retired.len(),
+            issuer_changes_added: self.issuer_changes_added,
+            issuer_changes_removed: self.issuer_changes_removed,
         }
     }
 
@@ -96,6 +116,16 @@ impl TableDiff {
             self.relabelled.push(key_of(new));
         }
     }
+}
+
+/// How many changes of one list another one lacks, or has otherwise.
+fn lacking(these: &IssuerChanges, others: &IssuerChanges) -> usize {
+    let others: BTreeSet<_> = others.all().iter().map(told).collect();
+    these.all().iter().filter(|change| !others.contains(&told(change))).count()
+}
+
+fn told(change: &IssuerChange) -> (&str, &str, &str, StatedDate) {
+    (&change.issuer_code, &change.old_name, &change.new_name, change.date)
 }
 
 fn key_of(row: &BinRow) -> RowKey {

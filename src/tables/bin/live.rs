@@ -12,53 +12,21 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::check::TableFaults;
 use super::diff::{DiffCounts, TableDiff};
 use super::fetch::public_source;
-use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table, write_csv};
+use super::read::{TableFormat, read_source, write_csv};
+use super::refresh::{Occasion, RefreshOptions, RefreshRefusal, complete, judge};
 use super::versions::{
     FolderLock, History, SHIPPED_VERSION, VersionAction, VersionError, VersionFolder,
     VersionProblem, VersionRecord, sha256_hex,
 };
-use super::{SHIPPED_SOURCE, shipped_table};
-use crate::domain::bin::{BinRow, BinTable};
+use super::view::{DatedTable, StatedText};
+use super::{SHIPPED_SOURCE, shipped_as_of, shipped_table};
+use crate::domain::bin::{BinRow, BinTable, StatedDate};
+use crate::domain::time::Timestamp;
 
 /// The longest name of a person or a source in the history, in characters.
 const RECORDED_LENGTH_MAX: usize = 200;
-
-/// The bounds of a refresh.
-#[derive(Debug, Clone, Copy)]
-pub struct RefreshOptions {
-    pub read: ReadOptions,
-    /// Fewer rows than this are suspicious.
-    pub min_rows: usize,
-    /// More rows gone than this share of the live table, in percent, are suspicious.
-    pub max_removed_percent: u8,
-    /// Takes a suspicious table all the same. Bad lines are refused even so.
-    pub force: bool,
-    /// Version files that are kept.
-    pub versions_kept: usize,
-}
-
-impl Default for RefreshOptions {
-    fn default() -> Self {
-        Self {
-            read: ReadOptions::default(),
-            min_rows: 1_000,
-            max_removed_percent: 10,
-            force: false,
-            versions_kept: 12,
-        }
-    }
-}
-
-/// The author and the time of a change, for the history.
-#[derive(Debug, Clone, Copy)]
-pub struct Occasion<'text> {
-    pub who: &'text str,
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub now_ms: i64,
-}
 
 /// A table and where it came from. Immutable: hold it for as long as one answer needs it.
 #[derive(Debug)]
@@ -69,9 +37,18 @@ pub struct ActiveTable {
     /// Of the table in our own format, in lower-case hexadecimal.
     pub sha256: String,
     pub source: String,
+    /// The date of the facts of all rows that state no other.
+    pub as_of: StatedDate,
     /// When this version became the live one; `None` for the shipped table of a fresh installation.
     pub since_ms: Option<i64>,
     pub who: Option<String>,
+}
+
+impl ActiveTable {
+    /// The table, to be told with the age of its facts.
+    pub fn dated(&self, now: Timestamp) -> DatedTable<'_> {
+        DatedTable { table: &self.table, as_of: Some(self.as_of), now }
+    }
 }
 
 /// The result of a refresh.
@@ -85,6 +62,10 @@ pub struct RefreshReport {
     pub unchanged: bool,
     pub format: TableFormat,
     pub rows: usize,
+    /// Changes of issuers' names: of the source, or as they were where it has none.
+    pub issuer_changes: usize,
+    /// The date of the facts of all rows that state no other.
+    pub as_of: StatedText,
     /// Rows that the source marks as deleted and that were left out.
     pub deleted: usize,
     pub counts: DiffCounts,
@@ -103,42 +84,6 @@ pub struct RollbackReport {
     pub counts: DiffCounts,
     #[serde(skip)]
     pub diff: TableDiff,
-}
-
-/// Why a table was refused; the live one stays.
-#[derive(Debug, thiserror::Error)]
-pub enum RefreshRefusal {
-    #[error(transparent)]
-    Unreadable(#[from] UnreadableTable),
-    #[error("{rows} rows are fewer than the {min_rows} a table must have")]
-    TooFewRows { rows: usize, min_rows: usize },
-    #[error("{removed} of {live} rows would be gone, more than {max_removed_percent} %")]
-    TooManyRemoved { removed: usize, live: usize, max_removed_percent: u8 },
-    #[error(transparent)]
-    Versions(#[from] VersionError),
-}
-
-impl RefreshRefusal {
-    /// The stable code of the refusal.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unreadable(cause) => cause.code(),
-            Self::TooFewRows { .. } => "too_few_rows",
-            Self::TooManyRemoved { .. } => "too_many_removed",
-            Self::Versions(_) => "versions",
-        }
-    }
-
-    /// The bad lines, where they are the reason.
-    pub fn faults(&self) -> Option<&TableFaults> {
-        match self {
-            Self::Unreadable(UnreadableTable::Invalid(faults)) => Some(faults),
-            Self::Unreadable(_)
-            | Self::TooFewRows { .. }
-            | Self::TooManyRemoved { .. }
-            | Self::Versions(_) => None,
-        }
-    }
 }
 
 /// Where a rollback goes.
@@ -267,14 +212,17 @@ impl LiveBinTable {
         (source, occasion): (&str, Occasion<'_>),
         options: &RefreshOptions,
     ) -> Result<(RefreshReport, Option<WeighedTable>), RefreshRefusal> {
-        let read = read_table(bytes, options.read)?;
+        let source_read = read_source(bytes, options.read)?;
         // Another process may have refreshed since: compare with what is live on the disk.
         let before = self.live_on_disk(history);
-        let diff = TableDiff::between(&before.table, &read.table);
-        let csv = write_csv(&read.table);
+        let taken = complete(source_read, (&before.table, before.as_of), options.as_of, occasion)?;
+        let diff = TableDiff::between(&before.table, &taken.table);
+        let csv = write_csv(&taken.table);
         let sha256 = sha256_hex(&csv);
-        let unchanged = sha256 == before.sha256;
-        let refusal = judge(&read.table, &before.table, &diff, options);
+        // The same rows are news where they are said to be of another date.
+        let is_redated = options.as_of.is_some() && taken.as_of != before.as_of;
+        let unchanged = sha256 == before.sha256 && !is_redated;
+        let refusal = judge(&taken.table, &before.table, &diff, options);
         let forced = refusal.is_some() && options.force;
         if let (Some(refusal), false, false) = (refusal, forced, unchanged) {
             return Err(refusal);
@@ -283,15 +231,18 @@ impl LiveBinTable {
             version: before.version,
             previous_version: before.version,
             unchanged,
-            format: read.format,
-            rows: read.table.len(),
-            deleted: read.deleted,
+            format: taken.format,
+            rows: taken.table.len(),
+            issuer_changes: taken.table.issuers().all().len(),
+            as_of: StatedText(taken.as_of),
+            deleted: taken.deleted,
             counts: diff.counts(),
             sha256: sha256.clone(),
             forced,
             diff,
         };
         if unchanged {
+            report.as_of = StatedText(before.as_of);
             return Ok((report, None));
         }
         report.version = history.next_version();
@@ -303,10 +254,12 @@ impl LiveBinTable {
             source: recorded(&public_source(source)),
             sha256,
             rows: report.rows,
+            issuer_changes: report.issuer_changes,
+            as_of: report.as_of,
             diff: report.counts,
             forced,
         };
-        Ok((report, Some(WeighedTable { record, csv, table: Arc::new(read.table) })))
+        Ok((report, Some(WeighedTable { record, csv, table: taken.table })))
     }
 
     /// Makes an earlier version the live one. Nothing is deleted, so a further rollback undoes it.
@@ -363,6 +316,8 @@ impl LiveBinTable {
             source: origin.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
             sha256: origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone()),
             rows: table.len(),
+            issuer_changes: table.issuers().all().len(),
+            as_of: StatedText(origin.map_or_else(shipped_as_of, |record| record.as_of.0)),
             diff: diff.counts(),
             forced: false,
         };
@@ -443,23 +398,6 @@ impl LiveBinTable {
     }
 }
 
-/// Why a table that passed its checks still looks wrong.
-fn judge(
-    new: &BinTable,
-    live: &BinTable,
-    diff: &TableDiff,
-    options: &RefreshOptions,
-) -> Option<RefreshRefusal> {
-    let (rows, min_rows) = (new.len(), options.min_rows);
-    if rows < min_rows {
-        return Some(RefreshRefusal::TooFewRows { rows, min_rows });
-    }
-    let (removed, live) = (diff.removed.len(), live.len());
-    let max_removed_percent = options.max_removed_percent;
-    let suspicious = removed * 100 > live * usize::from(max_removed_percent);
-    suspicious.then_some(RefreshRefusal::TooManyRemoved { removed, live, max_removed_percent })
-}
-
 fn load_newest(folder: &VersionFolder, history: &History) -> LoadedTable {
     let mut problems = history.problems.clone();
     let succession = history.succession();
@@ -518,6 +456,7 @@ fn activate(
         version,
         sha256,
         source: record.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
+        as_of: record.map_or_else(shipped_as_of, |record| record.as_of.0),
         since_ms: record.map(|record| record.at_ms),
         who: record.map(|record| record.who.clone()),
     }

@@ -1,17 +1,19 @@
 //! Reads a BIN table from the bytes of any format that schemes and banks hand out.
 //!
-//! Format and encoding are found by content unless the caller names them. Nothing in here touches a
-//! file; every byte is input, so it is never asserted about and never panics. A table is read whole
-//! or refused with the lines that are wrong.
+//! Our own format may hold the changes of issuers' names too, behind the rows of BINs or alone,
+//! each with a heading. Format and encoding are found by content unless the caller names them.
+//! Nothing in here touches a file; every byte is input, so it is never asserted about and never
+//! panics. A table is read whole or refused with the lines that are wrong.
 
 use std::collections::BTreeMap;
 
 use encoding_rs::GBK;
 
 use super::check::{BinLineProblem, Checker, RawRow, TableFaults};
+use super::issuers::{self, IssuerReader};
 use super::sheet;
 use super::text::{self, TextEncoding, lines_of};
-use crate::domain::bin::{BinTable, BinTableError};
+use crate::domain::bin::{BinTable, BinTableError, IssuerChanges, RowMarks};
 use crate::domain::closed_set;
 
 /// The largest source that is read: some seventy times UnionPay's table as CSV.
@@ -46,10 +48,20 @@ pub struct ReadOptions {
     pub encoding: Option<TextEncoding>,
 }
 
+/// What a source that passed every check holds.
+#[derive(Debug)]
+pub enum ReadSource {
+    Table(ReadTable),
+    /// The changes of issuers' names alone.
+    Issuers(IssuerChanges),
+}
+
 /// A table that passed every check, and how it came.
 #[derive(Debug)]
 pub struct ReadTable {
     pub table: BinTable,
+    /// Whether the source says how issuers' names have changed; else the table shows no change.
+    pub states_issuers: bool,
     pub format: TableFormat,
     /// `None` for a spreadsheet, which states its own.
     pub encoding: Option<TextEncoding>,
@@ -74,6 +86,8 @@ pub enum UnreadableTable {
     Invalid(TableFaults),
     #[error("the source has no rows")]
     NoRows,
+    #[error("the source has changes of issuers' names and no BINs")]
+    IssuersAlone,
     #[error(transparent)]
     Table(BinTableError),
 }
@@ -88,13 +102,22 @@ impl UnreadableTable {
             Self::Spreadsheet(_) => "spreadsheet",
             Self::Invalid(_) => "invalid_rows",
             Self::NoRows => "no_rows",
+            Self::IssuersAlone => "issuers_alone",
             Self::Table(_) => "invalid_table",
         }
     }
 }
 
-/// Reads and checks a whole table.
+/// Reads and checks a whole table, as [`read_source`] does; one without BINs is none.
 pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, UnreadableTable> {
+    match read_source(bytes, options)? {
+        ReadSource::Table(table) => Ok(table),
+        ReadSource::Issuers(_) => Err(UnreadableTable::IssuersAlone),
+    }
+}
+
+/// Reads and checks a table, or the changes of issuers' names.
+pub fn read_source(bytes: &[u8], options: ReadOptions) -> Result<ReadSource, UnreadableTable> {
     if bytes.len() > SOURCE_BYTES_MAX {
         return Err(UnreadableTable::TooLarge { bytes: bytes.len() });
     }
@@ -105,22 +128,27 @@ pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, Unrea
         None => find_format(text, encoding)?,
     };
     let mut checker = Checker::default();
+    let mut issuers = None;
     match format {
-        TableFormat::Csv => read_csv(text, encoding, &mut checker),
+        TableFormat::Csv => issuers = read_csv(text, encoding, &mut checker),
         TableFormat::Xls => {
             sheet::read_sheet(bytes, &mut checker).map_err(UnreadableTable::Spreadsheet)?;
         }
         TableFormat::Delimited => text::read_delimited(text, encoding, &mut checker),
         TableFormat::Fixed => text::read_fixed(text, encoding, &mut checker),
     }
+    let changes = issuers.map(|reader| reader.finish(&mut checker));
     let (deleted, merged) = (checker.deleted, checker.merged);
     let rows = checker.finish().map_err(UnreadableTable::Invalid)?;
     if rows.is_empty() {
-        return Err(UnreadableTable::NoRows);
+        let changes = changes.filter(|changes| !changes.all().is_empty());
+        return changes.map(ReadSource::Issuers).ok_or(UnreadableTable::NoRows);
     }
-    let table = BinTable::build(rows).map_err(UnreadableTable::Table)?;
+    let states_issuers = changes.is_some();
+    let table = BinTable::build(rows, changes.unwrap_or_default());
+    let table = table.map_err(UnreadableTable::Table)?;
     let encoding = (format != TableFormat::Xls).then_some(encoding);
-    Ok(ReadTable { table, format, encoding, deleted, merged })
+    Ok(ReadSource::Table(ReadTable { table, states_issuers, format, encoding, deleted, merged }))
 }
 
 /// Writes a table in our own format: the content of a kept version. Equal tables give equal bytes.
@@ -129,18 +157,25 @@ pub fn write_csv(table: &BinTable) -> Vec<u8> {
     writer.write_record(WRITTEN_COLUMNS).expect("memory takes any row");
     for row in table.rows() {
         let (pan_length, brands) = (row.pan_length.to_string(), row.brands.to_string());
+        let RowMarks { as_of, retired } = table.marks(row);
+        let [as_of, retired] =
+            [as_of, retired].map(|date| date.map(|date| date.to_string()).unwrap_or_default());
         let fields = [
             row.bin.as_str(),
             &pan_length,
             &row.issuer_code,
-            &row.issuer_name,
+            table.stated_name(row),
             &row.card_name,
             row.card_type.name(),
             &brands,
+            &as_of,
+            &retired,
         ];
         writer.write_record(fields).expect("memory takes any row");
     }
-    writer.into_inner().expect("memory takes any row")
+    let mut bytes = writer.into_inner().expect("memory takes any row");
+    issuers::write_csv(table.issuers(), &mut bytes);
+    bytes
 }
 
 /// UTF-8 unless most lines with other than ASCII characters are not: so one broken line in a UTF-8
@@ -179,15 +214,28 @@ fn find_format(text: &[u8], encoding: TextEncoding) -> Result<TableFormat, Unrea
 
 fn is_csv_heading(line: &[u8]) -> bool {
     let mut names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    names.any(|name| matches!(name, b"bin" | b"\"bin\"" | b"pan_length" | b"\"pan_length\""))
+    names.any(|name| {
+        let name =
+            name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name);
+        matches!(name, b"bin" | b"pan_length" | b"old_name" | b"new_name")
+    })
 }
 
 /// The columns of a kept version.
-const WRITTEN_COLUMNS: [&str; 7] =
-    ["bin", "pan_length", "issuer_code", "issuer_name", "card_name", "card_type", "brand"];
+const WRITTEN_COLUMNS: [&str; 9] = [
+    "bin",
+    "pan_length",
+    "issuer_code",
+    "issuer_name",
+    "card_name",
+    "card_type",
+    "brand",
+    "as_of",
+    "retired",
+];
 
 /// The columns of our format that are read. Others, such as `source`, may stand beside them.
-const COLUMNS: [(&str, bool); 8] = [
+const COLUMNS: [(&str, bool); 10] = [
     ("bin", true),
     ("pan_length", true),
     ("issuer_code", true),
@@ -196,25 +244,42 @@ const COLUMNS: [(&str, bool); 8] = [
     ("card_name", false),
     ("bin_length", false),
     ("brand", false),
+    ("as_of", false),
+    ("retired", false),
 ];
 
-fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
+/// The columns that are read, with their places, and how many the heading has.
+type Heading = (BTreeMap<&'static str, usize>, usize);
+
+/// Reads rows of BINs and, from a heading of theirs on, changes of issuers' names.
+fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) -> Option<IssuerReader> {
     let (clean, numbers) = decode_lines(text, encoding, checker);
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(clean.as_bytes());
-    let mut heading: Option<(BTreeMap<&'static str, usize>, usize)> = None;
+    let mut heading: Option<Heading> = None;
+    let mut issuers: Option<IssuerReader> = None;
     for record in reader.records() {
         // The text is valid UTF-8 in memory and columns may differ, so nothing else can fail.
-        let Ok(record) = record else { return };
+        let Ok(record) = record else { return issuers };
         let place = record.position().map_or(0, |position| position.line() as usize);
         let line = numbers.get(place.wrapping_sub(1)).copied().unwrap_or(place);
         if record.iter().any(|field| field.contains('\n')) {
             checker.fault(line, BinLineProblem::OpenQuote);
             continue;
         }
+        if issuers.is_none() && issuers::is_heading(&record) {
+            issuers = Some(IssuerReader::default());
+            heading = read_heading(&issuers::COLUMNS, line, &record, checker);
+            if heading.is_none() {
+                return issuers;
+            }
+            continue;
+        }
         let Some((places, expected)) = &heading else {
-            let Some(places) = read_heading(line, &record, checker) else { return };
-            heading = Some((places, record.len()));
+            heading = read_heading(&COLUMNS, line, &record, checker);
+            if heading.is_none() {
+                return issuers;
+            }
             continue;
         };
         if record.len() != *expected {
@@ -224,6 +289,10 @@ fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
         }
         let optional = |name| places.get(name).and_then(|place| record.get(*place)).map(str::trim);
         let field = |name| optional(name).unwrap_or_default();
+        if let Some(issuers) = &mut issuers {
+            issuers.take(line, field, checker);
+            continue;
+        }
         checker.take(
             line,
             RawRow {
@@ -235,20 +304,24 @@ fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
                 card_name: field("card_name"),
                 card_type: field("card_type"),
                 brand: optional("brand"),
+                as_of: optional("as_of"),
+                retired: optional("retired"),
             },
         );
     }
+    issuers
 }
 
 /// The place of each column that we read; `None`, and faults, where the heading cannot be used.
 fn read_heading(
+    columns: &[(&'static str, bool)],
     line: usize,
     record: &csv::StringRecord,
     checker: &mut Checker,
-) -> Option<BTreeMap<&'static str, usize>> {
+) -> Option<Heading> {
     let mut places = BTreeMap::new();
     let mut usable = true;
-    for (name, required) in COLUMNS {
+    for (name, required) in columns.iter().copied() {
         let mut found = record.iter().enumerate().filter(|(_, field)| field.trim() == name);
         match (found.next(), found.next()) {
             (Some((place, _)), None) => {
@@ -265,7 +338,7 @@ fn read_heading(
             (None, _) => {}
         }
     }
-    usable.then_some(places)
+    usable.then_some((places, record.len()))
 }
 
 /// The lines with text as UTF-8, and the number of each in the source. A line that the encoding

@@ -1,11 +1,9 @@
 //! The BIN table where all nodes of a store share one: a change is weighed here and published
 //! there, and the folder is a copy of what the store says.
 
-use super::live::{
-    LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport, RollbackRefusal,
-    RollbackReport, RollbackTarget,
-};
+use super::live::{LiveBinTable, RefreshReport, RollbackRefusal, RollbackReport, RollbackTarget};
 use super::read::{ReadOptions, read_table, write_csv};
+use super::refresh::{Occasion, RefreshOptions, RefreshRefusal};
 use super::versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionRecord, sha256_hex};
 
 /// A version of the table as it is published: its line of the history, and the table in our own

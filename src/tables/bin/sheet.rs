@@ -87,6 +87,8 @@ fn read_row(range: &Range<Data>, row: u32, checker: &mut Checker) {
             card_name: if card_name == NO_NAME { "" } else { &card_name },
             card_type: &card_type,
             brand: None,
+            as_of: None,
+            retired: None,
         },
     );
 }

@@ -190,6 +190,8 @@ fn take(checker: &mut Checker, number: usize, row: TextRow<'_>) {
             card_type: &ascii(row.card_type),
             // The flag tells that the card is UnionPay's alone; others may have a brand beside.
             brand: (row.brand_flag == b"1").then_some("unionpay"),
+            as_of: None,
+            retired: None,
         },
     );
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::diff::DiffCounts;
 use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table};
 use super::text::TextEncoding;
+use super::view::StatedText;
 use crate::domain::bin::BinTable;
 
 /// The version of the table that is compiled in. No file has it.
@@ -51,6 +52,10 @@ pub struct VersionRecord {
     /// Of the version file, in lower-case hexadecimal.
     pub sha256: String,
     pub rows: usize,
+    /// Changes of issuers' names.
+    pub issuer_changes: usize,
+    /// The date of the facts of all rows that state no other.
+    pub as_of: StatedText,
     /// Against the table that was live before.
     pub diff: DiffCounts,
     /// Whether a refusal as suspicious was overruled.

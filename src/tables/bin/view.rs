@@ -1,39 +1,88 @@
 //! A row of the BIN table in the one outer form that API and command line share.
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::domain::bin::{BinRow, Brand, CardBrands};
+use crate::domain::bin::{BinRow, BinTable, Brand, CardBrands, StatedDate};
+use crate::domain::time::Timestamp;
+
+/// A date as its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatedText(pub StatedDate);
+
+impl Serialize for StatedText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for StatedText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let date = StatedDate::parse(&text);
+        date.map(Self).ok_or_else(|| D::Error::custom("a date is YYYY, YYYY-MM or YYYY-MM-DD"))
+    }
+}
+
+/// A table with what is needed to say how old its facts are.
+#[derive(Debug, Clone, Copy)]
+pub struct DatedTable<'table> {
+    pub table: &'table BinTable,
+    /// Of all rows that state no other date; `None` where nobody knows.
+    pub as_of: Option<StatedDate>,
+    pub now: Timestamp,
+}
 
 /// The fields of a row, borrowed.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct RowView<'row> {
     pub bin: &'row str,
     pub pan_length: u8,
     pub issuer_code: &'row str,
+    /// Of today.
     pub issuer_name: &'row str,
+    /// The names that the issuer had before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub issuer_former_names: Vec<&'row str>,
     pub card_name: &'row str,
     pub card_type: &'static str,
     /// The brand in whose range the number lies: the first of `brands`.
     pub brand: &'static str,
     #[serde(serialize_with = "names")]
     pub brands: CardBrands,
+    /// When the source of the row stated it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<StatedText>,
+    /// Whole days since then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_days: Option<u32>,
+    /// Since when the row is a fact no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired: Option<StatedText>,
 }
 
 fn names<S: Serializer>(brands: &CardBrands, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(brands.iter().map(Brand::name))
 }
 
-impl<'row> From<&'row BinRow> for RowView<'row> {
-    fn from(row: &'row BinRow) -> Self {
+impl<'row> RowView<'row> {
+    /// A row of this table.
+    pub fn of(row: &'row BinRow, dated: DatedTable<'row>) -> Self {
+        let marks = dated.table.marks(row);
+        let as_of = marks.as_of.or(dated.as_of);
         Self {
             bin: row.bin.as_str(),
             pan_length: row.pan_length,
             issuer_code: &row.issuer_code,
             issuer_name: &row.issuer_name,
+            issuer_former_names: dated.table.issuers().former(&row.issuer_code, &row.issuer_name),
             card_name: &row.card_name,
             card_type: row.card_type.name(),
             brand: row.brands.first.name(),
             brands: row.brands,
+            as_of: as_of.map(StatedText),
+            age_days: as_of.map(|date| date.age_days(dated.now)),
+            retired: marks.retired.map(StatedText),
         }
     }
 }

@@ -252,3 +252,71 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_bad_change_of_a_name_is_told_with_its_line() {
+    let head = "issuer_code,old_name,new_name,date,source,kind\n";
+    let rows = [
+        ("1234567,a,b,2020,x,k\n", vec![(2, "issuer_code")]),
+        ("01020000,,b,2020,x,k\n", vec![(2, "issuer_name_missing")]),
+        ("01020000,a,b,20,x,k\n", vec![(2, "date")]),
+        ("01020000,a,b,2020,,k\n", vec![(2, "source")]),
+        ("01020000,a,b,2020,x\n", vec![(2, "column_count")]),
+        ("01020000,a,a,2020,x,k\n", vec![(2, "circle")]),
+        ("01020000,a,b,2020,x,k\n01020000,a,c,2020,x,k\n", vec![(3, "changes_twice")]),
+        ("01020000,a,b,2020,x,k\n\n01020000,b,a,2020,x,k\n", vec![(2, "circle"), (4, "circle")]),
+        ("01020000,a,b,2021,x,k\n01020000,b,c,2020,x,k\n", vec![(2, "date_order")]),
+    ];
+    for (text, expected) in rows {
+        let refusal = read_source(format!("{head}{text}").as_bytes(), ReadOptions::default());
+        let Err(UnreadableTable::Invalid(faults)) = refusal else { panic!("{text} is read") };
+        let told: Vec<(usize, &str)> =
+            faults.first.iter().map(|fault| (fault.line, fault.problem.code())).collect();
+        assert_eq!(told, expected, "{text}");
+    }
+    let missing = read_source(b"issuer_code,old_name,date,source\n", ReadOptions::default());
+    assert!(matches!(missing, Err(UnreadableTable::Invalid(faults)) if faults.count == 1));
+    assert_eq!(read_source(head.as_bytes(), ReadOptions::default()).err(), {
+        Some(UnreadableTable::NoRows)
+    });
+}
+
+#[test]
+fn changes_of_names_stand_behind_the_rows_or_alone() {
+    let changes = "issuer_code,old_name,new_name,date,source\n01020000,银行,b,2020-05,\"x, y\"\n";
+    let read = |text: &str| read_source(text.as_bytes(), ReadOptions::default()).expect("good");
+    let ReadSource::Issuers(alone) = read(changes) else { panic!("no changes") };
+    assert_eq!(alone.all().len(), 1);
+    let refused = read_table(changes.as_bytes(), ReadOptions::default());
+    assert_eq!(refused.expect_err("no BINs").code(), "issuers_alone");
+    let rows = csv_of(&[("621626", 19, "01020000")]);
+    let ReadSource::Table(both) = read(&format!("{rows}{changes}")) else { panic!("no table") };
+    assert!(both.states_issuers);
+    assert_eq!(both.table.issuers(), &alone);
+    assert_eq!(both.table.rows()[0].issuer_name, "b");
+    let ReadSource::Table(table) = read(&rows) else { panic!("no table") };
+    assert!(!table.states_issuers);
+    assert_eq!(table.table.rows()[0].issuer_name, "银行");
+}
+
+#[test]
+fn a_row_may_say_how_old_it_is_and_since_when_it_is_none() {
+    let head = "bin,pan_length,issuer_code,issuer_name,card_type,as_of,retired\n";
+    let text = format!("{head}621626,19,01020000,银行,debit,2024-03,2025-08-27\n");
+    let read = read_table(text.as_bytes(), ReadOptions::default()).expect("a good table");
+    let marks = read.table.marks(&read.table.rows()[0]);
+    let told = [marks.as_of, marks.retired].map(|date| date.expect("a date").to_string());
+    assert_eq!(told, ["2024-03", "2025-08-27"]);
+    assert_eq!(
+        write_csv(&read.table),
+        write_csv(&{
+            read_table(&write_csv(&read.table), ReadOptions::default()).expect("our own").table
+        })
+    );
+    let bad = format!("{head}621626,19,01020000,银行,debit,March,27.8.2025\n");
+    let Err(UnreadableTable::Invalid(faults)) = read_table(bad.as_bytes(), ReadOptions::default())
+    else {
+        panic!("two bad dates")
+    };
+    assert!(faults.count == 2 && faults.first.iter().all(|one| one.problem.code() == "date"));
+}

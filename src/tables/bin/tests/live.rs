@@ -1,6 +1,7 @@
 //! Refresh, refusal, rollback, restart, and versions that are damaged on the disk.
 
 use super::*;
+use crate::domain::bin::StatedDate;
 
 const NOON: Occasion<'static> = Occasion { who: "an operator", now_ms: 1_700_000_000_000 };
 
@@ -32,7 +33,7 @@ fn a_fresh_folder_has_the_shipped_table_and_stays_empty() {
     let folder = Folder::named();
     let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let current = live.current();
-    assert_eq!((current.version, current.table.len()), (SHIPPED_VERSION, 5_576));
+    assert_eq!((current.version, current.table.len()), (SHIPPED_VERSION, 5_616));
     assert_eq!(current.source, SHIPPED_SOURCE);
     assert!(!live.reload_if_newer().expect("nothing to reload"));
     assert!(live.versions().expect("no history").is_empty());
@@ -64,13 +65,90 @@ fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
     assert_eq!(again.table.rows(), live.current().table.rows());
 }
 
+/// A list of changes of issuers' names.
+fn changes_of(rows: &[(&str, &str, &str, &str)]) -> String {
+    let mut text = String::from("issuer_code,old_name,new_name,date,source,note\n");
+    for (code, old, new, date) in rows {
+        text.push_str(&format!("{code},{old},{new},{date},a gazette,\n"));
+    }
+    text
+}
+
+fn live_name(live: &LiveBinTable) -> Option<String> {
+    live.lookup(b"6216260000000000000").map(|row| row.issuer_name.clone())
+}
+
+#[test]
+fn names_change_apart_from_the_table_and_go_back_with_it() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
+    let force = RefreshOptions { force: true, ..small() };
+    let refresh = |text: &str, options: &RefreshOptions| {
+        live.refresh(text.as_bytes(), "source.csv", NOON, options)
+    };
+    let table = refresh(&table_named("01020000"), &force).expect("a table");
+    assert_eq!((table.rows, table.issuer_changes), (1, 41), "the changes stay as they were");
+    assert_eq!(table.as_of.0.to_string(), "2023-11-14", "the day of the refresh");
+    let told = changes_of(&[("01020000", "银行", "新银行", "2023-05")]);
+    let refused = refresh(&told, &RefreshOptions { max_removed_percent: 10, ..small() });
+    assert_eq!(refused.expect_err("41 are gone").code(), "too_many_changes_removed");
+    let report = refresh(&told, &force).expect("forced");
+    assert_eq!((report.version, report.rows, report.issuer_changes), (2, 1, 1));
+    let counts = report.counts;
+    assert_eq!((counts.renamed, counts.changed, counts.removed), (1, 0, 0));
+    assert_eq!((counts.issuer_changes_added, counts.issuer_changes_removed), (1, 41));
+    assert_eq!(live_name(&live).as_deref(), Some("新银行"));
+    assert!(refresh(&told, &small()).expect("the same").unchanged);
+    // A later table keeps them, and a restart has both.
+    let later = refresh(&table_named("01020000").replace("卡", "card"), &small());
+    assert_eq!(later.expect("a table").issuer_changes, 1);
+    let again = LiveBinTable::load(folder.0.path()).expect("a table");
+    assert_eq!(live_name(&again).as_deref(), Some("新银行"));
+    assert_eq!(again.current().table.issuers(), live.current().table.issuers());
+    live.rollback(RollbackTarget::Version(1), NOON).expect("kept");
+    assert_eq!(live_name(&live).as_deref(), Some("银行"));
+    assert_eq!(live.current().table.issuers().all().len(), 41);
+}
+
+#[test]
+fn a_change_of_a_name_is_not_taken_before_its_day() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
+    let force = RefreshOptions { force: true, ..small() };
+    for (date, ahead) in [("2023-11-15", true), ("2023-12", true), ("2023-11-14", false)] {
+        let told = changes_of(&[("01020000", "工商银行", "新银行", date)]);
+        let code = live.refresh(told.as_bytes(), "s", NOON, &force).err().map(|e| e.code());
+        assert_eq!(code, ahead.then_some("change_ahead"), "{date}");
+    }
+}
+
+#[test]
+fn a_table_is_as_old_as_it_is_said_to_be() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
+    let date = |text| StatedDate::parse(text);
+    let of = |as_of| RefreshOptions { as_of, force: true, ..small() };
+    let text = table_named("01020000");
+    let refresh = |as_of| live.refresh(text.as_bytes(), "s", NOON, &of(as_of)).expect("a table");
+    assert_eq!(live.current().as_of, shipped_as_of());
+    assert_eq!(refresh(date("2023-10")).version, 1);
+    assert_eq!(live.current().as_of.to_string(), "2023-10");
+    assert!(refresh(None).unchanged, "a timer that reads the same file makes it no younger");
+    assert_eq!(live.current().as_of.to_string(), "2023-10");
+    assert_eq!(refresh(date("2023-11-01")).version, 2, "the same rows are news of another date");
+    let again = LiveBinTable::load(folder.0.path()).expect("a table").current();
+    assert_eq!(again.as_of.to_string(), "2023-11-01");
+    live.rollback(RollbackTarget::Version(0), NOON).expect("always there");
+    assert_eq!(live.current().as_of, shipped_as_of());
+}
+
 #[test]
 fn a_suspicious_table_is_refused_unless_forced() {
     let folder = Folder::named();
     let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let options = RefreshOptions::default();
     let snapshot = fixture("unionpay-2018-06.csv");
-    let refused = live.refresh(&snapshot, "s", NOON, &options).expect_err("727 rows are gone");
+    let refused = live.refresh(&snapshot, "s", NOON, &options).expect_err("767 rows are gone");
     assert_eq!(refused.code(), "too_many_removed");
     let tiny = table_named("01020000");
     let refused = live.refresh(tiny.as_bytes(), "s", NOON, &options).expect_err("one row");
@@ -121,7 +199,7 @@ fn a_rollback_goes_back_step_by_step_and_can_be_undone() {
     assert_eq!(back(RollbackTarget::Version(3)).expect("version 3"), 3);
     assert_eq!(restarted_code(&folder).as_deref(), Some("01020003"));
     assert_eq!(back(RollbackTarget::Version(0)).expect("the shipped table"), 0);
-    assert_eq!(live.current().table.len(), 5_576);
+    assert_eq!(live.current().table.len(), 5_616);
     let code = |target| back(target).expect_err("a refusal").code();
     assert_eq!(code(RollbackTarget::Previous), "nothing_earlier");
     assert_eq!(code(RollbackTarget::Version(0)), "already_live");

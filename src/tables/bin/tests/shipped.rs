@@ -3,16 +3,20 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::bin::{Bin, Brand, CardType};
+use crate::domain::bin::{Bin, Brand, CardType, IssuerChanges};
+use crate::domain::time::Timestamp;
+
+/// 2026-11-22T08:00:00Z
+const NEWS_MS: i64 = 1_795_334_400_000;
 
 #[test]
 fn the_shipped_table_has_all_rows_of_its_file() {
     let table = shipped_table();
-    assert_eq!(table.len(), 5_576);
+    assert_eq!(table.len(), 5_616);
     let count = |wanted| table.rows().iter().filter(|row| row.card_type == wanted).count();
     let counts = CardType::ALL.map(count);
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
-    assert_eq!(counts.iter().sum::<usize>(), 5_576);
+    assert_eq!(counts.iter().sum::<usize>(), 5_616);
     let zero = Bin::parse("018572").expect("a BIN");
     assert_eq!(table.row(zero, 18).map(|row| row.issuer_code.as_str()), Some("14097310"));
     // Cards of other brands that UnionPay's network carries are both.
@@ -20,6 +24,49 @@ fn the_shipped_table_has_all_rows_of_its_file() {
     assert!(first[..3].iter().all(|is_there| *is_there), "{first:?}");
     assert!(table.rows().iter().all(|row| row.brands.contains(Brand::UnionPay)));
     assert_eq!(table.rows().iter().filter(|row| row.brands.second.is_some()).count(), 333);
+}
+
+#[test]
+fn the_shipped_rows_say_how_old_they_are_and_what_is_a_fact_no_more() {
+    let table = shipped_table();
+    let dates = |date: Option<&str>| {
+        let wanted = date.map(|text| StatedDate::parse(text).expect("a date"));
+        table.rows().iter().filter(|row| table.marks(row).as_of == wanted).count()
+    };
+    let counts = [None, Some("2018"), Some("2020"), Some("2020-12")].map(dates);
+    assert_eq!(counts, [4_849, 727, 34, 6]);
+    let retired = table.rows().iter().filter(|row| table.marks(row).retired.is_some());
+    let codes: Vec<&str> = retired.map(|row| &row.issuer_code[..7]).collect();
+    assert_eq!(codes, ["0319000"; 6]);
+    assert_eq!(shipped_as_of().to_string(), "2018-06");
+}
+
+#[test]
+fn the_shipped_rows_show_their_issuers_names_of_today() {
+    let table = shipped_table();
+    let changes = table.issuers();
+    assert_eq!(changes.all().len(), 41);
+    let renamed: Vec<_> =
+        table.rows().iter().filter(|row| table.stated_name(row) != row.issuer_name).collect();
+    assert_eq!(renamed.len(), 73);
+    // Every change is that of a row.
+    for change in changes.all() {
+        let is_its_row = renamed.iter().any(|row| {
+            row.issuer_code == change.issuer_code && table.stated_name(row) == change.old_name
+        });
+        assert!(is_its_row, "{change:?}");
+    }
+    let row = renamed.iter().find(|row| row.issuer_code == "04791920").expect("a row");
+    assert_eq!(row.issuer_name, "蒙商银行");
+    let view = RowView::of(
+        row,
+        DatedTable { table: &table, as_of: None, now: Timestamp::from_millis(NEWS_MS) },
+    );
+    assert_eq!(view.issuer_former_names, ["包商银行"]);
+    // Without the file of changes the rows are as their source has them.
+    let bare = table.with_issuers(IssuerChanges::default());
+    assert!(bare.rows().iter().any(|row| row.issuer_name == "包商银行"));
+    assert!(!bare.rows().iter().any(|row| row.issuer_name == "蒙商银行"));
 }
 
 #[test]
@@ -51,8 +98,14 @@ fn the_snapshots_differ_as_their_source_says() {
     let (old, new) = (read("unionpay-2014-10.csv"), read("unionpay-2018-06.csv"));
     assert_eq!((old.len(), new.len()), (2_440, 4_849));
     let diff = TableDiff::between(&old, &new);
-    let expected =
-        DiffCounts { added: 2_456, removed: 47, changed: 118, renamed: 424, relabelled: 15 };
+    let expected = DiffCounts {
+        added: 2_456,
+        removed: 47,
+        changed: 118,
+        renamed: 424,
+        relabelled: 15,
+        ..DiffCounts::default()
+    };
     assert_eq!(diff.counts(), expected);
     assert_eq!(TableDiff::between(&new, &old).added, diff.removed);
     assert_eq!(TableDiff::between(&new, &new), TableDiff::default());
@@ -63,7 +116,7 @@ proptest! {
 
     #[test]
     fn a_lookup_over_the_shipped_table_answers_as_a_plain_scan_does(
-        places in prop::collection::vec((0_usize..5_576, 0_usize..=8, "[0-9]{19}"), 1..40),
+        places in prop::collection::vec((0_usize..5_616, 0_usize..=8, "[0-9]{19}"), 1..40),
         misses in prop::collection::vec("[0-9]{12,19}", 1..10),
     ) {
         let table = shipped_table();
