@@ -37,6 +37,11 @@ fn main() {
     runtime.block_on(measure(&url, at_once, Duration::from_secs(seconds)));
 }
 
+/// Those of `WRITERS`, or as many as a node has that nobody has told otherwise.
+fn writers() -> u16 {
+    std::env::var("WRITERS").map_or(2, |text| text.parse().expect("a number of writers"))
+}
+
 /// What is used at a moment: µs of processor time of the server and of this program, bytes of WAL
 /// and of the database.
 struct Usage {
@@ -89,7 +94,8 @@ fn server_us(server: i64) -> i64 {
 
 async fn measure(url: &str, at_once: u64, window: Duration) {
     let client = connect(url).await;
-    let store = PostgresStore::open(&PostgresSettings::at(url)).await.expect("a store");
+    let settings = PostgresSettings { writers: writers(), ..PostgresSettings::at(url) };
+    let store = PostgresStore::open(&settings).await.expect("a store");
     let store: Arc<dyn Store> = Arc::new(store);
     let (counts, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let payers: Vec<_> = (0..at_once)

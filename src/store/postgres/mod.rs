@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
@@ -77,7 +77,7 @@ pub struct PostgresSettings {
 }
 
 impl PostgresSettings {
-    /// The defaults of the settings' file, at a database, but two writers, which can meet.
+    /// The defaults of the settings' file, at a database.
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -101,6 +101,8 @@ struct Shared {
     node: i32,
     incarnation: i64,
     queue: Mutex<mpsc::Receiver<Ask>>,
+    /// Half of the writers carry out statements, while the others' COMMITs are under way.
+    turns: Arc<Semaphore>,
     group_max: usize,
     /// This process has lost its lease of the books.
     fenced: AtomicBool,
@@ -157,6 +159,7 @@ impl PostgresStore {
             node: i32::from(settings.node),
             incarnation,
             queue: Mutex::new(asked),
+            turns: Arc::new(Semaphore::new((writers.len() / 2).max(1))),
             group_max: settings.group_max.max(1),
             fenced: AtomicBool::new(false),
             lost: AtomicBool::new(false),

@@ -1,6 +1,8 @@
 //! A writer's connection: a group goes in one flight, and its COMMIT in a second, so that nothing
 //! is in doubt before that one has left.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -38,6 +40,8 @@ pub(super) enum Trouble {
     Away(String),
     /// Others were in the way: the same again.
     Again,
+    /// A key is taken: the same again, and each statement tells which.
+    Taken,
     /// A row is none that the tables take.
     Refused(String),
 }
@@ -70,7 +74,30 @@ pub(super) enum Ending {
 pub(super) struct Session {
     link: DatabaseLink,
     token: Statement,
-    prepared: Vec<Option<Statement>>,
+    prepared: BTreeMap<(usize, Asked), Statement>,
+}
+
+/// What a group's statements are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// To write it, or to fail where a key is taken: what nearly every group comes to.
+    Briefly,
+    /// Which rows each has written.
+    ForEachRow,
+}
+
+impl Asked {
+    fn sql(self, step: &Step) -> &str {
+        match (self, &step.unless_taken) {
+            (Self::Briefly, Some(brief)) => brief,
+            _ => &step.sql,
+        }
+    }
+
+    /// Whether the step's statement returns keys that are to be judged.
+    pub(super) const fn judges(self, step: &Step) -> bool {
+        matches!(self, Self::ForEachRow) || step.unless_taken.is_none()
+    }
 }
 
 impl Session {
@@ -78,18 +105,23 @@ impl Session {
         let away = |error: Error| Trouble::Away(database_error(&error));
         let link = shared.connector.writer_link().await.map_err(away)?;
         let token = link.client.prepare(TOKEN).await.map_err(|error| trouble(&error))?;
-        Ok(Self { link, token, prepared: vec![None; table::sql_steps().len()] })
+        Ok(Self { link, token, prepared: BTreeMap::new() })
     }
 
     /// Prepares what a group needs and no earlier one did.
-    async fn prepare(&mut self, shared: &Shared, group: &[GroupStep<'_>]) -> Result<(), Error> {
+    async fn prepare(
+        &mut self,
+        shared: &Shared,
+        group: &[GroupStep<'_>],
+        asked: Asked,
+    ) -> Result<(), Error> {
         for step in group {
-            if self.prepared[step.step].is_none() {
-                let Step { sql, .. } = &table::sql_steps()[step.step];
-                let sql = sql
+            if let Entry::Vacant(unprepared) = self.prepared.entry((step.step, asked)) {
+                let sql = asked
+                    .sql(&table::sql_steps()[step.step])
                     .replace("{node}", &shared.node.to_string())
                     .replace("{incarnation}", &shared.incarnation.to_string());
-                self.prepared[step.step] = Some(self.link.client.prepare(&sql).await?);
+                unprepared.insert(self.link.client.prepare(&sql).await?);
             }
         }
         Ok(())
@@ -101,9 +133,10 @@ impl Session {
         &mut self,
         shared: &Shared,
         token: Token,
-        group: &[GroupStep<'_>],
+        (group, asked): (&[GroupStep<'_>], Asked),
     ) -> Result<Option<Vec<Vec<Vec<u8>>>>, Trouble> {
-        let flight = tokio::time::timeout(FLIGHT_WAIT_MAX, self.carry_out(shared, token, group));
+        let flown = self.carry_out(shared, token, (group, asked));
+        let flight = tokio::time::timeout(FLIGHT_WAIT_MAX, flown);
         match flight.await {
             Ok(flown) => flown.map_err(|error| trouble(&error)),
             Err(_) => Err(Trouble::Away("it does not answer in time".to_owned())),
@@ -114,9 +147,9 @@ impl Session {
         &mut self,
         shared: &Shared,
         token: Token,
-        group: &[GroupStep<'_>],
+        (group, asked): (&[GroupStep<'_>], Asked),
     ) -> Result<Option<Vec<Vec<Vec<u8>>>>, Error> {
-        self.prepare(shared, group).await?;
+        self.prepare(shared, group, asked).await?;
         let session = &*self;
         let client = &session.link.client;
         let mut flights: Vec<Flight<'_, Result<Flown, Error>>> =
@@ -127,7 +160,7 @@ impl Session {
             session.take(shared, token, false).await.map(Flown::Token)
         }));
         for step in group {
-            let statement = session.prepared[step.step].as_ref().expect("it was just prepared");
+            let statement = &session.prepared[&(step.step, asked)];
             flights.push(Box::pin(async move {
                 let parameters: Vec<&(dyn ToSql + Sync)> =
                     step.parameters.iter().map(|one| one as &(dyn ToSql + Sync)).collect();
@@ -295,8 +328,9 @@ fn trouble(error: &Error) -> Trouble {
         return if is_gone { Trouble::Away(detail) } else { Trouble::Refused(detail) };
     };
     match code {
-        // A lock that was waited for too long; a lost race for a key.
-        "55P03" | "23505" => Trouble::Again,
+        // A lock that was waited for too long.
+        "55P03" => Trouble::Again,
+        "23505" => Trouble::Taken,
         _ if code.starts_with("40") => Trouble::Again,
         _ if code.starts_with("22") || code.starts_with("23") => Trouble::Refused(detail),
         _ => Trouble::Away(detail),

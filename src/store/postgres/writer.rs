@@ -7,14 +7,14 @@ use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_postgres::Error;
 
 use crate::store::sql::read::out_of_reach;
 use crate::store::sql::step::SqlPlan;
 use crate::store::{CommitError, StoreError, table};
 
-use super::session::{Ending, Session, Standing, Token, Trouble};
+use super::session::{Asked, Ending, Session, Standing, Token, Trouble};
 use super::{Shared, group, history_lost, pause};
 
 /// How often a group is made again for what others did; then each write set goes alone.
@@ -33,6 +33,8 @@ pub(super) struct TransactionWriter {
     last: i64,
     session: Option<Session>,
     waiting: VecDeque<Ask>,
+    /// The turn to gather a group and to carry out its statements; its COMMIT needs none.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What became of a group.
@@ -54,27 +56,31 @@ impl From<Error> for GroupEnd {
 
 impl TransactionWriter {
     pub(super) fn new(shared: Arc<Shared>, number: i32, last: i64) -> Self {
-        Self { shared, number, last, session: None, waiting: VecDeque::new() }
+        Self { shared, number, last, session: None, waiting: VecDeque::new(), turn: None }
     }
 
     pub(super) async fn run(mut self) {
         while let Some(asks) = self.next_group().await {
             self.serve(asks).await;
+            self.turn = None;
         }
     }
 
     /// What waits, without those that touch what another one of the group does.
     async fn next_group(&mut self) -> Option<Vec<Ask>> {
-        let group_max = self.shared.group_max;
         if self.waiting.is_empty() {
-            let mut asks = Vec::new();
-            self.shared.queue.lock().await.recv_many(&mut asks, group_max).await;
-            self.waiting.extend(asks);
-        } else if let Ok(mut queue) = self.shared.queue.try_lock() {
-            while self.waiting.len() < group_max
-                && let Ok(ask) = queue.try_recv()
-            {
-                self.waiting.push_back(ask);
+            let ask = self.shared.queue.lock().await.recv().await;
+            self.waiting.extend(ask);
+        }
+        // While one group is carried out the next one grows; only COMMITs wait beside each other.
+        // A turn is for those alone who have what to write.
+        self.turn = Arc::clone(&self.shared.turns).acquire_owned().await.ok();
+        // A transaction costs nearly the same for one commit as for many: whoever is ready to run,
+        // as those are whom the last group has answered, may ask before this one begins.
+        loop {
+            tokio::task::yield_now().await;
+            if !self.take_waiting() {
+                break;
             }
         }
         let (mut touched, mut group, mut later) = (HashSet::new(), Vec::new(), VecDeque::new());
@@ -90,11 +96,24 @@ impl TransactionWriter {
         (!group.is_empty()).then_some(group)
     }
 
+    /// Takes what waits now, as far as a group may be large; tells whether there was any.
+    fn take_waiting(&mut self) -> bool {
+        let before = self.waiting.len();
+        if let Ok(mut queue) = self.shared.queue.try_lock() {
+            while self.waiting.len() < self.shared.group_max
+                && let Ok(ask) = queue.try_recv()
+            {
+                self.waiting.push_back(ask);
+            }
+        }
+        self.waiting.len() > before
+    }
+
     /// Writes a group, as a whole or without those that cannot be written.
     async fn serve(&mut self, mut asks: Vec<Ask>) {
-        let mut tries = 0;
+        let (mut tries, mut asked) = (0, Asked::Briefly);
         while !asks.is_empty() {
-            match self.write(&asks).await {
+            match self.write(&asks, asked).await {
                 GroupEnd::Written => return answer(asks, || Ok(())),
                 GroupEnd::Ended => {
                     let ended = || Err(self.shared.ended().unwrap_or(CommitError::Fenced));
@@ -111,7 +130,10 @@ impl TransactionWriter {
                     let away = || Err(CommitError::Unavailable(out_of_reach(&detail)));
                     return answer(asks, away);
                 }
-                GroupEnd::Trouble(Trouble::Again) if tries < TRIES_MAX => {
+                GroupEnd::Trouble(Trouble::Taken) if asked == Asked::Briefly => {
+                    asked = Asked::ForEachRow;
+                }
+                GroupEnd::Trouble(Trouble::Again | Trouble::Taken) if tries < TRIES_MAX => {
                     tokio::time::sleep(pause(tries)).await;
                     tries += 1;
                 }
@@ -129,7 +151,7 @@ impl TransactionWriter {
     }
 
     /// Writes a group as one transaction.
-    async fn write(&mut self, asks: &[Ask]) -> GroupEnd {
+    async fn write(&mut self, asks: &[Ask], asked: Asked) -> GroupEnd {
         if self.shared.ended().is_some() {
             return GroupEnd::Ended;
         }
@@ -143,18 +165,22 @@ impl TransactionWriter {
             Err(_) if shared.ended().is_some() => return GroupEnd::Ended,
             Err(trouble) => return GroupEnd::Trouble(trouble),
         };
-        let returned = match session.fly(&shared, token, &group).await {
+        let returned = match session.fly(&shared, token, (&group, asked)).await {
             Ok(Some(returned)) => returned,
             Ok(None) => return self.shut_out().await,
             Err(trouble) => return self.give_up(trouble).await,
         };
         let mut failed = BTreeSet::new();
         for (step, returned) in group.iter().zip(&returned) {
-            step.judge(steps[step.step].answer, returned, &mut failed);
+            if asked.judges(&steps[step.step]) {
+                step.judge(steps[step.step].answer, returned, &mut failed);
+            }
         }
         if !failed.is_empty() {
             return self.refuse(asks, &failed).await.unwrap_or_else(GroupEnd::from);
         }
+        self.turn = None;
+        let Some(session) = &self.session else { return GroupEnd::Ended };
         let ending = session.commit().await;
         let end = self.decide(token.number, ending).await;
         if matches!(end, GroupEnd::Written) && plans.iter().any(|plan| plan.shuts) {
@@ -367,7 +393,7 @@ fn answer(asks: Vec<Ask>, end: impl Fn() -> Result<(), CommitError>) {
 fn refusal(trouble: &Trouble) -> CommitError {
     match trouble {
         Trouble::Away(detail) => CommitError::Unavailable(out_of_reach(detail)),
-        Trouble::Again => CommitError::Busy,
+        Trouble::Again | Trouble::Taken => CommitError::Busy,
         Trouble::Refused(detail) => {
             CommitError::Failed(StoreError::Damaged { table: "a table", detail: detail.clone() })
         }

@@ -24,6 +24,9 @@ pub(in crate::store) enum Answer {
 #[derive(Debug)]
 pub(in crate::store) struct Step {
     pub sql: String,
+    /// The same with less work, for rows none of whose keys is taken: it fails as a whole where
+    /// one is, and returns nothing.
+    pub unless_taken: Option<String>,
     pub parameters: Vec<SqlType>,
     pub answer: Answer,
 }
@@ -36,7 +39,7 @@ impl Step {
         let named: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
         let rows = format!("{{unnest}} AS u({})", named.join(", "));
         let sql = sql.replace("{rows}", &rows).replace("{unnest}", &unnest(&parameters));
-        Self { sql, parameters, answer }
+        Self { sql, unless_taken: None, parameters, answer }
     }
 }
 
@@ -57,14 +60,15 @@ fn types(columns: &[&SqlColumn]) -> Vec<SqlType> {
 pub(in crate::store) fn insert<T: SqlTable>(answer: Answer) -> Step {
     let (key, all) = (of::<T>(&[ColumnPart::Key]), T::COLUMNS.iter().collect::<Vec<_>>());
     let parameters = types(&all);
-    let sql = format!(
-        "INSERT INTO {} ({}) SELECT * FROM {} ON CONFLICT DO NOTHING RETURNING {}",
+    let rows = format!(
+        "INSERT INTO {} ({}) SELECT * FROM {}",
         T::SQL_NAME,
         names(all.iter().copied(), ""),
         unnest(&parameters),
-        names(key.iter().copied(), ""),
     );
-    Step { sql, parameters, answer }
+    let key = names(key.iter().copied(), "");
+    let sql = format!("{rows} ON CONFLICT DO NOTHING RETURNING {key}");
+    Step { sql, unless_taken: Some(rows), parameters, answer }
 }
 
 fn matches(key: &[&SqlColumn]) -> String {
@@ -89,26 +93,27 @@ pub(in crate::store) fn update<T: SqlTable>() -> Step {
         T::UPDATE_IF,
         names(key.iter().copied(), "t."),
     );
-    Step { sql, parameters, answer: Answer::Held }
+    Step { sql, unless_taken: None, parameters, answer: Answer::Held }
 }
 
-/// The rows that are there, as they are now.
-pub(in crate::store) fn rewrite<T: SqlTable>() -> Step {
+/// The rows as they are now, whether they are there or not. No row may be there twice.
+pub(in crate::store) fn upsert<T: SqlTable>() -> Step {
     let (key, changing) = (of::<T>(&[ColumnPart::Key]), of::<T>(&[ColumnPart::Changing]));
-    let both: Vec<&SqlColumn> = key.iter().chain(&changing).copied().collect();
-    let parameters = types(&both);
-    let set = changing.iter().map(|column| format!("{0} = u.{0}", column.name));
+    let all: Vec<&SqlColumn> = T::COLUMNS.iter().collect();
+    let parameters = types(&all);
+    let set = changing.iter().map(|column| format!("{0} = EXCLUDED.{0}", column.name));
     let sql = format!(
-        "UPDATE {} t SET {} FROM {} AS u({}) WHERE {} AND ({}) IS DISTINCT FROM ({})",
+        "INSERT INTO {} AS t ({}) SELECT * FROM {} ON CONFLICT ({}) DO UPDATE SET {} \
+         WHERE ({}) IS DISTINCT FROM ({})",
         T::SQL_NAME,
-        set.collect::<Vec<_>>().join(", "),
+        names(all.iter().copied(), ""),
         unnest(&parameters),
-        names(both.iter().copied(), ""),
-        matches(&key),
+        names(key.iter().copied(), ""),
+        set.collect::<Vec<_>>().join(", "),
         names(changing.iter().copied(), "t."),
-        names(changing.iter().copied(), "u."),
+        names(changing.iter().copied(), "EXCLUDED."),
     );
-    Step { sql, parameters, answer: Answer::Nothing }
+    Step { sql, unless_taken: None, parameters, answer: Answer::Nothing }
 }
 
 /// The rows of the version `was` that go.
@@ -124,7 +129,7 @@ pub(in crate::store) fn delete<T: SqlTable>() -> Step {
         matches(&key),
         names(key.iter().copied(), "t."),
     );
-    Step { sql, parameters, answer: Answer::Held }
+    Step { sql, unless_taken: None, parameters, answer: Answer::Held }
 }
 
 /// A row for a step, encoded.
@@ -222,11 +227,6 @@ impl SqlPlan {
 
     pub(in crate::store) fn insert<T: SqlTable>(&mut self, step: usize, row: T::Written<'_>) {
         self.row::<T>(step, row, &[ColumnPart::Fixed, ColumnPart::Changing], None);
-    }
-
-    /// Adds a row that is written where it is there, whatever it was.
-    pub(in crate::store) fn rewrite<T: SqlTable>(&mut self, step: usize, row: T::Written<'_>) {
-        self.row::<T>(step, row, &[ColumnPart::Changing], None);
     }
 
     pub(in crate::store) fn update<T: SqlTable>(

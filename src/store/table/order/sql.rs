@@ -14,7 +14,7 @@ use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Parameter, Tables, after_id, page_limit, parameter};
-use crate::store::sql::step::{Answer, SqlPlan, Step, VersionChange, insert, rewrite, versioned};
+use crate::store::sql::step::{Answer, SqlPlan, Step, VersionChange, upsert, versioned};
 use crate::store::sql::table::{SqlFields, SqlTable, composites, names, sql_columns};
 use crate::store::sql::value::{SqlJson, SqlType};
 use crate::store::{CommitError, StoreError, StoreRead};
@@ -289,10 +289,9 @@ impl SqlTable for Attempts {
 }
 
 const ORDERS: usize = 0;
-const UPDATED_ATTEMPTS: usize = 3;
-const NEW_ATTEMPTS: usize = 4;
-const LANDED: usize = 5;
-const SENT: usize = 6;
+const ATTEMPTS: usize = 3;
+const LANDED: usize = 4;
+const SENT: usize = 5;
 
 /// What the in-flight table is told of an order: which of its attempts is in flight, if any is.
 const FLIGHT: [(&str, SqlType); 2] =
@@ -300,8 +299,7 @@ const FLIGHT: [(&str, SqlType); 2] =
 
 pub(super) fn steps() -> Vec<Step> {
     let mut steps = Vec::from(versioned::<Orders>());
-    steps.push(rewrite::<Attempts>());
-    steps.push(insert::<Attempts>(Answer::Nothing));
+    steps.push(upsert::<Attempts>());
     // An attempt that was in flight before stays with the incarnation that carries it out.
     steps.push(Step::own(
         "DELETE FROM in_flight t USING {rows} \
@@ -348,10 +346,7 @@ pub(super) fn plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitEr
 
 fn plan_attempts(order: &Order, is_new: bool, plan: &mut SqlPlan) {
     for attempt in &order.attempts {
-        if !is_new {
-            plan.rewrite::<Attempts>(UPDATED_ATTEMPTS, (order.id, attempt));
-        }
-        plan.insert::<Attempts>(NEW_ATTEMPTS, (order.id, attempt));
+        plan.insert::<Attempts>(ATTEMPTS, (order.id, attempt));
     }
     let open = order.unresolved().filter(|attempt| attempt.state == AttemptState::Sending);
     let sending = open.map(|attempt| attempt.number);
