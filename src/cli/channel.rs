@@ -1,7 +1,6 @@
 //! `switchyard channel list|check|push`: the channel files, their abilities and limits, the health
 //! of a running daemon's channels, and what all nodes run.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,9 +8,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::app::{StartError, view_channels};
-use crate::channel::file::whole::WholeFile;
+use crate::certify::stand_ins;
 use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{SampleReport, check};
+use crate::cli::certify::{CertifyArgs, certify};
+use crate::cli::explain_signature::{ExplainSignatureArgs, explain_signature};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
 use crate::cli::push::{PushArgs, PushedFile, push};
@@ -20,7 +21,6 @@ use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
-use crate::simulator::{Counterpart, KeyTexts, TestCredential};
 
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
@@ -49,6 +49,10 @@ enum ChannelCommand {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Play every case of a channel file with the real engine, and write a report for the bank
+    Certify(CertifyArgs),
+    /// Show the text that a signature covers, and look for the fault in one that does not verify
+    ExplainSignature(ExplainSignatureArgs),
     /// Publish channel files to all nodes of a store that nodes share
     Push {
         /// The files, each named after its channel
@@ -73,6 +77,8 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::from(u8::from(wrong > 0)))
         }
+        ChannelCommand::Certify(asked) => certify(asked, args.daemon.json),
+        ChannelCommand::ExplainSignature(asked) => explain_signature(asked, args.daemon.json),
         ChannelCommand::Push { files, why } => {
             let files: Vec<_> = files.iter().map(|file| PushedFile::Channel(file)).collect();
             push((&args.settings, &args.data), &files, why)
@@ -128,25 +134,6 @@ fn check_one(file: &Path, as_json: bool) -> anyhow::Result<bool> {
     }
 }
 
-/// Test credentials as `simulate` makes them, for samples whose real ones are absent. They are made
-/// when the first is requested.
-fn stand_ins(file: &Path) -> impl Fn(&str) -> Result<String, String> {
-    let (file, made) = (file.to_owned(), OnceCell::new());
-    move |reference| {
-        let made = made.get_or_init(|| make_stand_ins(&file).unwrap_or_default());
-        let found = made.iter().find(|one| one.reference == reference);
-        found
-            .map(|one| one.text.to_string())
-            .ok_or_else(|| "there is no test credential for it".to_owned())
-    }
-}
-
-fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
-    let document = WholeFile::read(file).ok()?.document;
-    let id = file.file_stem()?.to_str()?;
-    Counterpart::read(&document, id, &mut KeyTexts::new()).ok().map(|other| other.credentials)
-}
-
 /// A file stays valid where something is missing, but not where a sample fails.
 fn show(file: &Path, report: &SampleReport, as_json: bool) -> anyhow::Result<bool> {
     let valid = report.failed.is_empty() && report.ended.is_empty();
@@ -156,7 +143,7 @@ fn show(file: &Path, report: &SampleReport, as_json: bool) -> anyhow::Result<boo
             "file": file,
             "valid": valid,
             "state": report.state.name(),
-            "samples": report.played,
+            "samples": report.played.len(),
             "failed": forms(&report.failed),
             "ended": forms(&report.ended),
             "ending": forms(&report.ending),
@@ -176,7 +163,7 @@ fn show(file: &Path, report: &SampleReport, as_json: bool) -> anyhow::Result<boo
         for failed in &report.failed {
             say!("failed: {failed}")?;
         }
-        let (state, played) = (report.state.name(), report.played);
+        let (state, played) = (report.state.name(), report.played.len());
         let failed = report.failed.len();
         say!(
             "{file}: no mistakes; the channel is {state}; samples: {played} played, {failed} failed"
@@ -258,7 +245,7 @@ mod tests {
             let file = folder.join(format!("{id}.toml"));
             let report =
                 check(&file, &stand_ins(&file), Clock::System.now()).expect("a right file");
-            assert!(report.played > 0, "{id}");
+            assert!(!report.played.is_empty(), "{id}");
             let failed: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
             assert_eq!(failed, Vec::<String>::new(), "{id}");
             let unshown = report.missing.iter().filter(|one| one.problem.contains("no sample"));

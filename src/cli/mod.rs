@@ -6,10 +6,12 @@
 
 pub mod bin;
 pub mod books;
+mod certify;
 pub mod channel;
 pub mod check_config;
 pub mod clearing;
 pub mod demo;
+mod explain_signature;
 mod load;
 pub mod notice;
 mod output;

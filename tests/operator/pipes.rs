@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 35] = [
+const LINES: [&str; 37] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -26,6 +26,8 @@ const LINES: [&str; 35] = [
     "channel list --daemon",
     "channel check channels/harbour-bank.toml",
     "channel check channels/none.toml",
+    "channel certify channels/none.toml",
+    "channel explain-signature channels/harbour-bank.toml --reply channels/none.toml",
     "check-config --config switchyard.toml",
     "check-config --config none.toml",
     "route explain --config switchyard.toml --bin 621626 --amount 12345 --data data2",

@@ -7,7 +7,7 @@ use super::{leading_name, line_at, report, sources};
 /// Who imports whom: a module, what its shipped code names, and what its tests name besides. Rows
 /// name rows above them only. A room of a module can have a row of its own, above or below the
 /// module's. Each arrow is used; a new one is a change of the architecture.
-const ARROWS: [(&str, &str, &str); 17] = [
+const ARROWS: [(&str, &str, &str); 18] = [
     ("domain", "", ""),
     ("codec", "domain", ""),
     ("clock", "domain", ""),
@@ -38,6 +38,8 @@ const ARROWS: [(&str, &str, &str); 17] = [
     ),
     // An error of ours must not be repeated on the channels' side.
     ("simulator", "domain codec config", "channel reconciliation::matching"),
+    // It plays a channel file with the real engine, and nothing of it runs in a daemon.
+    ("certify", "domain codec clock entropy config store channel engine simulator", ""),
     (
         "app",
         "domain codec clock entropy telemetry config tables store channel engine reconciliation \
@@ -47,7 +49,7 @@ const ARROWS: [(&str, &str, &str); 17] = [
     (
         "cli",
         "domain codec clock entropy telemetry config tables store channel engine \
-         reconciliation::matching api workers simulator app",
+         reconciliation::matching api workers simulator certify app",
         "",
     ),
 ];

@@ -23,8 +23,8 @@ use crate::domain::time::Timestamp;
 /// The findings of a check, beside the mistakes that make a file useless.
 pub struct SampleReport {
     pub state: ChannelState,
-    /// Samples that were played.
-    pub played: usize,
+    /// The names of the samples that were played, in their order.
+    pub played: Vec<String>,
     /// Where the adapter does not do what a sample says.
     pub failed: Vec<Mistake>,
     /// Certificates that have ended with no other one of their use: the channel cannot work.
@@ -121,14 +121,14 @@ pub fn check_with(
     };
     let mut report = SampleReport {
         state: file.state,
-        played: 0,
+        played: Vec::new(),
         failed: Vec::new(),
         ended: Vec::new(),
         ending: Vec::new(),
         missing: Vec::new(),
     };
     for (samples_name, sample) in samples.iter().filter(|_| players.is_some()) {
-        report.played += 1;
+        report.played.push(sample.name.clone());
         let problems = players.as_ref().map(|players| sample.play(players)).unwrap_or_default();
         report.failed.extend(problems.iter().map(|problem| {
             let advice = "correct the channel's file or the sample";
@@ -298,7 +298,7 @@ mod tests {
         let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
         for id in banks.into_iter().chain(["lakeside-acquirer"]) {
             let report = check_with(&shipped(id), &none, &made).expect("a right file");
-            assert!(report.played > 0, "{id}");
+            assert!(!report.played.is_empty(), "{id}");
             let lacks = |found: &&Mistake| !found.problem.contains("` is missing: ");
             for found in report.failed.iter().chain(report.missing.iter().filter(lacks)) {
                 assert_eq!(found.to_string(), "", "{id}");
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_contracted_channel_may_lack_its_credentials_and_is_told_which() {
         let report = check_with(&shipped("canyon-pay"), &none, &none).expect("a right file");
-        assert_eq!(report.played, 0);
+        assert_eq!(report.played.len(), 0);
         let texts: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
         let lacks = |part: &str| texts.iter().any(|text| text.contains(part));
         assert!(lacks("`file:keys/canyon-pay-merchant.pem` is missing"), "{texts:?}");

@@ -152,6 +152,16 @@ pub struct Decryption {
 }
 
 impl Decryption {
+    /// The text that [`Self::open`] opens, of a cipher text and its vector.
+    pub fn write(&self, vector: &str, cipher: Vec<u8>) -> String {
+        let mut bytes = Vec::new();
+        if self.vector.is_none() {
+            bytes.extend_from_slice(vector.as_bytes());
+        }
+        bytes.extend_from_slice(&cipher);
+        if self.is_hex { hex_lower(&bytes) } else { BASE64.encode(&bytes) }
+    }
+
     /// The plain text inside a message.
     pub fn open_in(&self, outer: &ChannelAnswer) -> Option<Vec<u8>> {
         let text = |path: Option<&Path>| match path {

@@ -231,6 +231,31 @@ impl VerifyingKey {
         }
     }
 
+    /// The half that proves what a private key signs; `text` is the private key's, or the shared
+    /// one. `None` where it cannot be read, or gives no public half.
+    pub fn of_signer(algorithm: &Algorithm, form: KeyForm, text: &str) -> Option<Self> {
+        let rsa = || in_armour(text, &PRIVATE_LABELS, RsaSigner::from_pem).ok();
+        match algorithm {
+            Algorithm::Shared(scheme) => {
+                SharedKey::read(*scheme, form, text).ok().map(Self::Shared)
+            }
+            Algorithm::Rsa(scheme) => {
+                let verifier = RsaVerifier::from_der_for(*scheme, &rsa()?.public_key_der()).ok()?;
+                Some(Self::Rsa(Box::new(verifier)))
+            }
+            Algorithm::Pair(pair @ PairAlgorithm::Rsa(_)) => {
+                let verifier = PairVerifier::from_der(*pair, &rsa()?.public_key_der()).ok()?;
+                Some(Self::Pair(Box::new(verifier)))
+            }
+            Algorithm::Pair(PairAlgorithm::EcdsaP256 { .. } | PairAlgorithm::Ed25519) => None,
+            Algorithm::Sm2 { form, user_id } => {
+                let public = Sm2Signer::parse(text, user_id).ok()?.public_key();
+                let verifier = Sm2Verifier::parse(&hex_lower(&public), user_id).ok()?;
+                Some(Self::Sm2(*form, Box::new(verifier)))
+            }
+        }
+    }
+
     pub fn proves(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Shared(key) => equal_in_constant_time(&key.tag(message), signature),

@@ -23,9 +23,12 @@
 //! I-11 (card data goes into the body and nowhere else). Does no I/O.
 
 mod body;
+pub mod doctor;
 mod document;
 mod encrypt;
 mod escape;
+mod examine;
+pub mod far_side;
 mod filters;
 mod format;
 mod keys;
@@ -46,14 +49,16 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use examine::{CoveredText, without_keys};
 pub use kind::RequestKind;
-pub use read::{read, read_codes};
+pub use read::{read, read_codes, read_far_keys};
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use zeroize::Zeroizing;
 
 use self::body::Body;
 use self::document::{ChannelAnswer, MessageBody};
@@ -62,7 +67,7 @@ use self::escape::encode_percent;
 use self::format::BodyForm;
 use self::notice::Notices;
 use self::reply::ReplyMap;
-use self::sign::{Received, Signing, UnsignedRequest, Verification};
+use self::sign::{Received, RequestLine, Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
 use self::token::TokenCall;
@@ -127,6 +132,15 @@ struct Call {
     reply: ReplyMap,
 }
 
+/// A request ready to be sent, with the text that its signature covers, where it has one.
+struct WrittenRequest {
+    wire: WireRequest,
+    message: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// The headers of a signature, a body, and what was signed.
+type SignedParts = (Vec<(HeaderName, HeaderValue)>, Bytes, Option<Zeroizing<Vec<u8>>>);
+
 /// How one kind of request is written.
 struct RequestTemplate {
     method: Method,
@@ -163,10 +177,10 @@ impl Declarative {
     }
 
     /// The error's text never holds card data.
-    fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, String> {
+    fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WrittenRequest, String> {
         let call = self.call(request).ok_or("this channel file has no such operation")?;
         let words = Words::new(Subject::Attempt(request), now, &self.surroundings);
-        self.write(&call.sending, &self.destination, &words)
+        self.write_signed(&call.sending, &self.destination, &words)
     }
 
     fn write(
@@ -175,6 +189,15 @@ impl Declarative {
         to: &Destination,
         words: &Words<'_>,
     ) -> Result<WireRequest, String> {
+        self.write_signed(sending, to, words).map(|written| written.wire)
+    }
+
+    fn write_signed(
+        &self,
+        sending: &RequestTemplate,
+        to: &Destination,
+        words: &Words<'_>,
+    ) -> Result<WrittenRequest, String> {
         words.check_merchant()?;
         let path = format!("{}{}", to.base_path, sending.path_and_query(words)?);
         let mut headers = sending.headers(words)?;
@@ -192,32 +215,41 @@ impl Declarative {
         };
         let (method, nonce) = (sending.method.as_str(), || words.nonce());
         let (path, host, now) = (path.as_str(), host_of(&to.origin), words.now());
-        let outgoing =
-            UnsignedRequest { method, path, host, headers: &headers, nonce: &nonce, now };
-        let (signed, body) = self.sign(&outgoing, document, to)?;
+        let outgoing = UnsignedRequest {
+            method,
+            path,
+            host,
+            headers: &headers,
+            nonce: &nonce,
+            now,
+            member: None,
+        };
+        let (signed, body, message) = self.sign(&outgoing, document, to)?;
         headers.extend(signed);
         let url = format!("{}{path}", to.origin);
-        Ok(WireRequest { method: sending.method.clone(), url, headers, body })
+        let wire = WireRequest { method: sending.method.clone(), url, headers, body };
+        Ok(WrittenRequest { wire, message })
     }
 
-    /// The headers that sign the request, and the body's bytes, in which the signature may stand.
+    /// The headers that sign the request, the body's bytes, in which the signature may stand, and
+    /// what is signed.
     fn sign(
         &self,
         outgoing: &UnsignedRequest<'_>,
         document: Option<MessageBody>,
         to: &Destination,
-    ) -> Result<(Vec<(HeaderName, HeaderValue)>, Bytes), String> {
+    ) -> Result<SignedParts, String> {
         let Some(signing) = self.signing.as_ref().filter(|_| to.is_signed) else {
             let charset = to.form.charset;
             let bytes = document.map_or(Ok(Vec::new()), |document| document.encode(charset));
-            return bytes.map(|bytes| (Vec::new(), Bytes::from(bytes)));
+            return bytes.map(|bytes| (Vec::new(), Bytes::from(bytes), None));
         };
         let signed = signing.apply(document, outgoing)?;
         let mut headers = Vec::with_capacity(signed.headers.len());
         for (name, text) in signed.headers {
             headers.push((name, header_value(&text)?));
         }
-        Ok((headers, Bytes::from(signed.body)))
+        Ok((headers, Bytes::from(signed.body), Some(signed.message)))
     }
 
     /// Reads the proof in a reply; every error is a reason not to know.
@@ -241,6 +273,7 @@ impl Declarative {
                 document: Some(&body),
                 member: call.reply.member.as_ref(),
                 now,
+                line: RequestLine::default(),
             };
             verification
                 .prove(&received)
@@ -308,7 +341,8 @@ impl RequestTemplate {
 
 impl Adapter for Declarative {
     fn encode(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, EncodeError> {
-        self.build(request, now).map_err(|problem| EncodeError { request: request.name(), problem })
+        let written = self.build(request, now).map(|written| written.wire);
+        written.map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning {

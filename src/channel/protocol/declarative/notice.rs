@@ -15,7 +15,7 @@ use super::format::BodyForm;
 use super::order_form::OrderForm;
 use super::path::Path;
 use super::reply::{ReplyMap, required};
-use super::sign::{Received, Verification};
+use super::sign::{Received, RequestLine, Verification};
 use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::{Notice, NoticeRefusal, ReplyMeaning, WireNotice, WireReply};
@@ -27,6 +27,8 @@ use crate::domain::time::Timestamp;
 /// How one kind of notice is told from others and read.
 #[derive(Debug)]
 pub struct NoticeMap {
+    /// The section that describes it.
+    pub section: &'static str,
     /// Each path must find one of its texts; none at all fits every notice.
     pub when: Vec<(Path, Vec<String>)>,
     pub map: ReplyMap,
@@ -63,6 +65,13 @@ pub struct Notices {
 }
 
 impl Notices {
+    /// The kind that tells of an operation: its own, or the one for all.
+    pub fn kind_for(&self, operation: &str) -> Option<&NoticeMap> {
+        let own =
+            self.kinds.iter().find(|kind| kind.section.strip_suffix("_notice") == Some(operation));
+        own.or_else(|| self.kinds.iter().find(|kind| kind.section == "notice"))
+    }
+
     pub fn read(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {
         let unreadable = NoticeRefusal::Unreadable;
         let body = MessageBody::parse(&notice.body, self.form)
@@ -73,6 +82,7 @@ impl Notices {
             document: Some(&body),
             member: None,
             now,
+            line: RequestLine::default(),
         };
         self.verification
             .prove(&received)

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use zeroize::Zeroizing;
 
 use super::document::MessageBody;
 use super::keys::{SigningKey, VerifyingKey};
@@ -25,12 +26,16 @@ pub struct UnsignedRequest<'m> {
     /// Asked for only where something is signed.
     pub nonce: &'m dyn Fn() -> String,
     pub now: Timestamp,
+    /// The member that is signed where the signature does not name one: of replies alone.
+    pub member: Option<&'m Inside>,
 }
 
 /// A signed request's headers and body.
 pub struct SignedRequest {
     pub headers: Vec<(HeaderName, String)>,
     pub body: Vec<u8>,
+    /// The text that was signed.
+    pub message: Zeroizing<Vec<u8>>,
 }
 
 /// How our requests are signed.
@@ -68,7 +73,7 @@ impl Signing {
         let mut facts = Facts {
             body: &body,
             document: document.as_ref(),
-            member: None,
+            member: outgoing.member,
             headers: Headers::Written(outgoing.headers),
             timestamp: &timestamp,
             nonce: &nonce,
@@ -95,7 +100,7 @@ impl Signing {
             document.set(field, &signature).ok_or("the body has no place for its signature")?;
             body = document.encode(seal.form.charset)?;
         }
-        Ok(SignedRequest { headers, body })
+        Ok(SignedRequest { headers, body, message })
     }
 }
 
@@ -119,6 +124,15 @@ pub struct Received<'m> {
     /// The member in which its code stands.
     pub member: Option<&'m Inside>,
     pub now: Timestamp,
+    pub line: RequestLine<'m>,
+}
+
+/// Method, path with its query, and host of a request; nothing of what only comes back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestLine<'m> {
+    pub method: &'m str,
+    pub path: &'m str,
+    pub host: &'m str,
 }
 
 /// The signatures, and their facts, in a message's headers.
@@ -158,27 +172,44 @@ impl<'h> SignatureHeaders<'h> {
         };
         place.replace(word).is_none_or(|before| before == word)
     }
+
+    fn facts<'m>(&self, received: &Received<'m>, key: &'m VerifyingKey) -> Facts<'m>
+    where
+        'h: 'm,
+    {
+        Facts {
+            document: received.document,
+            member: received.member,
+            timestamp: self.timestamp.unwrap_or_default(),
+            nonce: self.nonce.unwrap_or_default(),
+            key: key.bytes(),
+            key_id: self.key_id.unwrap_or_default(),
+            now: received.now,
+            method: received.line.method,
+            path: received.line.path,
+            host: received.line.host,
+            ..Facts::came(received.headers, received.body)
+        }
+    }
 }
 
 impl Verification {
-    /// Proves that one of the keys signed this message; the error says why it does not, and quotes
-    /// nothing of it.
-    pub fn prove(&self, received: &Received<'_>) -> Result<(), &'static str> {
-        let mut captured = SignatureHeaders::default();
-        for (name, parts) in &self.seal.headers {
-            let value = Headers::Came(received.headers)
-                .only(name)
-                .ok_or("a header of the signature is missing, or there twice")?;
-            let fits = match &self.seal.header_list {
-                Some(separator) if parts.len() > 1 => {
-                    capture_list(parts, separator, value, &mut captured)
-                }
-                Some(_) | None => capture(parts, value, &mut captured),
-            };
-            if !fits {
-                return Err("a header of the signature is not of the form that the file says");
-            }
-        }
+    /// The text that the channel must have signed for this message to be believed, by the first of
+    /// its keys that it may be of; `None` where the message has not what is signed.
+    pub fn message(&self, received: &Received<'_>) -> Option<Zeroizing<Vec<u8>>> {
+        let captured = self.capture_headers(received).ok()?;
+        let fits =
+            |(id, _): &&(String, VerifyingKey)| captured.key_id.is_none_or(|named| named == id);
+        let (_, key) = self.keys.iter().find(fits)?;
+        self.seal.message(&captured.facts(received, key))
+    }
+
+    /// The signatures that a message brings, read.
+    fn signatures(
+        &self,
+        received: &Received<'_>,
+        captured: &SignatureHeaders<'_>,
+    ) -> Result<Vec<Vec<u8>>, &'static str> {
         let in_field = self.seal.field.as_ref().and_then(|field| received.document?.value(field));
         let found = in_field.as_deref().map_or(&captured.signatures[..], |_| &[]);
         let found = in_field.as_deref().into_iter().chain(found.iter().copied());
@@ -194,6 +225,45 @@ impl Verification {
         if signatures.is_empty() {
             return Err("its signature is not of the encoding that the file says");
         }
+        Ok(signatures)
+    }
+
+    /// Whether one of the keys signed this text with a signature that the message brings: for
+    /// whoever looks for the text that was signed.
+    pub fn proves_text(&self, received: &Received<'_>, text: &[u8]) -> bool {
+        let captured = self.capture_headers(received);
+        let signatures = captured.and_then(|captured| self.signatures(received, &captured));
+        let signatures = signatures.unwrap_or_default();
+        self.keys.iter().any(|(_, key)| signatures.iter().any(|one| key.proves(text, one)))
+    }
+
+    fn capture_headers<'h>(
+        &self,
+        received: &Received<'h>,
+    ) -> Result<SignatureHeaders<'h>, &'static str> {
+        let mut captured = SignatureHeaders::default();
+        for (name, parts) in &self.seal.headers {
+            let value = Headers::Came(received.headers)
+                .only(name)
+                .ok_or("a header of the signature is missing, or there twice")?;
+            let fits = match &self.seal.header_list {
+                Some(separator) if parts.len() > 1 => {
+                    capture_list(parts, separator, value, &mut captured)
+                }
+                Some(_) | None => capture(parts, value, &mut captured),
+            };
+            if !fits {
+                return Err("a header of the signature is not of the form that the file says");
+            }
+        }
+        Ok(captured)
+    }
+
+    /// Proves that one of the keys signed this message; the error says why it does not, and quotes
+    /// nothing of it.
+    pub fn prove(&self, received: &Received<'_>) -> Result<(), &'static str> {
+        let captured = self.capture_headers(received)?;
+        let signatures = self.signatures(received, &captured)?;
         let named = |id: &str| captured.key_id.is_none_or(|named| named == id);
         if !self.keys.iter().any(|(id, _)| named(id)) {
             return Err("it names a key that the file does not list");
@@ -202,16 +272,7 @@ impl Verification {
             if !named(id) {
                 return false;
             }
-            let facts = Facts {
-                document: received.document,
-                member: received.member,
-                timestamp: captured.timestamp.unwrap_or_default(),
-                nonce: captured.nonce.unwrap_or_default(),
-                key: key.bytes(),
-                key_id: captured.key_id.unwrap_or_default(),
-                ..Facts::came(received.headers, received.body)
-            };
-            let message = self.seal.message(&facts);
+            let message = self.seal.message(&captured.facts(received, key));
             message.is_some_and(|message| signatures.iter().any(|one| key.proves(&message, one)))
         });
         if !signed {

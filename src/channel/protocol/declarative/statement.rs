@@ -13,7 +13,7 @@ use http::{Method, Uri};
 
 use super::document::{ChannelAnswer, MessageBody};
 use super::path::{Inside, Path};
-use super::sign::{Received, UnsignedRequest};
+use super::sign::{Received, RequestLine, UnsignedRequest};
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
 use super::{Declarative, RequestTemplate, host_of};
@@ -177,6 +177,7 @@ impl Declarative {
                 document: body.as_ref(),
                 member: call.member.as_ref(),
                 now,
+                line: RequestLine::default(),
             })
         {
             return Err(problem.to_owned());
@@ -356,8 +357,9 @@ impl StatementSource for Declarative {
                         headers: &headers,
                         nonce: &nonce,
                         now,
+                        member: None,
                     };
-                    let (signed, body) = self.sign(&outgoing, None, &self.destination)?;
+                    let (signed, body, _) = self.sign(&outgoing, None, &self.destination)?;
                     wire.headers = headers;
                     wire.headers.extend(signed);
                     Ok(body)

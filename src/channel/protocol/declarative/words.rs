@@ -250,7 +250,7 @@ fn number_of(request: &ChannelRequest) -> Option<&str> {
 }
 
 /// The amount in major units, with as many decimals as the currency has.
-fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
+pub fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
     let scale = 10_i64.pow(u32::from(currency.exponent()));
     let (major, rest) = (amount.get() / scale, amount.get() % scale);
     match usize::from(currency.exponent()) {

@@ -7,7 +7,9 @@
 
 mod call;
 mod encrypt;
+mod far_keys;
 mod notice;
+mod setting;
 mod sign;
 mod statement;
 mod token;
@@ -19,6 +21,9 @@ use http::Uri;
 use minijinja::Value;
 
 use self::call::CallReader;
+pub use self::far_keys::read_far_keys;
+pub use self::setting::{MessageRole, SignatureSetting, code_members, read_setting};
+
 use self::encrypt::{read_decryption, read_encryption};
 use self::notice::read_notices;
 use self::sign::{SignReader, Signatures};

@@ -38,7 +38,7 @@ pub fn read_notices(
     // What is encrypted in a notice is signed with the text that hides it.
     let reader =
         &CallReader { reply: form, seal: seal.filter(|_| decryption.is_none()), ..*reader };
-    let read = |name: &&str| {
+    let read = |name: &&'static str| {
         let section = http.optional_section(name)?;
         let kind = read_kind(http, name, &section, reader, seal);
         if verification.is_none() && !http.has("notice_verify") && !says_signed(http) {
@@ -115,7 +115,7 @@ fn read_answer(section: &Section<'_>) -> Option<NoticeAnswer> {
 
 fn read_kind(
     http: &Section<'_>,
-    name: &str,
+    name: &'static str,
     section: &Section<'_>,
     reader: &CallReader<'_>,
     seal: Option<&Seal>,
@@ -147,5 +147,5 @@ fn read_kind(
     if !from("reply").section("reply").has("order_no") {
         section.mistake("reply", "has no order_no", "say where the notice has our number");
     }
-    Some(NoticeMap { when, map: reader.reply(None, section, &from)? })
+    Some(NoticeMap { section: name, when, map: reader.reply(None, section, &from)? })
 }

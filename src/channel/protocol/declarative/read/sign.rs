@@ -99,6 +99,58 @@ impl SignReader<'_> {
         says_none
     }
 
+    /// The same signature from its other end: the key that makes what `[http.verify]` or
+    /// `[http.notice_verify]` proves. `private` gives the text of the private key, or of the shared
+    /// one, that belongs to a reference.
+    pub fn far_signing(
+        &self,
+        http: &Section<'_>,
+        name: &str,
+        form: BodyForm,
+        private: &CredentialResolver<'_>,
+    ) -> Option<Signing> {
+        let verify = http.optional_section(name).filter(|verify| !verify.has("none"))?;
+        let section = match verify.boolean_or("as_signed", false) {
+            true => http.optional_section("sign")?,
+            false => http.optional_section(name)?,
+        };
+        let algorithm = read_algorithm(&section);
+        let key_form = read_key_form(&section, &algorithm);
+        let several = verify.optional_section("keys");
+        let named = several.as_ref().and_then(|keys| {
+            let (id, _) = keys.keys().first().copied()?;
+            Some((id.to_owned(), keys.optional_text(id)?))
+        });
+        let own = section.optional_text("key");
+        let own = own.map(|key| (section.optional_text("key_id").unwrap_or_default(), key));
+        let (key_id, reference) = own.or(named)?;
+        let key = SigningKey::parse(&algorithm, key_form, &private(&reference).ok()?).ok()?;
+        let seal = self.seal(&section, &algorithm, form)?;
+        Some(Signing { key, key_id, seal, timestamp_unit: TimestampUnit::Seconds })
+    }
+
+    /// How what `name` describes is verified: `verify`, `notice_verify`, or `sign` itself, by whose
+    /// own key our requests are proven. `None` where the section describes nothing, or a pair whose
+    /// public half cannot be had from its private one.
+    pub fn proof(&self, http: &Section<'_>, name: &str, form: BodyForm) -> Option<Verification> {
+        let verify = http.optional_section(name)?;
+        match name {
+            "sign" => self.own_proof(&verify, form),
+            _ if verify.boolean_or("as_signed", false) => self.as_signed(http, &verify, form),
+            _ => self.verification(&verify, &verify, form),
+        }
+    }
+
+    fn own_proof(&self, sign: &Section<'_>, form: BodyForm) -> Option<Verification> {
+        let algorithm = read_algorithm(sign);
+        let key_form = read_key_form(sign, &algorithm);
+        let text = (self.resolve)(&sign.optional_text("key")?).ok()?;
+        let key = VerifyingKey::of_signer(&algorithm, key_form, &text)?;
+        let key_id = sign.optional_text("key_id").unwrap_or_default();
+        let seal = self.seal(sign, &algorithm, form)?;
+        Some(Verification { keys: vec![(key_id, key)], seal, max_age: None })
+    }
+
     fn signing(&self, section: &Section<'_>) -> Option<Signing> {
         let algorithm = read_algorithm(section);
         let key_form = read_key_form(section, &algorithm);

@@ -1,0 +1,152 @@
+//! Everything that a reply or notice can say by the channel's file, and what each of it means.
+//!
+//! The rules are those of the manual, written a second time: a rehearsal that took the adapter's
+//! own verdict for the truth would never find it wrong.
+
+use std::collections::BTreeMap;
+
+use super::super::kind::Action;
+use super::super::reply::{ReplyMap, StateMeaning};
+use crate::channel::file::codes::CodeMeaning;
+use crate::domain::outcome::Reason;
+
+/// What the channel means by one thing that it can say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToldMeaning {
+    /// What was asked for has happened; of an inquiry: the original has.
+    Approved,
+    /// A final no, for this reason.
+    Declined(Reason),
+    Pending,
+    /// Nothing is proven by it.
+    Unclear,
+    NotFound,
+    /// The original went through and was taken back.
+    TakenBack,
+}
+
+/// One thing that a channel can say: a code, and beside it the original's state or its own code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saying {
+    pub code: Option<String>,
+    pub state: Option<String>,
+    pub result: Option<String>,
+    /// A list of orders in which none is found.
+    pub lists_nothing: bool,
+    pub means: ToldMeaning,
+}
+
+impl Saying {
+    const fn plain(code: Option<String>, means: ToldMeaning) -> Self {
+        Self { code, state: None, result: None, lists_nothing: false, means }
+    }
+
+    /// A code that no table lists.
+    pub fn unlisted() -> Self {
+        Self::plain(Some("ZZ-UNLISTED".to_owned()), ToldMeaning::Unclear)
+    }
+
+    /// The same in a few words.
+    pub fn words(&self) -> String {
+        let part = |name: &str, text: &Option<String>| {
+            text.as_ref().map(|text| format!("{name} `{text}`"))
+        };
+        let parts =
+            [part("code", &self.code), part("state", &self.state), part("result", &self.result)];
+        let mut words: Vec<String> = parts.into_iter().flatten().collect();
+        if self.lists_nothing {
+            words.push("an empty list".to_owned());
+        }
+        words.join(", ")
+    }
+}
+
+impl ReplyMap {
+    /// Everything that a reply can say, yeses first.
+    pub fn vocabulary(&self) -> Vec<Saying> {
+        let mut codes: BTreeMap<&str, ToldMeaning> = BTreeMap::new();
+        codes.extend(
+            self.shared_codes.iter().map(|(code, meaning)| (code, self.of_shared(meaning))),
+        );
+        codes.extend(self.own_codes.iter().map(|(code, meaning)| (code, of_code(meaning))));
+        let mut said = Vec::new();
+        match &self.code {
+            // Without a code the request went well.
+            None => said.extend(self.good_words(None)),
+            Some(path) => {
+                if path.is_optional {
+                    said.extend(self.good_words(None));
+                }
+                for (code, means) in codes {
+                    let code = Some(code.to_owned());
+                    match means {
+                        ToldMeaning::Approved => said.extend(self.good_words(code)),
+                        other => said.push(Saying::plain(code, other)),
+                    }
+                }
+            }
+        }
+        said.sort_by_key(|one| one.means != ToldMeaning::Approved);
+        said
+    }
+
+    /// What a shared code means in the reply to this kind of request: the table speaks of payments.
+    fn of_shared(&self, meaning: CodeMeaning) -> ToldMeaning {
+        let means = of_code(meaning);
+        match (self.action, meaning) {
+            (Some(Action::Inquiry), CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_))
+            | (Some(Action::Reversal), CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_))
+            | (Some(Action::FollowUp), CodeMeaning::Elsewhere(_)) => ToldMeaning::Unclear,
+            (Some(_) | None, _) => means,
+        }
+    }
+
+    /// What stands beside a code that says that the request went well.
+    fn good_words(&self, code: Option<String>) -> Vec<Saying> {
+        let mut said = Vec::new();
+        if self.list.is_some() {
+            let none = Saying::plain(code.clone(), ToldMeaning::NotFound);
+            said.push(Saying { lists_nothing: true, ..none });
+        }
+        if self.state.is_some() {
+            said.extend(self.states.iter().map(|(word, meaning)| Saying {
+                state: Some(word.clone()),
+                ..Saying::plain(code.clone(), self.of_state(*meaning))
+            }));
+        } else if self.result_code.is_some() {
+            said.extend(self.shared_codes.iter().map(|(result, meaning)| Saying {
+                result: Some(result.to_owned()),
+                ..Saying::plain(code.clone(), of_code(meaning))
+            }));
+        } else {
+            said.push(Saying::plain(code, ToldMeaning::Approved));
+        }
+        said
+    }
+
+    fn of_state(&self, meaning: StateMeaning) -> ToldMeaning {
+        match meaning {
+            StateMeaning::Approved => ToldMeaning::Approved,
+            StateMeaning::Declined => ToldMeaning::Declined(Reason::ChannelFailure),
+            StateMeaning::Pending => ToldMeaning::Pending,
+            StateMeaning::Reversed if self.action == Some(Action::Reversal) => {
+                ToldMeaning::Approved
+            }
+            StateMeaning::Reversed => ToldMeaning::TakenBack,
+            StateMeaning::NotFound => ToldMeaning::NotFound,
+            StateMeaning::Unknown => ToldMeaning::Unclear,
+        }
+    }
+}
+
+const fn of_code(meaning: CodeMeaning) -> ToldMeaning {
+    match meaning {
+        CodeMeaning::Approved => ToldMeaning::Approved,
+        CodeMeaning::Pending => ToldMeaning::Pending,
+        CodeMeaning::Unknown => ToldMeaning::Unclear,
+        CodeMeaning::NotFound => ToldMeaning::NotFound,
+        CodeMeaning::Declined(reason) | CodeMeaning::Elsewhere(reason) => {
+            ToldMeaning::Declined(reason)
+        }
+    }
+}
