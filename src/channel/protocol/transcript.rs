@@ -16,7 +16,10 @@ const MARGIN_BYTES: usize = 256;
 /// Control characters become blanks, bytes that are no UTF-8 become U+FFFD.
 pub fn keep_words(body: &[u8], echo: CardEcho<'_>, known: &[&str]) -> String {
     let seen = &body[..body.len().min(TRANSCRIPT_BYTES_MAX + MARGIN_BYTES)];
-    let mut text = mask_echo(&String::from_utf8_lossy(seen), echo, known);
+    let mut text = match std::str::from_utf8(seen) {
+        Ok(whole) => mask_echo(whole, echo, known),
+        Err(_) => mask_echo(&String::from_utf8_lossy(seen), echo, known),
+    };
     let mut end = text.len().min(TRANSCRIPT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -26,8 +26,8 @@ use looks::{is_date, is_moment};
 use names::{SECRET_NAME_LENGTH_MAX, is_secret, may_begin_secret_name};
 pub use names::{SECRET_NAMES, is_secret_name};
 use spelling::{
-    SpelledCharacter, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter,
-    same, stretches, units_of,
+    PlainText, Spelling, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter,
+    is_digit, joint, runs_of, same, stretches, units_of,
 };
 
 /// Leading and trailing digits of a card number that may stay in clear.
@@ -80,9 +80,10 @@ impl<'c> CardEcho<'c> {
     /// Whether the card's number stands in a text, in any spelling that is read here.
     pub fn has_number_in(&self, text: &str) -> bool {
         let Some(pan) = self.pan.filter(|_| may_hold_number(text)) else { return false };
-        let mut words = CardWords::read(text);
-        words.hide_number(pan);
-        words.hidden.contains(&true)
+        match PlainText::of(text) {
+            Some(plain) => CardWords::of(text, plain).has_number(pan),
+            None => CardWords::of(text, units_of(text)).has_number(pan),
+        }
     }
 }
 
@@ -96,16 +97,15 @@ pub fn mask_cards(text: &str) -> String {
 ///
 /// Control characters become blanks, so that what is kept is one line.
 pub fn mask_echo(text: &str, echo: CardEcho<'_>, known: &[&str]) -> String {
-    let mut words = CardWords::read(text);
-    words.hide_values(echo);
-    words.hide_named();
-    words.hide_looks(known);
-    words.write()
+    match PlainText::of(text) {
+        Some(plain) => CardWords::of(text, plain).masked(echo, known),
+        None => CardWords::of(text, units_of(text)).masked(echo, known),
+    }
 }
 
 /// Masks every echo of one card and nothing else: for words that have been looked at already.
 pub fn mask_values(text: &str, echo: CardEcho<'_>) -> String {
-    let mut words = CardWords::read(text);
+    let mut words = CardWords::of(text, units_of(text));
     words.hide_values(echo);
     words.write()
 }
@@ -116,11 +116,11 @@ pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
     if !may_hold_number(text) {
         return false;
     }
-    let words = CardWords::read(text);
+    let words = CardWords::of(text, units_of(text));
     let runs = &words.runs;
     let digits = |places: &[Range<usize>]| -> Vec<u8> {
-        let characters = places.iter().flat_map(|run| &words.units[run.clone()]);
-        characters.map(|unit| u8::try_from(unit.character).unwrap_or(b'x')).collect()
+        let characters = places.iter().flat_map(|run| words.characters(run));
+        characters.map(|character| u8::try_from(character).unwrap_or(b'x')).collect()
     };
     let alone = runs.iter().any(|run| {
         (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&run.len())
@@ -134,26 +134,46 @@ pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
 
 /// Whether there are digits enough, however they are written.
 fn may_hold_number(text: &str) -> bool {
+    if text.len() < PAN_LENGTH_MIN {
+        return false;
+    }
     text.chars().filter(|character| character.is_numeric()).nth(PAN_LENGTH_MIN - 1).is_some()
 }
 
 /// A text taken apart, and which of its characters are to be hidden.
-struct CardWords<'t> {
+struct CardWords<'t, S> {
     text: &'t str,
-    units: Vec<SpelledCharacter>,
+    /// The characters that the text means.
+    units: S,
     /// Runs of digits that nothing parts.
     runs: Vec<Range<usize>>,
-    /// Stretches that are long enough to be a secret in base64 or hexadecimal, as places in `text`.
-    stretches: Vec<Range<usize>>,
     hidden: Vec<bool>,
 }
 
-impl<'t> CardWords<'t> {
-    fn read(text: &'t str) -> Self {
-        let units = units_of(text);
-        let hidden = vec![false; units.len()];
-        let stretches = stretches(text, base64_inside_length(ENCODED_LENGTH_MIN));
-        Self { text, runs: runs_of(&units), units, stretches, hidden }
+impl<'t, S: Spelling> CardWords<'t, S> {
+    fn of(text: &'t str, units: S) -> Self {
+        Self { text, runs: runs_of(&units), hidden: vec![false; units.len()], units }
+    }
+
+    fn has_number(mut self, pan: &str) -> bool {
+        self.hide_number(pan);
+        self.hidden.contains(&true)
+    }
+
+    fn masked(mut self, echo: CardEcho<'_>, known: &[&str]) -> String {
+        self.hide_values(echo);
+        self.hide_named();
+        self.hide_looks(known);
+        self.write()
+    }
+
+    /// The characters of a range of places.
+    fn characters(&self, places: &Range<usize>) -> impl Iterator<Item = char> + Clone {
+        places.clone().map(|at| self.units.character(at))
+    }
+
+    fn character(&self, at: usize) -> Option<char> {
+        (at < self.units.len()).then(|| self.units.character(at))
     }
 
     /// Hides every value that only this card's owner and issuer know.
@@ -176,25 +196,27 @@ impl<'t> CardWords<'t> {
     }
 
     fn text_of(&self, run: &Range<usize>) -> String {
-        self.units[run.clone()].iter().map(|unit| unit.character).collect()
+        self.characters(run).collect()
     }
 
     /// The joint between two runs, if they may be groups of one number.
     fn joint_between(&self, left: &Range<usize>, right: &Range<usize>) -> Option<Vec<char>> {
-        let between = &self.units[left.end..right.start];
+        let between = left.end..right.start;
         if between.len() > JOINT_LENGTH_MAX {
             return None;
         }
-        between.iter().map(|unit| unit.joint()).collect()
+        self.characters(&between).map(joint).collect()
     }
 
     /// The card's number, in one run, inside a longer one, or over any joints.
     fn hide_number(&mut self, pan: &str) {
-        let pan: Vec<char> = pan.chars().collect();
+        let mut digits = Vec::with_capacity(pan.len());
+        digits.extend(pan.chars());
+        let pan = digits;
         let mut places = Vec::with_capacity(pan.len());
         for run in 0..self.runs.len() {
             for start in self.runs[run].clone() {
-                if self.units[start].character == pan[0]
+                if self.units.character(start) == pan[0]
                     && self.match_at(start, &pan, true, &mut places)
                 {
                     self.hide_middle(&places);
@@ -210,8 +232,7 @@ impl<'t> CardWords<'t> {
         let fits = |found: char| {
             found == lower || found == upper || (!(plain && found.is_ascii()) && same(found, first))
         };
-        let at = |(at, unit): (usize, &SpelledCharacter)| fits(unit.character).then_some(at);
-        self.units.iter().enumerate().filter_map(at).collect()
+        (0..self.units.len()).filter(|at| fits(self.units.character(*at))).collect()
     }
 
     /// Whether `secret` stands at `start`; joints may stand between its characters, whose places
@@ -225,14 +246,15 @@ impl<'t> CardWords<'t> {
     ) -> bool {
         places.clear();
         let mut skipped = 0;
-        for (at, unit) in self.units.iter().enumerate().skip(start) {
-            if same(unit.character, secret[places.len()]) {
+        for at in start..self.units.len() {
+            let character = self.units.character(at);
+            if same(character, secret[places.len()]) {
                 places.push(at);
                 skipped = 0;
                 if places.len() == secret.len() {
                     return true;
                 }
-            } else if joined && skipped < JOINT_LENGTH_MAX && unit.joint().is_some() {
+            } else if joined && skipped < JOINT_LENGTH_MAX && joint(character).is_some() {
                 skipped += 1;
             } else {
                 return false;
@@ -257,7 +279,7 @@ impl<'t> CardWords<'t> {
                 continue;
             }
             let stands_at = |offset: &usize| {
-                let piece = self.units[run.clone()].iter().map(|unit| unit.character);
+                let piece = self.characters(&run);
                 piece.eq(pan.bytes().skip(*offset).take(run.len()).map(char::from))
             };
             let last = pan.len() - run.len();
@@ -306,8 +328,7 @@ impl<'t> CardWords<'t> {
 
     /// A name of Latin letters is no part of a longer word: a short one would be in many.
     fn stands_alone(&self, places: &[usize]) -> bool {
-        let letter =
-            |at: usize| self.units.get(at).is_some_and(|unit| unit.character.is_ascii_alphabetic());
+        let letter = |at: usize| self.character(at).is_some_and(|one| one.is_ascii_alphabetic());
         let (first, last) = (places[0], places[places.len() - 1]);
         let goes_on = letter(last) && letter(last + 1);
         !(goes_on || letter(first) && first > 0 && letter(first - 1))
@@ -318,13 +339,13 @@ impl<'t> CardWords<'t> {
         if secret.len() < ENCODED_LENGTH_MIN {
             return;
         }
-        let length_min = base64_inside_length(secret.len());
-        if self.stretches.iter().all(|stretch| stretch.len() < length_min) {
+        let stretches = stretches(self.text, base64_inside_length(secret.len()));
+        if stretches.is_empty() {
             return;
         }
         let hexadecimal = hexadecimal(secret);
         let base64: [Vec<u8>; 3] = std::array::from_fn(|offset| base64_inside(secret, offset));
-        for stretch in self.stretches.iter().filter(|stretch| stretch.len() >= length_min) {
+        for stretch in stretches {
             let bytes = &self.text.as_bytes()[stretch.clone()];
             let mut found = Vec::new();
             find(bytes, &hexadecimal, u8::eq_ignore_ascii_case, &mut found);
@@ -333,9 +354,7 @@ impl<'t> CardWords<'t> {
             }
             for place in found {
                 let (start, end) = (stretch.start + place.start, stretch.start + place.end);
-                let first = self.units.partition_point(|unit| unit.end <= start);
-                let last = self.units.partition_point(|unit| unit.start < end);
-                self.hidden[first..last].fill(true);
+                self.hidden[self.units.over(start..end)].fill(true);
             }
         }
     }
@@ -346,8 +365,8 @@ impl<'t> CardWords<'t> {
             if !lengths.contains(&run.len()) {
                 continue;
             }
-            let digit = |at: usize| self.units.get(at).is_some_and(|unit| unit.is_digit());
-            let point = |at: usize| self.units.get(at).is_some_and(|unit| unit.character == '.');
+            let digit = |at: usize| self.character(at).is_some_and(is_digit);
+            let point = |at: usize| self.character(at) == Some('.');
             let decimal = (point(run.end) && digit(run.end + 1))
                 || (run.start >= 2 && point(run.start - 1) && digit(run.start - 2));
             if !decimal && is_secret(&self.text_of(run)) {
@@ -391,23 +410,26 @@ impl<'t> CardWords<'t> {
 
     /// The value behind a name that says that it is never kept.
     fn hide_named(&mut self) {
-        let letter = |unit: &SpelledCharacter| {
-            unit.character.is_alphanumeric() || matches!(unit.character, '_' | '-')
+        let letter = |at: usize| match self.units.character(at) {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => true,
+            other => !other.is_ascii() && other.is_alphanumeric(),
         };
         let mut at = 0;
         while at < self.units.len() {
-            let length = self.units[at..].iter().take_while(|unit| letter(unit)).count();
-            let name = at..at + length;
-            at = name.end.max(at + 1);
-            let closing = name.start > 0 && self.units[name.start - 1].character == '/';
+            let start = at;
+            while at < self.units.len() && letter(at) {
+                at += 1;
+            }
+            let name = start..at;
+            at = at.max(start + 1);
             let may_be = !name.is_empty()
-                && !closing
                 && name.len() <= SECRET_NAME_LENGTH_MAX
-                && may_begin_secret_name(self.units[name.start].character);
+                && may_begin_secret_name(self.units.character(name.start))
+                && !(name.start > 0 && self.units.character(name.start - 1) == '/');
             let Some(value) = may_be.then(|| self.value_behind(name.end)).flatten() else {
                 continue;
             };
-            if is_secret(self.units[name].iter().map(|unit| unit.character)) {
+            if is_secret(self.characters(&name)) {
                 self.hidden[value].fill(true);
             }
         }
@@ -415,7 +437,7 @@ impl<'t> CardWords<'t> {
 
     /// The value that a name's end is followed by, in JSON, a form or XML.
     fn value_behind(&self, name_end: usize) -> Option<Range<usize>> {
-        let character = |at: usize| self.units.get(at).map(|unit| unit.character);
+        let character = |at: usize| self.character(at);
         let quote = |at: usize| matches!(character(at), Some('"' | '\'' | '\\' | ' ' | '\n'));
         let mut start = name_end;
         while quote(start) {
@@ -430,13 +452,13 @@ impl<'t> CardWords<'t> {
         }
         let quoted = matches!(character(start), Some('"' | '\''));
         start += usize::from(quoted);
-        let ends = |unit: &SpelledCharacter| match unit.character {
+        let ends = |character: char| match character {
             '"' | '\'' | '\\' | '<' => true,
             ',' | '&' | '}' | ']' | ';' | '|' | ')' | '{' | '[' => !quoted,
             blank => !quoted && blank.is_whitespace(),
         };
-        let rest = &self.units[start.min(self.units.len())..];
-        let length = rest.iter().take(NAMED_LENGTH_MAX).take_while(|unit| !ends(unit)).count();
+        let rest = start..self.units.len().min(start.saturating_add(NAMED_LENGTH_MAX));
+        let length = self.characters(&rest).take_while(|one| !ends(*one)).count();
         (length > 0).then_some(start..start + length)
     }
 
@@ -444,8 +466,7 @@ impl<'t> CardWords<'t> {
     fn hide_looks(&mut self, known: &[&str]) {
         let mut runs = self.runs.clone();
         for run in &runs {
-            let zero = |unit: &&SpelledCharacter| unit.character == '0';
-            let zeros = self.units[run.clone()].iter().take_while(zero).count();
+            let zeros = self.characters(run).take_while(|character| *character == '0').count();
             if !(PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&(run.len() - zeros)) {
                 continue;
             }
@@ -506,7 +527,7 @@ impl<'t> CardWords<'t> {
                 continue;
             }
             let is_other = |run: &Range<usize>| {
-                self.units[run.start].character == '0' || is_date(&self.text_of(run))
+                self.units.character(run.start) == '0' || is_date(&self.text_of(run))
             };
             let others = runs[first..end].iter().take_while(|run| is_other(run)).count();
             let chain = first + others..end;
@@ -550,8 +571,8 @@ impl<'t> CardWords<'t> {
             return self.text.to_owned();
         }
         let mut out = String::with_capacity(self.text.len());
-        for (unit, hidden) in self.units.iter().zip(&self.hidden) {
-            let source = &self.text[unit.start..unit.end];
+        for (at, hidden) in self.hidden.iter().enumerate() {
+            let source = &self.text[self.units.place(at)];
             if *hidden {
                 out.push('*');
             } else if source.contains(char::is_control) {
@@ -562,18 +583,6 @@ impl<'t> CardWords<'t> {
         }
         out
     }
-}
-
-fn runs_of(units: &[SpelledCharacter]) -> Vec<Range<usize>> {
-    let mut runs = Vec::with_capacity(8);
-    let mut at = 0;
-    while let Some(skipped) = units[at..].iter().position(|unit| unit.is_digit()) {
-        let start = at + skipped;
-        let rest = units[start..].iter().position(|unit| !unit.is_digit());
-        at = rest.map_or(units.len(), |length| start + length);
-        runs.push(start..at);
-    }
-    runs
 }
 
 fn chain_length(groups: &[Range<usize>]) -> usize {

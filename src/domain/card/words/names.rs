@@ -53,8 +53,13 @@ pub fn is_secret_name(name: &str) -> bool {
 /// The same of a name whose characters are given.
 pub(super) fn is_secret(name: impl Iterator<Item = char>) -> bool {
     let mut plain = String::with_capacity(SECRET_NAME_LENGTH_MAX);
-    let letters = name.filter(|letter| !matches!(letter, '_' | '-'));
-    plain.extend(letters.flat_map(char::to_lowercase));
+    for letter in name {
+        match letter {
+            '_' | '-' => {}
+            letter if letter.is_ascii() => plain.push(letter.to_ascii_lowercase()),
+            letter => plain.extend(letter.to_lowercase()),
+        }
+    }
     let bare = plain.strip_prefix("card").or(plain.strip_prefix('卡')).unwrap_or(&plain);
     SECRET_NAMES.iter().any(|name| *name == plain || *name == bare)
 }

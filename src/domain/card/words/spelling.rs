@@ -2,32 +2,104 @@
 
 use std::ops::Range;
 
+/// The characters that a text means, by their places.
+pub(super) trait Spelling {
+    fn len(&self) -> usize;
+    /// Full-width forms are folded. Panics behind the last place.
+    fn character(&self, at: usize) -> char;
+    /// Where in the text it is written.
+    fn place(&self, at: usize) -> Range<usize>;
+    /// The characters that these bytes of the text are part of.
+    fn over(&self, bytes: Range<usize>) -> Range<usize>;
+}
+
+/// A text in which every byte is a character and stands for itself, as most replies are.
+pub(super) struct PlainText<'t>(&'t [u8]);
+
+impl<'t> PlainText<'t> {
+    pub(super) fn of(text: &'t str) -> Option<Self> {
+        // Without a branch for each byte, so that many are looked at in one go.
+        let plain = |byte: u8| byte.is_ascii() & (byte != b'\\') & (byte != b'%') & (byte != b'&');
+        text.bytes().fold(true, |all, byte| all & plain(byte)).then_some(Self(text.as_bytes()))
+    }
+}
+
+impl Spelling for PlainText<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn character(&self, at: usize) -> char {
+        char::from(self.0[at])
+    }
+
+    fn place(&self, at: usize) -> Range<usize> {
+        at..at + 1
+    }
+
+    fn over(&self, bytes: Range<usize>) -> Range<usize> {
+        bytes
+    }
+}
+
 /// One character as it is meant, and where it is written.
 #[derive(Clone, Copy)]
 pub(super) struct SpelledCharacter {
-    /// Full-width forms are folded.
-    pub(super) character: char,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    character: char,
+    start: usize,
+    end: usize,
 }
 
-impl SpelledCharacter {
-    pub(super) fn is_digit(self) -> bool {
-        self.character.is_ascii_digit()
-            || (!self.character.is_ascii() && self.character.is_numeric())
+impl Spelling for Vec<SpelledCharacter> {
+    fn len(&self) -> usize {
+        self.as_slice().len()
     }
 
-    /// The signs that may stand between two groups of one number, one for each kind.
-    pub(super) fn joint(self) -> Option<char> {
-        match self.character {
-            // A tab parts columns.
-            '\t' => None,
-            '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
-            '.' | '_' | '·' | '/' | '\'' => Some(self.character),
-            '+' | '\u{200b}'..='\u{200d}' | '\u{ad}' | '\u{feff}' => Some(' '),
-            blank if blank.is_whitespace() => Some(' '),
-            _ => None,
+    fn character(&self, at: usize) -> char {
+        self[at].character
+    }
+
+    fn place(&self, at: usize) -> Range<usize> {
+        self[at].start..self[at].end
+    }
+
+    fn over(&self, bytes: Range<usize>) -> Range<usize> {
+        let first = self.partition_point(|unit| unit.end <= bytes.start);
+        first..self.partition_point(|unit| unit.start < bytes.end)
+    }
+}
+
+pub(super) fn is_digit(character: char) -> bool {
+    character.is_ascii_digit() || (!character.is_ascii() && character.is_numeric())
+}
+
+/// Runs of digits that nothing parts.
+pub(super) fn runs_of(units: &impl Spelling) -> Vec<Range<usize>> {
+    let mut runs = Vec::with_capacity(8);
+    let mut at = 0;
+    while at < units.len() {
+        let start = at;
+        while at < units.len() && is_digit(units.character(at)) {
+            at += 1;
         }
+        if at > start {
+            runs.push(start..at);
+        }
+        at += 1;
+    }
+    runs
+}
+
+/// The signs that may stand between two groups of one number, one for each kind.
+pub(super) fn joint(character: char) -> Option<char> {
+    match character {
+        // A tab parts columns.
+        '\t' => None,
+        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' => Some('-'),
+        '.' | '_' | '·' | '/' | '\'' => Some(character),
+        '+' | '\u{200b}'..='\u{200d}' | '\u{ad}' | '\u{feff}' => Some(' '),
+        blank if blank.is_whitespace() => Some(' '),
+        _ => None,
     }
 }
 
@@ -155,18 +227,33 @@ fn reference(text: &str) -> Option<(char, usize)> {
 
 /// The places of a text that could be base64 or hexadecimal of so many letters at least.
 pub(super) fn stretches(text: &str, length_min: usize) -> Vec<Range<usize>> {
-    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let bytes = text.as_bytes();
     let mut stretches = Vec::new();
-    let mut start = 0;
-    for stretch in text.as_bytes().split(|byte| !letter(byte)) {
-        let end = start + stretch.len();
-        if stretch.len() >= length_min {
-            stretches.push(start..end);
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        while at < bytes.len() && OF_BASE64[usize::from(bytes[at])] {
+            at += 1;
         }
-        start = end + 1;
+        if at - start >= length_min {
+            stretches.push(start..at);
+        }
+        at += 1;
     }
     stretches
 }
+
+/// The letters of base64, in either alphabet; those of hexadecimal are among them.
+static OF_BASE64: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        byte += 1;
+    }
+    table
+};
 
 /// Adds every place of `needle` in `bytes`, by letters that are the same as `same` says.
 pub(super) fn find(

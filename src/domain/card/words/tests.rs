@@ -218,15 +218,34 @@ fn every_secret_name_passes_the_first_look_at_a_word() {
 
 /// The digits that a reader of a text finds one after another, whatever stands between them.
 fn readable(text: &str) -> String {
-    CardWords::read(text)
-        .units
-        .iter()
-        .map(|unit| unit.character)
-        .filter(char::is_ascii_digit)
-        .collect()
+    let units = units_of(text);
+    (0..units.len()).map(|at| units.character(at)).filter(char::is_ascii_digit).collect()
 }
 
 proptest! {
+    /// A text of plain characters is read in a way of its own.
+    #[test]
+    fn i_11_a_plain_text_is_masked_as_any_other(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                Just(PAN.to_owned()),
+                (0..PAN.len(), 0..PAN.len())
+                    .prop_map(|(one, other)| PAN[one.min(other)..one.max(other)].to_owned()),
+                "[ -~]{0,20}",
+                "[a-c\"{}:=,. /_-]{0,4}",
+                "(cvv|exp|pin|ZHANG San|739|3512|20261122|1[0-9]{11,18})",
+            ],
+            0..12,
+        ),
+    ) {
+        let (text, card, known) = (pieces.concat(), card(), ["123456789012"]);
+        let spelled = CardWords::of(&text, units_of(&text)).masked(CardEcho::of(&card), &known);
+        if let Some(plain) = PlainText::of(&text) {
+            let plain = CardWords::of(&text, plain).masked(CardEcho::of(&card), &known);
+            prop_assert_eq!(plain, spelled);
+        }
+    }
+
     #[test]
     fn i_11_no_spelling_brings_a_number_through(
         spelling in spelling(),
