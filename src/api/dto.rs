@@ -8,9 +8,11 @@ use std::fmt::Display;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use crate::api::error::{ApiError, ProblemCode};
+use crate::codec::json_text::write_json;
 use crate::codec::sign::hex_lower;
 use crate::domain::bin::Brand;
 use crate::domain::books::accounting::{AccountingRequest, Posting, SourceDocument};
@@ -45,14 +47,15 @@ pub struct MomentText(pub Timestamp);
 
 impl Serialize for MomentText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0.rfc3339())
+        let text = self.0.rfc3339_bytes();
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(S::Error::custom)?)
     }
 }
 
 /// An answer with a JSON body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut bytes = Vec::with_capacity(ORDER_BYTES);
-    if let Err(error) = serde_json::to_writer(&mut bytes, body) {
+    if let Err(error) = write_json(&mut bytes, body) {
         tracing::error!(%error, "an answer could not be written as JSON");
         let detail = "the answer could not be written";
         return axum::response::IntoResponse::into_response(ApiError::new(

@@ -8,6 +8,7 @@
 pub mod charset;
 pub mod form;
 pub mod json;
+pub mod json_text;
 pub mod pem;
 pub mod xml;
 

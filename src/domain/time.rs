@@ -14,6 +14,24 @@ pub use present::Present;
 /// The length of `2026-11-22T08:00:00.000Z`.
 const RFC3339_BYTES: usize = 24;
 
+const DAY_MILLIS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Year, month and day of a count of days since 1970-01-01, in the calendar of RFC 3339.
+///
+/// Years are counted from March, so that the day that leap years add is their last, and in eras of
+/// 400 years, which all have the same number of days.
+const fn civil_of_days(days: u64) -> (u64, u64, u64) {
+    const ERA: u64 = 146_097;
+    let since_march_0000 = days + 719_468;
+    let (era, in_era) = (since_march_0000 / ERA, since_march_0000 % ERA);
+    let year = (in_era - in_era / 1_460 + in_era / 36_524 - in_era / 146_096) / 365;
+    let in_year = in_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * in_year + 2) / 153;
+    let day = in_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (year + era * 400 + (month <= 2) as u64, month, day)
+}
+
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -53,23 +71,30 @@ impl Timestamp {
 
     /// RFC 3339 in UTC with milliseconds, for instance `2026-11-22T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
-        // Written digit by digit: every answer and every request to a channel has several of them.
-        let moment = self.civil(&TimeZone::UTC);
-        let mut text = String::with_capacity(RFC3339_BYTES);
-        let mut put = |number: i64, digits: u32, after: char| {
-            for place in (0..digits).rev() {
-                let digit = number / 10_i64.pow(place) % 10;
-                text.push(char::from(b'0' + u8::try_from(digit).expect("one decimal digit")));
+        let text = self.rfc3339_bytes();
+        std::str::from_utf8(&text).expect("they are digits and signs").to_owned()
+    }
+
+    /// The bytes of the same. Every answer has several of them, so the date is worked out here: of
+    /// UTC nothing but the calendar's rule need be known.
+    pub fn rfc3339_bytes(self) -> [u8; RFC3339_BYTES] {
+        let millis = u64::try_from(self.0).unwrap_or(0);
+        let (days, in_day) = (millis / DAY_MILLIS, millis % DAY_MILLIS);
+        let (year, month, day) = civil_of_days(days);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |range: std::ops::Range<usize>, mut number: u64| {
+            for digit in text[range].iter_mut().rev() {
+                *digit += (number % 10) as u8;
+                number /= 10;
             }
-            text.push(after);
         };
-        put(moment.year().into(), 4, '-');
-        put(moment.month().into(), 2, '-');
-        put(moment.day().into(), 2, 'T');
-        put(moment.hour().into(), 2, ':');
-        put(moment.minute().into(), 2, ':');
-        put(moment.second().into(), 2, '.');
-        put(self.0 % 1_000, 3, 'Z');
+        put(0..4, year);
+        put(5..7, month);
+        put(8..10, day);
+        put(11..13, in_day / 3_600_000);
+        put(14..16, in_day / 60_000 % 60);
+        put(17..19, in_day / 1_000 % 60);
+        put(20..23, in_day % 1_000);
         text
     }
 }
@@ -263,6 +288,12 @@ mod tests {
             (951_827_696_789, "2000-02-29T12:34:56.789Z"),
         ] {
             assert_eq!(Timestamp::from_millis(millis).rfc3339(), text);
+        }
+        // Every day that a moment can have.
+        for day in 0..=253_370_764_800_000 / 86_400_000 {
+            let moment = Timestamp::from_millis(day * 86_400_000 + day % 86_400_000);
+            let date = moment.civil(&TimeZone::UTC).date().to_string();
+            assert_eq!(moment.rfc3339()[..10], *date);
         }
     }
 

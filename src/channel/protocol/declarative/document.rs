@@ -13,8 +13,12 @@ use crate::codec::FieldLimits;
 use crate::codec::charset::NamedCharset;
 use crate::codec::form::Fields;
 use crate::codec::json::span_at;
+use crate::codec::json_text::write_json;
 use crate::codec::xml::Element;
 use crate::domain::outcome::UnknownCause;
+
+/// Bytes that a request usually needs.
+const USUAL_BYTES: usize = 512;
 
 /// The body of a request or a reply, decoded.
 pub enum MessageBody {
@@ -96,7 +100,11 @@ impl MessageBody {
         let text = match self {
             Self::Nothing => return Ok(Vec::new()),
             Self::Json(value) if charset.is_utf_8() => {
-                return serde_json::to_vec(value).map_err(|error| error.to_string());
+                let mut bytes = Vec::with_capacity(USUAL_BYTES);
+                return match write_json(&mut bytes, value) {
+                    Ok(()) => Ok(bytes),
+                    Err(error) => Err(error.to_string()),
+                };
             }
             Self::Json(value) => serde_json::to_string(value).map_err(|error| error.to_string())?,
             Self::Form(fields) => {
