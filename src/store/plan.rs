@@ -5,14 +5,70 @@
 //! writes or the reason for none; it upholds the guards that
 //! [`WriteSet`](crate::domain::write_set::WriteSet) names.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use super::row::{Entries, Head, identity};
 use super::sorted::StoreResult;
 use super::{CommitError, StoreError};
 
 /// Keys and their new values; `None` removes.
-pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub(super) type Writes = BTreeMap<RowKey, Option<Vec<u8>>>;
+
+/// A key in a map of rows, in the order of its bytes. Its first bytes lie in the map itself: most
+/// keys differ in them, and are told apart without a look at the others, which lie elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RowKey {
+    /// The first sixteen bytes, with zeros behind a shorter key.
+    first: [u64; 2],
+    bytes: Vec<u8>,
+}
+
+impl From<Vec<u8>> for RowKey {
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut first = [0; 16];
+        let length = bytes.len().min(first.len());
+        first[..length].copy_from_slice(&bytes[..length]);
+        let first = u128::from_be_bytes(first);
+        Self { first: [(first >> 64) as u64, first as u64], bytes }
+    }
+}
+
+impl From<RowKey> for Vec<u8> {
+    fn from(key: RowKey) -> Self {
+        key.bytes
+    }
+}
+
+impl Deref for RowKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Borrow<[u8]> for RowKey {
+    fn borrow(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Ord for RowKey {
+    /// Of two keys that differ in their first bytes, those decide, also where the shorter one has
+    /// zeros behind it: it comes first either way.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first.cmp(&other.first).then_with(|| self.bytes.cmp(&other.bytes))
+    }
+}
+
+impl PartialOrd for RowKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 /// A stored value, for the guards.
 pub(super) type StoredValue = Result<Option<Vec<u8>>, StoreError>;
@@ -131,11 +187,11 @@ impl PlanCheck<'_> {
     }
 
     pub(super) fn write(&mut self, key: Vec<u8>, row: Vec<u8>) {
-        self.writes.insert(key, Some(row));
+        self.writes.insert(key.into(), Some(row));
     }
 
     pub(super) fn remove(&mut self, key: Vec<u8>) {
-        self.writes.insert(key, None);
+        self.writes.insert(key.into(), None);
     }
 
     pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) -> GuardResult {
@@ -165,7 +221,7 @@ impl PlanCheck<'_> {
         let new = row.as_deref().map(read).transpose()?;
         let new = new.map(|head| head.entries).unwrap_or_default();
         self.reindex(&key, old, new)?;
-        self.writes.insert(key, row);
+        self.writes.insert(key.into(), row);
         Ok(())
     }
 
@@ -184,9 +240,9 @@ impl PlanCheck<'_> {
             self.claims.remove(key);
         }
         let gone = old.plain.iter().filter(|entry| !new.plain.contains(entry));
-        self.writes.extend(gone.map(|entry| (entry.clone(), None)));
+        self.writes.extend(gone.map(|entry| (entry.clone().into(), None)));
         let fresh = new.plain.into_iter().filter(|entry| !old.plain.contains(entry));
-        self.writes.extend(fresh.map(|entry| (entry, Some(Vec::new()))));
+        self.writes.extend(fresh.map(|entry| (entry.into(), Some(Vec::new()))));
         Ok(())
     }
 
@@ -212,4 +268,26 @@ pub(super) fn check_version(stored: Option<u32>, version: u32) -> GuardResult {
         Some(stored) => version > 1 && stored == version - 1,
     };
     if holds { Ok(()) } else { Err(CommitError::Conflict) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::RowKey;
+
+    proptest! {
+        #[test]
+        fn keys_are_in_the_order_of_their_bytes(
+            one in prop::collection::vec(0..3_u8, 0..20),
+            other in prop::collection::vec(0..3_u8, 0..20),
+            shared in 0..20_usize,
+        ) {
+            let other = [&one[..shared.min(one.len())], &other].concat();
+            for (one, other) in [(&one, &other), (&other, &one), (&one, &one)] {
+                let keys = (RowKey::from(one.clone()), RowKey::from(other.clone()));
+                prop_assert_eq!(keys.0.cmp(&keys.1), one.cmp(other));
+            }
+        }
+    }
 }

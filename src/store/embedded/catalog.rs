@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
-use crate::store::plan::Writes;
+use crate::store::plan::{RowKey, Writes};
 use crate::store::table::scattered_letters;
 
 use super::EmbeddedSettings;
@@ -130,10 +130,13 @@ impl Catalog {
     pub(super) fn flush(&self, layer: &Writes, generation: u64) -> Result<(), StoreError> {
         let older = self.layers.segments();
         let scattered = scattered_letters();
-        let count = |letter: &u8| layer.range(vec![*letter]..vec![letter + 1]).count() as u64;
+        let count = |letter: &u8| {
+            let bounds = [[*letter], [letter + 1]].map(|bound| RowKey::from(bound.to_vec()));
+            layer.range::<RowKey, _>(&bounds[0]..&bounds[1]).count() as u64
+        };
         // The removal of a key that no segment has needs no row.
         let counts =
-            |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| value.is_some() || older.may_have(key);
+            |(key, value): &(&RowKey, &Option<Vec<u8>>)| value.is_some() || older.may_have(key);
         let mut rows = layer.iter().filter(counts).peekable();
         let fresh = if rows.peek().is_some() {
             let mut writer = self.begin(scattered.iter().map(count).sum());
@@ -417,7 +420,7 @@ mod tests {
 
     fn flush(catalog: &Catalog, times: u8) {
         for key in 0..times {
-            let row = (vec![b'O', key], Some(vec![key]));
+            let row = (vec![b'O', key].into(), Some(vec![key]));
             catalog.flush(&Writes::from([row]), u64::from(key)).expect("a segment");
         }
     }

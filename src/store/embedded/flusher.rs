@@ -185,7 +185,7 @@ mod tests {
         let catalog = Arc::new(catalog.expect("an empty folder"));
         let mut flusher = Flusher::start(Arc::clone(&catalog)).expect("threads");
         for key in 1..=2_u8 {
-            catalog.layers().add(Writes::from([(vec![b'O', key], Some(vec![key]))]));
+            catalog.layers().add(Writes::from([(vec![b'O', key].into(), Some(vec![key]))]));
             flusher.begin(catalog.layers().hand_over(), u64::from(key)).expect("it is idle");
             flusher.wait().expect("a segment");
         }

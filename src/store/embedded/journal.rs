@@ -458,7 +458,7 @@ fn group(mut body: &[u8]) -> Result<Writes, StoreError> {
     while !body.is_empty() {
         let (key, value) =
             pair(&mut body).ok_or_else(|| damaged("journal", "a row is longer than its group"))?;
-        writes.insert(key, value);
+        writes.insert(key.into(), value);
     }
     Ok(writes)
 }

@@ -163,7 +163,7 @@ impl Layers {
         let stack = self.read();
         let range = stack.recent.range::<[u8], _>((from, Bound::Excluded(to)));
         let recent: Vec<LayerRow> =
-            range.take(copied).map(|(key, value)| (key.clone(), value.clone())).collect();
+            range.take(copied).map(|(key, value)| (key.to_vec(), value.clone())).collect();
         let (flushing, segments) = (stack.flushing.clone(), Arc::clone(&stack.segments));
         let until = (recent.len() == copied).then(|| recent.last().map(|(key, _)| key.clone()));
         LayerSlice { recent, until: until.flatten(), flushing, segments }

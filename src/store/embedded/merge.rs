@@ -1,8 +1,10 @@
 //! Reads several sorted sources as one: for each key, the newest source's row.
 
+use std::collections::btree_map;
 use std::vec;
 
 use crate::store::StoreError;
+use crate::store::plan::RowKey;
 
 use super::segment::SegmentCursor;
 
@@ -18,8 +20,8 @@ pub(super) enum RowSource<'a> {
     },
     /// A layer that no longer changes.
     Layer {
-        row: (&'a Vec<u8>, &'a Option<Vec<u8>>),
-        rest: std::collections::btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>,
+        row: (&'a RowKey, &'a Option<Vec<u8>>),
+        rest: btree_map::Range<'a, RowKey, Option<Vec<u8>>>,
     },
     Segment(SegmentCursor),
 }

@@ -291,7 +291,7 @@ fn group(random: &mut Rng) -> Writes {
         // Longer than a sector now and then, so that a frame can tear in its middle.
         let length = if random.u8(..4) == 0 { random.usize(..2_000) } else { random.usize(..40) };
         let value = (0..length).map(|_| random.u8(..)).collect();
-        (key, (random.u8(..10) < 7).then_some(value))
+        (key.into(), (random.u8(..10) < 7).then_some(value))
     };
     (0..random.usize(1..6)).map(|_| pair(random)).collect()
 }
@@ -299,8 +299,8 @@ fn group(random: &mut Rng) -> Writes {
 fn apply(rows: &mut Rows, writes: &Writes) {
     for (key, value) in writes {
         match value {
-            Some(value) => drop(rows.insert(key.clone(), value.clone())),
-            None => drop(rows.remove(key)),
+            Some(value) => drop(rows.insert(key.to_vec(), value.clone())),
+            None => drop(rows.remove(&**key)),
         }
     }
 }

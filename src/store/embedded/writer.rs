@@ -231,7 +231,7 @@ impl<D: GroupStorage> GroupWriter<D> {
                 let key = lease_key(yymmdd, node);
                 let leased = stored(&key).and_then(|given| lease_step(given.as_deref(), count));
                 let answer = leased.map_err(CommitError::Failed).map(|(first, row)| {
-                    overlay.insert(key, Some(row));
+                    overlay.insert(key.into(), Some(row));
                     first
                 });
                 GroupAnswer::Lease(answer, reply)

@@ -110,8 +110,8 @@ impl MemoryStore {
         if fault != Some(FailedRows::Lost) {
             for (key, value) in changes {
                 match value {
-                    Some(value) => rows.insert(key, value),
-                    None => rows.remove(&key),
+                    Some(value) => rows.insert(key.into(), value),
+                    None => rows.remove(&*key),
                 };
             }
             if let Some(me) = self.me {

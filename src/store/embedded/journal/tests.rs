@@ -44,7 +44,7 @@ impl Folder {
 
 fn writes(pairs: &[(&str, Option<&str>)]) -> Writes {
     let bytes = |text: &str| text.as_bytes().to_vec();
-    pairs.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect()
+    pairs.iter().map(|(key, value)| (bytes(key).into(), value.map(bytes))).collect()
 }
 
 fn append(journal: &mut Journal, pairs: &[(&str, Option<&str>)]) {
@@ -190,7 +190,7 @@ fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
 fn a_large_group_grows_the_file() {
     let folder = Folder::new();
     let mut journal = folder.journal();
-    let large = Writes::from([(b"k".to_vec(), Some(vec![7; 3 * 1024 * 1024]))]);
+    let large = Writes::from([(b"k".to_vec().into(), Some(vec![7; 3 * 1024 * 1024]))]);
     journal.append(&large).expect("it is written");
     journal.append(&writes(&[("a", Some("1"))])).expect("it is written");
     let mut expected = large;

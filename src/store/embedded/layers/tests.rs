@@ -78,10 +78,11 @@ proptest! {
         for event in events {
             match event {
                 Event::Add(pairs) => {
-                    let writes: Writes =
+                    let rows: Vec<_> =
                         pairs.into_iter().map(|(key, value)| row(key, value)).collect();
-                    layers.add(writes.clone());
-                    for (key, value) in writes {
+                    let writes = rows.iter().cloned().map(|(key, value)| (key.into(), value));
+                    layers.add(writes.collect());
+                    for (key, value) in rows {
                         match value {
                             Some(value) => drop(model.insert(key, value)),
                             None => drop(model.remove(&key)),
