@@ -58,7 +58,7 @@ impl OrderId {
 
 impl fmt::Display for OrderId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:019}", self.0)
+        put_digits::<ORDER_ID_DIGITS>(formatter, self.0)
     }
 }
 
@@ -87,7 +87,24 @@ impl ChannelOrderNo {
 
 impl fmt::Display for ChannelOrderNo {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}{:02}", self.order, self.attempt)
+        self.order.fmt(formatter)?;
+        put_digits::<2>(formatter, self.attempt.into())
+    }
+}
+
+/// Writes a number with zeros before it where it has fewer digits; every answer and every request
+/// has several of them, and the ways of `std::fmt` to fill a number up are many.
+fn put_digits<const N: usize>(formatter: &mut fmt::Formatter<'_>, number: u64) -> fmt::Result {
+    let mut digits = [b'0'; N];
+    let mut rest = number;
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+    }
+    match std::str::from_utf8(&digits) {
+        Ok(text) if rest == 0 => formatter.write_str(text),
+        // It has more digits.
+        _ => write!(formatter, "{number}"),
     }
 }
 

@@ -111,6 +111,9 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
+/// The fields that are asked for in one object, so that their list grows once.
+const TAKEN_USUAL: usize = 16;
+
 /// The fields of one object, taken out one by one; fields that are left at the end are a mistake.
 pub struct JsonFields<'body> {
     /// The prefix of a field's name in its path: empty, or for instance `card.`.
@@ -131,7 +134,9 @@ impl<'body> JsonFields<'body> {
             ))
         })?;
         match value {
-            Json::Object(left) => Ok(Self { prefix: "", left, taken: Vec::new() }),
+            Json::Object(left) => {
+                Ok(Self { prefix: "", left, taken: Vec::with_capacity(TAKEN_USUAL) })
+            }
             Json::Null
             | Json::Boolean(_)
             | Json::Integer(_)
@@ -145,7 +150,11 @@ impl<'body> JsonFields<'body> {
     /// The same, where an empty body means that nothing optional is said.
     pub fn parse_or_empty(body: &'body [u8]) -> Result<Self, ApiError> {
         if body.is_empty() {
-            return Ok(Self { prefix: "", left: Vec::new(), taken: Vec::new() });
+            return Ok(Self {
+                prefix: "",
+                left: Vec::new(),
+                taken: Vec::with_capacity(TAKEN_USUAL),
+            });
         }
         Self::parse(body)
     }
@@ -198,7 +207,9 @@ impl<'body> JsonFields<'body> {
     ) -> Result<Option<Self>, ApiError> {
         match self.value(name) {
             None => Ok(None),
-            Some(Json::Object(left)) => Ok(Some(Self { prefix, left, taken: Vec::new() })),
+            Some(Json::Object(left)) => {
+                Ok(Some(Self { prefix, left, taken: Vec::with_capacity(TAKEN_USUAL) }))
+            }
             Some(_) => Err(self.invalid(name, "an object is expected")),
         }
     }

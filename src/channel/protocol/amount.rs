@@ -59,7 +59,12 @@ fn read_amount(text: &str, decimals: usize) -> Option<i64> {
     if !(fits && digits(major) && digits(rest)) {
         return None;
     }
-    format!("{major}{rest:0<decimals$}").parse().ok()
+    // The digits that the currency has and the text has not are zeros.
+    let missing = (rest.len()..decimals).map(|_| b'0');
+    let digits = major.bytes().chain(rest.bytes()).chain(missing);
+    digits
+        .map(|digit| i64::from(digit - b'0'))
+        .try_fold(0_i64, |minor, digit| minor.checked_mul(10)?.checked_add(digit))
 }
 
 #[cfg(test)]

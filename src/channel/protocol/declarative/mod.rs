@@ -199,7 +199,7 @@ impl Declarative {
         words: &Words<'_>,
     ) -> Result<WrittenRequest, String> {
         words.check_merchant()?;
-        let path = format!("{}{}", to.base_path, sending.path_and_query(words)?);
+        let path = [&*to.base_path, &*sending.path_and_query(words)?].concat();
         let mut headers = sending.headers(words)?;
         let document = match &sending.body {
             Some(body) => {
@@ -226,7 +226,7 @@ impl Declarative {
         };
         let (signed, body, message) = self.sign(&outgoing, document, to)?;
         headers.extend(signed);
-        let url = format!("{}{path}", to.origin);
+        let url = [&*to.origin, path].concat();
         let wire = WireRequest { method: sending.method.clone(), url, headers, body };
         Ok(WrittenRequest { wire, message })
     }

@@ -1,8 +1,13 @@
 //! Our order number as a channel wants it: with texts of the file before and behind it.
 
-use crate::domain::ids::ChannelOrderNo;
+use std::fmt::Write as _;
+
+use crate::domain::ids::{ChannelOrderNo, ORDER_ID_DIGITS};
 
 use super::parts::{TemplatePart, split};
+
+/// The digits of a channel order number.
+const ORDER_NO_LENGTH: usize = ORDER_ID_DIGITS + 2;
 
 /// The texts around the number; none where the channel takes it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +43,12 @@ impl OrderForm {
     }
 
     pub fn write(&self, number: ChannelOrderNo) -> String {
-        format!("{}{number}{}", self.before, self.after)
+        let mut text =
+            String::with_capacity(self.before.len() + ORDER_NO_LENGTH + self.after.len());
+        text.push_str(&self.before);
+        write!(text, "{number}").expect("writing to a string cannot fail");
+        text.push_str(&self.after);
+        text
     }
 
     /// `None` for what is no number of ours in this form.
