@@ -13,7 +13,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
 
 use super::TransportFailure;
@@ -94,7 +94,8 @@ impl HttpConnection {
     where
         S: Read + Write + Unpin + Send + 'static,
     {
-        let (sender, connection) = handshake(stream).await?;
+        // A request is small: to copy it behind its head costs less than to send two pieces.
+        let (sender, connection) = Builder::new().writev(false).handshake(stream).await?;
         let driver = Driver(Some(Box::pin(connection)));
         Ok(Self { site, idle_since: stopwatch(), sender, driver })
     }
