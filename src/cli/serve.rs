@@ -1,8 +1,9 @@
 //! `switchyard serve`: runs the daemon until a signal or a failed store ends it.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -26,6 +27,7 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    begin_with_allocator_set();
     let listen = args.listen.map(|address| (LISTEN.to_owned(), address.to_string()));
     let settings = match args.settings.load_with(listen) {
         Ok(settings) => settings,
@@ -76,6 +78,27 @@ const LISTEN: &str = "SWITCHYARD_SERVER__LISTEN";
 
 /// The exit code after a failed store, at which a supervisor restarts the process.
 const STORE_FAILED: u8 = 4;
+
+/// For how long the allocator keeps what is free before the system gets it back: its variable, and
+/// milliseconds. A flush frees what the next groups need again: given back after the allocator's own
+/// second, it comes back page by page, each with a fault and zeroed, and no longer as large pages.
+const FREE_IS_KEPT: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10000");
+
+/// Has the same process begin anew with the allocator set. It reads its variables before `main`, and
+/// there is no other way to it from here.
+fn begin_with_allocator_set() {
+    let (name, value) = FREE_IS_KEPT;
+    if std::env::var_os(name).is_some() {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let (mut anew, mut given) = (Command::new(program), std::env::args_os());
+    if let Some(called) = given.next() {
+        anew.arg0(called);
+    }
+    // Where it cannot begin anew, it goes on: the daemon is slower then, and works as well.
+    let _cannot = anew.args(given).env(name, value).exec();
+}
 
 /// The cause of the daemon's end.
 enum StopCause {
