@@ -406,6 +406,7 @@ async fn two_commands_bring_the_shipped_file_and_its_other_side_together() {
 #[test]
 fn the_shipped_files_are_checked_and_listed_without_any_credential() {
     let ids = [
+        "adyen",
         "canyon-pay",
         "harbour-bank",
         "lakeside-acquirer",

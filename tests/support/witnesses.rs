@@ -17,12 +17,21 @@ pub fn has_openssl() -> bool {
     Command::new("openssl").arg("version").output().is_ok()
 }
 
-/// A python that has the packages, if there is one.
+/// A python that has the packages which pack messages, if there is one.
 pub fn python() -> Option<PathBuf> {
+    python_that_runs("import iso8583, cryptography; iso8583.encode")
+}
+
+/// A python that has this package, if there is one.
+pub fn python_with(package: &str) -> Option<PathBuf> {
+    python_that_runs(&format!("import {package}"))
+}
+
+fn python_that_runs(line: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let has_packages = |python: &PathBuf| {
         let mut asked = Command::new(python);
-        asked.args(["-c", "import iso8583, cryptography; iso8583.encode"]);
+        asked.args(["-c", line]);
         asked.stdout(Stdio::null()).stderr(Stdio::null());
         asked.current_dir(root).status().is_ok_and(|status| status.success())
     };
@@ -81,11 +90,14 @@ pub fn left_out() -> Vec<&'static str> {
     let openssl = "what tests/openssl.rs compares with the `openssl` command: install it";
     let python = "what tests/witness/ compares with Python's pyiso8583 and cryptography (messages \
                   stored from them were checked): .ci/run fetches them";
+    let adyen = "what tests/peers/ takes through Adyen's library (the notices that it signed once \
+                 were played): .ci/run fetches it";
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
                     PostgreSQL's server: install it, or name the folder of its programs in \
                     SWITCHYARD_POSTGRES_BIN";
     let openssl = (!has_openssl()).then_some(openssl);
     let python = self::python().is_none().then_some(python);
+    let adyen = python_with("Adyen").is_none().then_some(adyen);
     let postgres = self::postgres().is_none().then_some(postgres);
-    openssl.into_iter().chain(python).chain(postgres).collect()
+    openssl.into_iter().chain(python).chain(adyen).chain(postgres).collect()
 }

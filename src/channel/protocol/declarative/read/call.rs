@@ -427,8 +427,14 @@ fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
         let advice = "add `\"0000\" = \"approved\"`, with the channel's own code, under [codes]";
         call.mistake("codes", "no code means approved", advice);
     }
-    let approves = read.states.values().any(|state| *state == StateMeaning::Approved);
-    if read.state.is_some() && !approves {
+    // Some channels only say that they have a request, and end it by a notice.
+    let leads_on = |state: &StateMeaning| match read.action {
+        Some(Action::Inquiry) => *state == StateMeaning::Approved,
+        _ => {
+            matches!(state, StateMeaning::Approved | StateMeaning::Pending | StateMeaning::Reversed)
+        }
+    };
+    if read.state.is_some() && !read.states.values().any(leads_on) {
         let advice = "add `SUCCESS = \"approved\"`, with the channel's own word";
         call.mistake("states", "no state means approved", advice);
     }
