@@ -1,6 +1,8 @@
 //! An ISO 8583 channel as the engine uses it, over real links to a far end that loses, spoils and
 //! delays: what we were told is what the far end believes, and every unknown ends by a reversal.
 
+#[path = "links/abroad.rs"]
+mod abroad;
 #[path = "support/mod.rs"]
 mod support;
 

@@ -30,8 +30,9 @@ const FILES: [&str; 6] = [
 /// Sections that no shipped file has.
 const REST: [&str; 2] = [
     "protocol = \"iso8583\"\n[accounting.accounts]\n[iso8583]\nstyle = \"cups\"\nvalues = {}\n\
-     fields = {}\nreversal_codes = {}\nmac = {}\n[statement.layout]\nform = \"fixed\"\n\
-     columns_of.refund = {}\nfooter.texts = [{ sums = [{}] }]\nfooter.sums = [{}]\n\
+     fields = {}\nformat = {}\nreversal_codes = {}\nmac = {}\n\
+     [statement.layout]\nform = \"fixed\"\ncolumns_of.refund = {}\n\
+     footer.texts = [{ sums = [{}] }]\nfooter.sums = [{}]\n\
      summary.sums = [{}]\ntimes = {}\nsettlement = {}\n",
     "protocol = \"http\"\n[http]\nsecrets = {}\nencrypt = {}\ndecrypt = {}\nnotice_answer = {}\n\
      verify.keys = {}\nnotice_verify.over = \"{{ body }}\"\nnotice_verify.key = \"env:X\"\n\

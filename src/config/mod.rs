@@ -11,6 +11,7 @@ pub mod credential;
 pub mod editor;
 pub mod keys;
 pub mod layout;
+pub mod links;
 pub mod mistake;
 pub mod raw;
 pub mod section;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::codec::iso8583::ShippedFormat;
+use crate::codec::iso8583::mac::MacRule;
 use crate::codec::sign::sha256_hex;
+use crate::config::links::{self, LinkForm};
 use crate::domain::closed_set;
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::{ClearingCalendar, Timestamp};
@@ -92,7 +95,10 @@ closed_set! {
 #[derive(Clone)]
 pub struct Iso8583Settings {
     pub style: Iso8583Style,
-    /// Hexadecimal, 16 digits.
+    pub form: Arc<LinkForm>,
+    /// How messages are authenticated; `None` where they are not.
+    pub mac: Option<MacRule>,
+    /// Hexadecimal: 16 digits, or 32 where the MAC needs them.
     pub mac_key: Zeroizing<String>,
     /// Hexadecimal, 32 digits: with it, a terminal's sign-in is answered with working keys.
     pub master_key: Option<Zeroizing<String>>,
@@ -100,11 +106,36 @@ pub struct Iso8583Settings {
     pub gives_fresh_keys: bool,
 }
 
-/// The shipped format and message set that the far end uses.
+impl Iso8583Settings {
+    /// A link of the shipped format, whose sign-ons bring nothing.
+    fn usual(style: Iso8583Style, mac_key: &str) -> Self {
+        let (form, rule) = links::usual(style.shipped());
+        Self {
+            style,
+            form: Arc::new(form),
+            mac: Some(rule),
+            mac_key: Zeroizing::new(mac_key.to_owned()),
+            master_key: None,
+            gives_fresh_keys: false,
+        }
+    }
+}
+
+/// The message set that the far end uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Iso8583Style {
     Posp,
     Cups,
+}
+
+impl Iso8583Style {
+    /// The format that holds unless a channel's file says otherwise.
+    pub const fn shipped(self) -> ShippedFormat {
+        match self {
+            Self::Posp => ShippedFormat::Posp,
+            Self::Cups => ShippedFormat::Cups,
+        }
+    }
 }
 
 impl fmt::Debug for Iso8583Settings {
@@ -242,12 +273,7 @@ impl SimulatorSettings {
     /// The far end of ISO 8583 links, with a MAC key made from its name: it protects nothing real.
     pub fn iso8583(id: &str, style: Iso8583Style, clock: ChannelClock) -> Self {
         let key = sha256_hex(format!("simulated links {id}").as_bytes());
-        let dialect = Iso8583Settings {
-            style,
-            mac_key: Zeroizing::new(key[..16].to_owned()),
-            master_key: None,
-            gives_fresh_keys: false,
-        };
+        let dialect = Iso8583Settings::usual(style, &key[..16]);
         Self::plain(id, DialectSettings::Iso8583(dialect), clock)
     }
 
@@ -255,10 +281,9 @@ impl SimulatorSettings {
     pub fn iso8583_with_fresh_keys(id: &str, clock: ChannelClock) -> Self {
         let key = sha256_hex(format!("simulated links {id}").as_bytes());
         let dialect = Iso8583Settings {
-            style: Iso8583Style::Posp,
-            mac_key: Zeroizing::new(key[..16].to_owned()),
             master_key: Some(Zeroizing::new(key[16..48].to_owned())),
             gives_fresh_keys: true,
+            ..Iso8583Settings::usual(Iso8583Style::Posp, &key[..16])
         };
         Self::plain(id, DialectSettings::Iso8583(dialect), clock)
     }

@@ -30,7 +30,7 @@ fn links() -> &'static [Link; 4] {
         [
             Link {
                 format: Format::shipped(ShippedFormat::Posp),
-                header: HeaderForm::Posp,
+                header: HeaderForm::POSP,
                 rule: rule(MacMethod::UnionPayEcb, 64),
             },
             Link {
@@ -40,12 +40,12 @@ fn links() -> &'static [Link; 4] {
             },
             Link {
                 format: Format::shipped(ShippedFormat::Posp),
-                header: HeaderForm::None,
+                header: HeaderForm::NONE,
                 rule: rule(MacMethod::X919, 64),
             },
             Link {
                 format: Format::shipped(ShippedFormat::Cups),
-                header: HeaderForm::None,
+                header: HeaderForm::NONE,
                 rule: rule(MacMethod::UnionPayEcb, 128),
             },
         ]
@@ -121,10 +121,11 @@ fn seal(link: &Link, message: &Message<'_>, choice: u8) {
 pub fn frames(bytes: &[u8]) {
     let Some((choice, rest)) = choose(bytes) else { return };
     let Some((limit, stream)) = choose(rest) else { return };
-    let form = match choice % 3 {
+    let form = match choice % 4 {
         0 => LengthForm::Binary2,
         1 => LengthForm::Ascii4,
-        _ => LengthForm::Bcd2,
+        2 => LengthForm::Bcd2,
+        _ => LengthForm::Binary4,
     };
     let includes_itself = choice & 64 != 0;
     let framing = Framing { form, includes_itself, frame_bytes_max: usize::from(limit) * 16 };

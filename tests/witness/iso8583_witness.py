@@ -1,7 +1,12 @@
 """An independent witness of the ISO 8583 codec: packs and reads messages with pyiso8583.
 
-    iso8583_witness.py pack SEED COUNT    writes messages of its own, one a line
-    iso8583_witness.py check              reads such lines and fails if one is not what the library makes
+    iso8583_witness.py pack SEED COUNT [NAME...]    writes messages of its own, one a line
+    iso8583_witness.py check                        reads such lines and fails if one is not what the
+                                                    library makes
+
+Formats: `cups` and `posp` as they ship; the fields of `cups` as hosts elsewhere pack them: `ebcdic`
+(all of it in EBCDIC), `hexmap` (a hexadecimal bitmap), `packed` (digits in BCD, texts in EBCDIC,
+binary lengths, a sign before BCD digits). MACs of `ebcdic` and `packed` are eight bytes.
 
 A line is: format, key of the MAC or -, method or -, fields as number=plain separated by blanks
 (bytes as number:hex), then | and the frame in hexadecimal, in groups of eight. MACs come from
@@ -39,6 +44,12 @@ TEXT = {"cups": {37, 38, 39, 41, 42, 43, 44, 48, 49, 50, 51, 54, 57, 59, 60, 61,
                  104, 113, 121, 122, 123, 128},
         "posp": {37, 38, 39, 41, 42, 43, 44, 49, 54, 58, 59, 63, 64}}
 RAW = {"cups": {52, 55, 96}, "posp": {52, 55, 62}}
+# Signed amounts, which the library has no word for: a sign's byte and four of BCD.
+SIGNED = 28
+ABROAD = ("ebcdic", "hexmap", "packed")
+RAW_MAC = ("ebcdic", "packed")
+for name in ABROAD:
+    TEXT[name], RAW[name] = TEXT["cups"], RAW["cups"]
 
 
 def field(data, length, maximum, prefix, count="bytes", left=None, right=None):
@@ -53,7 +64,37 @@ def field(data, length, maximum, prefix, count="bytes", left=None, right=None):
     return spec
 
 
+def abroad(name):
+    """The fields of `cups`, packed otherwise."""
+    if name == "hexmap":
+        spec = spec_of("cups")
+        spec["p"] = spec["1"] = field("ascii", 0, 16, "ascii")
+        return spec
+    text = "cp500"
+    lengths = text if name == "ebcdic" else "b"
+    spec = {"h": field("ascii", 0, 0, "ascii"), "t": field(text, 0, 4, text),
+            "p": field("b", 0, 8, "b"), "1": field("b", 0, 8, "b")}
+    for n, maximum in CUPS_FIXED.items():
+        if name == "ebcdic" or n in TEXT["cups"]:
+            spec[str(n)] = field(text, 0, maximum, text)
+        else:
+            spec[str(n)] = field("b", 0, maximum, "b", "nibbles", left="0")
+    for n, (digits, maximum) in CUPS_VARIABLE.items():
+        digits = digits if name == "ebcdic" else digits - 1
+        if name == "ebcdic" or n in TEXT["cups"]:
+            spec[str(n)] = field(text, digits, maximum, lengths)
+        else:
+            spec[str(n)] = field("b", digits, maximum, lengths, "nibbles", right="0")
+    spec |= {"52": field("b", 0, 8, "b"), "96": field("b", 0, 8, "b"), "128": field("b", 0, 8, "b"),
+             "55": field("b", 3 if name == "ebcdic" else 2, 255, lengths)}
+    if name == "packed":
+        spec[str(SIGNED)] = field("b", 0, 5, "b")
+    return spec
+
+
 def spec_of(name):
+    if name in ABROAD:
+        return abroad(name)
     if name == "cups":
         spec = {"h": field("ascii", 0, 0, "ascii"), "t": field("ascii", 0, 4, "ascii"),
                 "p": field("b", 0, 8, "b"), "1": field("b", 0, 8, "b")}
@@ -121,15 +162,17 @@ def cups_text(message_type, fields):
 def frame_of(name, key, method, message_type, fields):
     """The packed message; a MAC is put into its field."""
     spec = spec_of(name)
-    mac_field = {"cups": 128, "posp": 64}[name]
+    mac_field = 64 if name == "posp" else 128
     plain = {"t": message_type}
     for n, value in fields.items():
         plain[str(n)] = value.hex() if isinstance(value, bytes) else value
-        if name == "posp" and n == 35:
+        if name in ("posp", "packed") and n == 35:
             plain[str(n)] = value.replace("=", "D")
+        if name == "packed" and n == SIGNED:
+            plain[str(n)] = value[0].encode("cp500").hex() + value[1:]
     if method == "-":
         return bytes(iso8583.encode(plain, spec)[0])
-    plain[str(mac_field)] = "0" * 8
+    plain[str(mac_field)] = "0" * (16 if name in RAW_MAC else 8)
     packed = bytes(iso8583.encode(plain, spec)[0])
     covered = cups_text(message_type, fields) if method == "cups" else packed[:-8]
     if method in ("cups", "x99"):
@@ -139,12 +182,14 @@ def frame_of(name, key, method, message_type, fields):
     else:
         last = cbc(key[:8], covered)
         mac = des(key[:8], des(key[8:], last, False))
-    fields[mac_field] = mac[:4].hex().upper()
-    plain[str(mac_field)] = fields[mac_field]
+    fields[mac_field] = mac if name in RAW_MAC else mac[:4].hex().upper()
+    plain[str(mac_field)] = mac.hex() if name in RAW_MAC else fields[mac_field]
     return bytes(iso8583.encode(plain, spec)[0])
 
 
 def draw(chance, name, n, length):
+    if name == "packed" and n == SIGNED:
+        return chance.choice("CD") + "".join(chance.choice("012") for _ in range(8))
     if n in RAW[name]:
         return chance.randbytes(length)
     if n == 35:
@@ -158,10 +203,10 @@ def draw(chance, name, n, length):
     return "".join(chance.choice("012") for _ in range(length)) if length < 13 else "1" * length
 
 
-def pack(seed, count):
+def pack(seed, count, names):
     chance = random.Random(seed)
     for index in range(count):
-        name = ("cups", "posp")[index % 2]
+        name = names[index % len(names)]
         spec = spec_of(name)
         numbers = sorted(int(n) for n in spec if n.isdigit() and n not in ("1", "64", "128"))
         fields = {}
@@ -200,7 +245,7 @@ def check():
         for word in words:
             n, mark, value = re.fullmatch("([0-9]+)([:=])(.*)", word).groups()
             fields[int(n)] = bytes.fromhex(value) if mark == ":" else value.replace("_", " ")
-        mac = fields.pop({"cups": 128, "posp": 64}[name], None)
+        mac = fields.pop(64 if name == "posp" else 128, None)
         key = bytes() if key == "-" else bytes.fromhex(key)
         again = frame_of(name, key, method, message_type, fields)
         numbers = {int(n) for n in decoded if n.isdigit() and n != "1"}
@@ -214,6 +259,6 @@ def check():
 
 if __name__ == "__main__":
     if sys.argv[1] == "pack":
-        pack(int(sys.argv[2]), int(sys.argv[3]))
+        pack(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:] or ("cups", "posp", *ABROAD))
     else:
         check()

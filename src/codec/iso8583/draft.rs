@@ -2,9 +2,10 @@
 
 use zeroize::Zeroize;
 
-use super::format::{BitmapForm, Format};
-use super::message::{FieldSpan, Message, Spans, bit, set_fields};
-use super::notation::{FieldKind, FieldSpec, Packing, Pad, Size};
+use super::ebcdic;
+use super::format::Format;
+use super::message::{FieldSpan, Message, Spans, set_fields};
+use super::notation::{BitmapForm, FieldKind, FieldSpec, Packing, Pad, Size, bit};
 use super::{FIELD_MAX, Flaw, Iso8583Error, MESSAGE_BYTES_MAX};
 
 /// The values of one message, in any order. Reused for the next one; what it held is wiped (I-11).
@@ -54,6 +55,11 @@ impl Draft {
         }
         let from = at.min(text.len() - digits.min(text.len()));
         self.put(field, &text[from..])
+    }
+
+    /// Leaves out every field without a bit in `listed`.
+    pub const fn keep(&mut self, listed: u128) {
+        self.present &= listed;
     }
 
     pub fn get(&self, field: u8) -> Option<&[u8]> {
@@ -106,12 +112,12 @@ pub fn encode(
     if draft.message_type > 9_999 {
         return Err(error(0, start, Flaw::MessageType));
     }
-    write_number(out, draft.message_type, 4, format.message_type);
+    write_number(out, draft.message_type, 4, format.habits.message_type);
     let second = draft.present as u64;
     let first = (draft.present >> 64) as u64 | if second == 0 { 0 } else { 1 << 63 };
-    write_bitmap(out, first, format.bitmap);
+    write_bitmap(out, first, format.habits.bitmap);
     if second != 0 {
-        write_bitmap(out, second, format.bitmap);
+        write_bitmap(out, second, format.habits.bitmap);
     }
     let mut spans = Spans::new(draft.message_type, start, draft.present);
     for field in set_fields(draft.present) {
@@ -137,6 +143,7 @@ fn write_number(out: &mut Vec<u8>, number: u16, digits: u8, packing: Packing) {
     let digit = |place: u8| (number / 10_u16.pow(u32::from(place)) % 10) as u8;
     match packing {
         Packing::Ascii => out.extend((0..digits).rev().map(|place| b'0' + digit(place))),
+        Packing::Ebcdic => out.extend((0..digits).rev().map(|place| 0xF0 + digit(place))),
         Packing::Bcd => {
             let pairs = (0..digits.div_ceil(2)).rev();
             out.extend(pairs.map(|pair| digit(pair * 2 + 1) << 4 | digit(pair * 2)));
@@ -149,9 +156,13 @@ fn write_number(out: &mut Vec<u8>, number: u16, digits: u8, packing: Packing) {
 fn write_bitmap(out: &mut Vec<u8>, map: u64, form: BitmapForm) {
     match form {
         BitmapForm::Raw => out.extend_from_slice(&map.to_be_bytes()),
-        BitmapForm::Hex => {
+        BitmapForm::Hex | BitmapForm::HexEbcdic => {
             let digit = |place: u32| b"0123456789ABCDEF"[(map >> (place * 4) & 15) as usize];
+            let start = out.len();
             out.extend((0..16).rev().map(digit));
+            if form == BitmapForm::HexEbcdic {
+                to_ebcdic(&mut out[start..]);
+            }
         }
     }
 }
@@ -179,12 +190,25 @@ fn write_value(
             (plain.len(), 0)
         }
     };
+    let start = out.len();
     match (spec.kind, spec.packing) {
         (FieldKind::Binary | FieldKind::Track | FieldKind::Signed, _) if missing > 0 => {
             return Err(Flaw::FixedLength);
         }
         (FieldKind::Numeric | FieldKind::Track, Packing::Bcd) => {
             write_bcd(out, plain, missing, spec.pad, filler);
+            return Ok(count);
+        }
+        (FieldKind::Signed, Packing::Bcd) => {
+            if let Some((sign, digits)) = plain.split_first() {
+                out.push(if spec.sign == Packing::Ebcdic {
+                    ebcdic::from_latin(*sign)
+                } else {
+                    *sign
+                });
+                write_bcd(out, digits, 0, spec.pad, filler);
+            }
+            return Ok(count);
         }
         (FieldKind::Numeric, _) => {
             out.resize(out.len() + missing, b'0');
@@ -202,7 +226,14 @@ fn write_value(
             out.resize(out.len() + missing, b' ');
         }
     }
+    if spec.packing == Packing::Ebcdic {
+        to_ebcdic(&mut out[start..]);
+    }
     Ok(count)
+}
+
+fn to_ebcdic(characters: &mut [u8]) {
+    characters.iter_mut().for_each(|byte| *byte = ebcdic::from_latin(*byte));
 }
 
 fn plain_fits(kind: FieldKind, plain: &[u8]) -> bool {

@@ -3,15 +3,7 @@
 use toml_edit::{Document, Item, Table};
 
 use super::FIELD_MAX;
-use super::notation::{FieldSpec, Packing};
-
-/// How a bitmap of eight bytes is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BitmapForm {
-    Raw,
-    /// Sixteen hexadecimal characters.
-    Hex,
-}
+use super::notation::{BitmapForm, FieldSpec, Habits, Packing, bit};
 
 /// A format that ships with this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,32 +35,33 @@ pub struct FormatError {
 /// How the messages of one channel are packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
-    /// Digits of the message type: `Ascii` four bytes, `Bcd` two.
-    pub message_type: Packing,
-    pub bitmap: BitmapForm,
-    /// What fields of digits are packed as, unless they say otherwise.
-    pub numbers: Packing,
-    /// What lengths are packed as, unless a field says otherwise.
-    pub lengths: Packing,
+    pub habits: Habits,
     /// The spare nibble that is written behind an odd number of BCD digits: 0 or 15. Any is read,
     /// and one before the digits is always 0.
     pub filler: u8,
     fields: [Option<FieldSpec>; FIELD_MAX as usize + 1],
+    /// A bit for each of the fields.
+    listed: u128,
 }
 
 impl Format {
     /// A format without fields.
-    pub const fn empty(message_type: Packing, numbers: Packing, lengths: Packing) -> Self {
+    pub const fn empty(habits: Habits) -> Self {
         let fields = [None; FIELD_MAX as usize + 1];
-        Self { message_type, bitmap: BitmapForm::Raw, numbers, lengths, filler: 0, fields }
+        Self { habits, filler: 0, fields, listed: 0 }
     }
 
     pub fn shipped(which: ShippedFormat) -> Self {
-        Self::parse(which.text()).expect("a test reads every format that ships")
+        Self::parse(which.text(), |habits| habits).expect("a test reads every format that ships")
     }
 
-    /// Reads a whole format file, as those beside this one.
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
+    /// The fields of a shipped format under other habits.
+    pub fn shipped_under(which: ShippedFormat, change: impl FnOnce(Habits) -> Habits) -> Self {
+        Self::parse(which.text(), change).expect("every habit fits every field that ships")
+    }
+
+    /// Reads a whole format file, as those beside this one, with its habits changed.
+    fn parse(text: &str, change: impl FnOnce(Habits) -> Habits) -> Result<Self, FormatError> {
         let about = |key: &str, problem: &str| FormatError {
             key: key.to_owned(),
             problem: problem.to_owned(),
@@ -77,10 +70,17 @@ impl Format {
         let root = document.as_table();
         let packing = |key: &str| {
             let word = text_of(root, key).ok_or_else(|| about(key, "it is missing"))?;
-            Packing::parse(word).map_err(|problem| about(key, problem))
+            let found = Packing::WORDS.iter().find(|(known, _)| *known == word);
+            found.map(|(_, packing)| *packing).ok_or_else(|| about(key, "it is no packing"))
         };
-        let mut format =
-            Self::empty(packing("message_type")?, packing("numbers")?, packing("lengths")?);
+        let habits = Habits {
+            message_type: packing("message_type")?,
+            bitmap: BitmapForm::Raw,
+            numbers: packing("numbers")?,
+            texts: packing("texts")?,
+            lengths: packing("lengths")?,
+        };
+        let mut format = Self::empty(change(habits));
         let fields = root.get("fields").and_then(Item::as_table);
         for (key, item) in fields.ok_or_else(|| about("fields", "it is missing"))? {
             let notation = item.as_str().ok_or_else(|| about(key, "it is not a text"))?;
@@ -97,14 +97,21 @@ impl Format {
         }
         let spec = match notation {
             "none" => None,
-            text => Some(FieldSpec::parse(text, self.numbers, self.lengths)?),
+            text => Some(FieldSpec::parse(text, &self.habits)?),
         };
         self.fields[usize::from(number)] = spec;
+        self.listed =
+            if spec.is_some() { self.listed | bit(number) } else { self.listed & !bit(number) };
         Ok(())
     }
 
     pub fn field(&self, number: u8) -> Option<&FieldSpec> {
         self.fields.get(usize::from(number)).and_then(Option::as_ref)
+    }
+
+    /// The fields that it has: a bit for each, as bitmaps have them.
+    pub const fn listed(&self) -> u128 {
+        self.listed
     }
 
     /// The fields that it has, by number.

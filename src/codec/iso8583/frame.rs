@@ -5,10 +5,22 @@
 pub enum LengthForm {
     /// Two bytes, unsigned, big-endian.
     Binary2,
+    /// Four bytes, unsigned, big-endian.
+    Binary4,
     /// Four decimal digits in ASCII.
     Ascii4,
     /// Four decimal digits in two bytes of BCD.
     Bcd2,
+}
+
+impl LengthForm {
+    /// Every form with its word in channel files.
+    pub const WORDS: [(&str, Self); 4] = [
+        ("binary2", Self::Binary2),
+        ("binary4", Self::Binary4),
+        ("ascii4", Self::Ascii4),
+        ("bcd2", Self::Bcd2),
+    ];
 }
 
 /// Why a stream cannot be followed any further: the link must be closed.
@@ -37,7 +49,7 @@ impl Framing {
     pub const fn length_bytes(&self) -> usize {
         match self.form {
             LengthForm::Binary2 | LengthForm::Bcd2 => 2,
-            LengthForm::Ascii4 => 4,
+            LengthForm::Binary4 | LengthForm::Ascii4 => 4,
         }
     }
 
@@ -47,7 +59,10 @@ impl Framing {
         let own = self.length_bytes();
         let Some(head) = stream.get(..own) else { return Ok(None) };
         let number = match self.form {
-            LengthForm::Binary2 => Some(usize::from(head[0]) << 8 | usize::from(head[1])),
+            LengthForm::Binary2 | LengthForm::Binary4 => {
+                let byte = |sum: usize, byte: &u8| sum << 8 | usize::from(*byte);
+                Some(head.iter().fold(0, byte))
+            }
             LengthForm::Ascii4 => digits(head.iter().map(|byte| byte.wrapping_sub(b'0'))),
             LengthForm::Bcd2 => digits(head.iter().flat_map(|byte| [byte >> 4, byte & 15])),
         };
@@ -73,7 +88,7 @@ impl Framing {
         let own = self.length_bytes();
         let length = out.len() - at - own;
         let limit = match self.form {
-            LengthForm::Binary2 => 65_535,
+            LengthForm::Binary2 | LengthForm::Binary4 => 65_535,
             LengthForm::Ascii4 | LengthForm::Bcd2 => 9_999,
         };
         let number = if self.includes_itself { length + own } else { length };
@@ -84,6 +99,7 @@ impl Framing {
         let head = &mut out[at..at + own];
         match self.form {
             LengthForm::Binary2 => head.copy_from_slice(&(number as u16).to_be_bytes()),
+            LengthForm::Binary4 => head.copy_from_slice(&(number as u32).to_be_bytes()),
             LengthForm::Ascii4 => {
                 head.copy_from_slice(&[3, 2, 1, 0].map(|place| b'0' + digit(place)));
             }
@@ -110,8 +126,8 @@ mod tests {
 
     #[test]
     fn lengths_are_written_as_they_are_read() {
-        let forms = [LengthForm::Binary2, LengthForm::Ascii4, LengthForm::Bcd2];
-        for (form, includes_itself) in forms.into_iter().flat_map(|f| [(f, false), (f, true)]) {
+        let forms = LengthForm::WORDS.into_iter().map(|(_, form)| form);
+        for (form, includes_itself) in forms.flat_map(|f| [(f, false), (f, true)]) {
             let framing = framing(form, includes_itself);
             let mut stream = b"before".to_vec();
             for length in [0, 1, 99, 100, 1_000] {
@@ -142,6 +158,11 @@ mod tests {
                 framing(LengthForm::Binary2, false),
                 b"\xff\xff",
                 FrameError::TooLong { length: 65_535, limit: 1_000 },
+            ),
+            (
+                framing(LengthForm::Binary4, false),
+                b"\xff\xff\xff\xff",
+                FrameError::TooLong { length: u32::MAX as usize, limit: 1_000 },
             ),
         ];
         for (framing, stream, expected) in rows {

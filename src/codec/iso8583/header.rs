@@ -1,12 +1,11 @@
-//! What stands between a frame's length and its message: TPDU and header, or the centre's header.
+//! What stands between a frame's length and its message: TPDU and header, the centre's header, or
+//! nothing.
 
 /// What links put before a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FrameHeader {
-    /// Nothing.
-    None,
-    /// POS-P: five bytes of TPDU (`60`, destination, source) and six of header, both BCD.
-    Posp(PospHeader),
+    /// Bytes that say nothing of their message: a terminal's TPDU and header, or nothing at all.
+    Plain(PlainHeader),
     /// The centre's header of 46 bytes.
     Cups(CupsHeader),
 }
@@ -14,9 +13,19 @@ pub enum FrameHeader {
 /// Which header a link has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderForm {
-    None,
-    Posp,
+    /// So many bytes, at most [`PlainHeader::BYTES_MAX`], of which the first five may be a TPDU.
+    Plain {
+        bytes: usize,
+        has_tpdu: bool,
+    },
     Cups,
+}
+
+impl HeaderForm {
+    /// Nothing.
+    pub const NONE: Self = Self::Plain { bytes: 0, has_tpdu: false };
+    /// POS-P: five bytes of TPDU and six of header, all BCD.
+    pub const POSP: Self = Self::Plain { bytes: 11, has_tpdu: true };
 }
 
 /// The frame is too short for its header, or the header is not what it should be.
@@ -24,14 +33,15 @@ pub enum HeaderForm {
 #[error("the header before the message is cut off or of another kind")]
 pub struct HeaderError;
 
+/// A header that is the same before every message, but for the addresses of its TPDU (`60`,
+/// destination, source).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PospHeader {
-    pub tpdu: [u8; 5],
-    pub header: [u8; 6],
+pub struct PlainHeader {
+    has_tpdu: bool,
+    length: usize,
+    bytes: [u8; Self::BYTES_MAX],
 }
 
-/// Bytes of a POS-P header.
-const POSP_BYTES: usize = 11;
 /// Bytes of the centre's header; its first byte says so.
 const CUPS_BYTES: usize = 46;
 /// Where the total length stands in the centre's header.
@@ -119,18 +129,36 @@ fn institution(code: &str) -> [u8; 11] {
     field
 }
 
-impl PospHeader {
-    /// The header of the answer to a message with this one: destination and source change places.
+impl PlainHeader {
+    /// The longest that is read or written.
+    pub const BYTES_MAX: usize = 32;
+
+    /// `None` for one that is too long.
+    pub fn new(tpdu: Option<[u8; 5]>, header: &[u8]) -> Option<Self> {
+        let tpdu_bytes = tpdu.as_ref().map_or(&[][..], |tpdu| &tpdu[..]);
+        let length = tpdu_bytes.len() + header.len();
+        let mut bytes = [0; Self::BYTES_MAX];
+        let (before, behind) = bytes.get_mut(..length)?.split_at_mut(tpdu_bytes.len());
+        before.copy_from_slice(tpdu_bytes);
+        behind.copy_from_slice(header);
+        Some(Self { has_tpdu: tpdu.is_some(), length, bytes })
+    }
+
+    /// The header of the answer to a message with this one: the TPDU's destination and source
+    /// change places.
     pub const fn answered(mut self) -> Self {
-        let [kind, to_high, to_low, from_high, from_low] = self.tpdu;
-        self.tpdu = [kind, from_high, from_low, to_high, to_low];
+        if self.has_tpdu {
+            let [_, to_high, to_low, from_high, from_low, ..] = self.bytes;
+            (self.bytes[1], self.bytes[2]) = (from_high, from_low);
+            (self.bytes[3], self.bytes[4]) = (to_high, to_low);
+        }
         self
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (tpdu, rest) = bytes.split_first_chunk::<5>()?;
-        let header = rest.first_chunk::<6>()?;
-        Some(Self { tpdu: *tpdu, header: *header })
+    fn read(frame: &[u8], length: usize, has_tpdu: bool) -> Option<Self> {
+        let mut bytes = [0; Self::BYTES_MAX];
+        bytes.get_mut(..length)?.copy_from_slice(frame.get(..length)?);
+        Some(Self { has_tpdu, length, bytes })
     }
 }
 
@@ -138,10 +166,8 @@ impl HeaderForm {
     /// Reads the header at a frame's start; the message begins behind it.
     pub fn read(self, frame: &[u8]) -> Result<(FrameHeader, usize), HeaderError> {
         let read = match self {
-            Self::None => Some((FrameHeader::None, 0)),
-            Self::Posp => {
-                PospHeader::read(frame).map(|header| (FrameHeader::Posp(header), POSP_BYTES))
-            }
+            Self::Plain { bytes, has_tpdu } => PlainHeader::read(frame, bytes, has_tpdu)
+                .map(|header| (FrameHeader::Plain(header), bytes)),
             Self::Cups => {
                 CupsHeader::read(frame).map(|header| (FrameHeader::Cups(header), CUPS_BYTES))
             }
@@ -151,13 +177,19 @@ impl HeaderForm {
 }
 
 impl FrameHeader {
+    /// The form of this one.
+    pub const fn form(&self) -> HeaderForm {
+        match self {
+            Self::Plain(header) => {
+                HeaderForm::Plain { bytes: header.length, has_tpdu: header.has_tpdu }
+            }
+            Self::Cups(_) => HeaderForm::Cups,
+        }
+    }
+
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::None => {}
-            Self::Posp(header) => {
-                out.extend_from_slice(&header.tpdu);
-                out.extend_from_slice(&header.header);
-            }
+            Self::Plain(header) => out.extend_from_slice(&header.bytes[..header.length]),
             Self::Cups(header) => header.write(out),
         }
     }
@@ -166,7 +198,7 @@ impl FrameHeader {
     /// stands behind it. `counts_header`: institutions differ on whether it counts itself.
     pub fn finish(&self, out: &mut [u8], at: usize, counts_header: bool) {
         match self {
-            Self::None | Self::Posp(_) => {}
+            Self::Plain(_) => {}
             Self::Cups(_) => {
                 let total = out.len() - at - if counts_header { 0 } else { CUPS_BYTES };
                 let digit = |place: u32| b'0' + (total / 10_usize.pow(place) % 10) as u8;
@@ -178,8 +210,7 @@ impl FrameHeader {
     #[must_use]
     pub fn answered(&self) -> Self {
         match self {
-            Self::None => Self::None,
-            Self::Posp(header) => Self::Posp(header.answered()),
+            Self::Plain(header) => Self::Plain(header.answered()),
             Self::Cups(header) => Self::Cups(header.answered()),
         }
     }

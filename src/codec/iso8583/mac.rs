@@ -11,7 +11,9 @@ use des::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use des::{Des, TdesEde2, TdesEde3};
 use zeroize::Zeroizing;
 
+use super::ebcdic;
 use super::message::Message;
+use super::notation::Packing;
 use super::{Format, PackedMessage};
 use crate::codec::sign::equal_in_constant_time;
 
@@ -257,15 +259,22 @@ impl MacRule {
         let Some(value) = self.value(key, &packed.message(format, out)) else { return false };
         let range = packed.range(self.field).filter(|range| range.len() == value.len());
         let Some(range) = range else { return false };
-        out[range].copy_from_slice(&value);
+        let is_ebcdic =
+            format.field(self.field).is_some_and(|spec| spec.packing == Packing::Ebcdic);
+        let packed = value.map(|byte| if is_ebcdic { ebcdic::from_latin(byte) } else { byte });
+        out[range].copy_from_slice(&packed);
         true
     }
 
     /// Whether a message carries the MAC that it should.
     pub fn proves(&self, key: &DesKey, message: &Message<'_>) -> bool {
-        let given = message.value(self.field).map(|value| value.bytes());
+        let given = message.value(self.field).filter(|value| value.count() == 8).map(|value| {
+            let mut plain = [0; 8];
+            plain.iter_mut().zip(value.plain()).for_each(|(place, byte)| *place = byte);
+            plain
+        });
         match (self.value(key, message), given) {
-            (Some(value), Some(given)) => equal_in_constant_time(&value, given),
+            (Some(value), Some(given)) => equal_in_constant_time(&value, &given),
             (Some(_), None) | (None, _) => false,
         }
     }

@@ -1,7 +1,8 @@
 //! A message as it lies in a frame: which fields there are, and where. Reads, and copies nothing.
 
-use super::format::{BitmapForm, Format};
-use super::notation::{FieldKind, FieldSpec, Packing, Pad, Size};
+use super::ebcdic;
+use super::format::Format;
+use super::notation::{BitmapForm, FieldKind, FieldSpec, Packing, Pad, Size, bit};
 use super::{FIELD_MAX, Flaw, Iso8583Error, MESSAGE_BYTES_MAX};
 
 /// Where one field's value lies. All zero where the field is absent.
@@ -32,11 +33,6 @@ impl Spans {
         let fields = [FieldSpan { at: 0, bytes: 0, count: 0 }; FIELD_MAX as usize + 1];
         Self { message_type, start, end: start, present, fields }
     }
-}
-
-/// The bit of a field in a bitmap of 128.
-pub(super) const fn bit(field: u8) -> u128 {
-    1 << (FIELD_MAX - field)
 }
 
 /// The fields whose bits are set, ascending.
@@ -86,8 +82,8 @@ pub fn decode_prefix<'f>(
         return Err(Iso8583Error { field: 0, offset: MESSAGE_BYTES_MAX, flaw: Flaw::TooLong });
     }
     let mut reader = FieldReader { frame, at: start, field: 0 };
-    let message_type = reader.message_type(format.message_type)?;
-    let present = reader.bitmaps(format.bitmap)?;
+    let message_type = reader.message_type(format.habits.message_type)?;
+    let present = reader.bitmaps(format.habits.bitmap)?;
     let mut spans = Spans::new(message_type, start, present);
     let mut fault = None;
     for field in set_fields(present) {
@@ -141,6 +137,7 @@ impl<'f> FieldReader<'f> {
         let error = Iso8583Error { field: 0, offset: at, flaw: Flaw::MessageType };
         let number = match packing {
             Packing::Bcd => bcd_number(taken),
+            Packing::Ebcdic => ebcdic_number(taken),
             Packing::Ascii | Packing::Binary => ascii_number(taken),
         };
         number.ok_or(error)
@@ -161,10 +158,15 @@ impl<'f> FieldReader<'f> {
                 let bytes = self.take(8)?;
                 Ok(bytes.iter().fold(0, |map, byte| (map << 8) | u64::from(*byte)))
             }
-            BitmapForm::Hex => {
+            BitmapForm::Hex | BitmapForm::HexEbcdic => {
                 let error = Iso8583Error { field: 0, offset: at, flaw: Flaw::Bitmap };
+                let plain = |byte: u8| match form {
+                    BitmapForm::HexEbcdic => ebcdic::to_latin(byte),
+                    BitmapForm::Raw | BitmapForm::Hex => byte,
+                };
                 let digit = |map: u64, byte: &u8| {
-                    char::from(*byte).to_digit(16).map(|digit| (map << 4) | u64::from(digit))
+                    let digit = char::from(plain(*byte)).to_digit(16)?;
+                    Some((map << 4) | u64::from(digit))
                 };
                 self.take(16)?.iter().try_fold(0, digit).ok_or(error)
             }
@@ -194,6 +196,7 @@ impl<'f> FieldReader<'f> {
         let taken = self.take(spec.prefix_bytes())?;
         let number = match spec.length_packing {
             Packing::Ascii => ascii_number(taken),
+            Packing::Ebcdic => ebcdic_number(taken),
             Packing::Bcd => bcd_number(taken),
             Packing::Binary => {
                 Some(taken.iter().fold(0, |sum: u16, byte| (sum << 8) | u16::from(*byte)))
@@ -212,6 +215,14 @@ fn ascii_number(bytes: &[u8]) -> Option<u16> {
     bytes.iter().try_fold(0, digit)
 }
 
+/// At most four digits in EBCDIC as a number.
+fn ebcdic_number(bytes: &[u8]) -> Option<u16> {
+    let digit = |sum: u16, byte: &u8| {
+        (0xF0..=0xF9).contains(byte).then(|| sum * 10 + u16::from(*byte & 15))
+    };
+    bytes.iter().try_fold(0, digit)
+}
+
 /// At most two bytes of packed digits as a number.
 fn bcd_number(bytes: &[u8]) -> Option<u16> {
     let pair = |sum: u16, byte: &u8| {
@@ -223,31 +234,44 @@ fn bcd_number(bytes: &[u8]) -> Option<u16> {
 
 /// The first byte that does not belong to the field's kind. Spare nibbles are not looked at.
 fn wrong_byte(spec: &FieldSpec, value: &[u8], count: usize) -> Option<usize> {
+    let latin = |byte: u8, packing: Packing| match packing {
+        Packing::Ebcdic => ebcdic::to_latin(byte),
+        Packing::Ascii | Packing::Bcd | Packing::Binary => byte,
+    };
+    let first_not =
+        |fits: fn(u8) -> bool| value.iter().position(|byte| !fits(latin(*byte, spec.packing)));
     match (spec.kind, spec.packing) {
         (FieldKind::Text | FieldKind::Binary, _) => None,
         (FieldKind::Numeric | FieldKind::Track, Packing::Bcd) => {
-            let is_track = spec.kind == FieldKind::Track;
-            let fits = |nibble: u8| nibble <= 9 || (is_track && nibble == 13);
-            let whole = value.iter().position(|byte| !(fits(byte >> 4) && fits(byte & 15)))?;
-            // Only then it matters whether the wrong nibble is the spare one.
-            let wrong = (0..count).find(|place| !fits(nibble(value, count, spec.pad, *place)));
-            wrong.map(|_| whole)
+            wrong_nibble(value, count, spec.pad, spec.kind == FieldKind::Track)
         }
-        (FieldKind::Numeric, Packing::Ascii | Packing::Binary) => {
-            value.iter().position(|byte| !byte.is_ascii_digit())
-        }
-        (FieldKind::Signed, _) => {
-            let sign = value.first().is_none_or(|byte| matches!(byte, b'C' | b'D'));
-            if sign {
-                value.iter().skip(1).position(|byte| !byte.is_ascii_digit()).map(|at| at + 1)
-            } else {
-                Some(0)
+        (FieldKind::Signed, packing) => {
+            let (first, digits) = value.split_first()?;
+            if !matches!(latin(*first, spec.sign), b'C' | b'D') {
+                return Some(0);
             }
+            let wrong = match packing {
+                Packing::Bcd => wrong_nibble(digits, count - 1, spec.pad, false),
+                Packing::Ascii | Packing::Ebcdic | Packing::Binary => {
+                    digits.iter().position(|byte| !latin(*byte, packing).is_ascii_digit())
+                }
+            };
+            wrong.map(|at| at + 1)
         }
-        (FieldKind::Alphanumeric, _) | (FieldKind::Track, Packing::Ascii | Packing::Binary) => {
-            value.iter().position(|byte| !(b' '..=b'~').contains(byte))
+        (FieldKind::Numeric, _) => first_not(|byte| byte.is_ascii_digit()),
+        (FieldKind::Alphanumeric | FieldKind::Track, _) => {
+            first_not(|byte| (b' '..=b'~').contains(&byte))
         }
     }
+}
+
+/// The first byte with a nibble that is no digit; a track may have a separator.
+fn wrong_nibble(value: &[u8], count: usize, pad: Pad, is_track: bool) -> Option<usize> {
+    let fits = |nibble: u8| nibble <= 9 || (is_track && nibble == 13);
+    let whole = value.iter().position(|byte| !(fits(byte >> 4) && fits(byte & 15)))?;
+    // Only then it matters whether the wrong nibble is the spare one.
+    let wrong = (0..count).find(|place| !fits(nibble(value, count, pad, *place)));
+    wrong.map(|_| whole)
 }
 
 /// The digit at `place` of `count` packed ones.
@@ -328,22 +352,27 @@ impl<'f> Value<'f> {
         self.count
     }
 
-    /// The value in its plain form: digits in ASCII, a track's separator as `=`, other bytes as
-    /// they are.
+    /// The value in its plain form: digits and characters in ASCII, a track's separator as `=`,
+    /// other bytes as they are.
     pub fn plain(&self) -> impl Iterator<Item = u8> + use<'f> {
         let value = *self;
         (0..value.count).map(move |place| value.at(place))
     }
 
     fn at(&self, place: usize) -> u8 {
+        let digit = |bytes, count, place| match nibble(bytes, count, self.spec.pad, place) {
+            13 => b'=',
+            digit => b'0' + digit,
+        };
         match (self.spec.packing, self.spec.kind) {
-            (Packing::Bcd, FieldKind::Numeric | FieldKind::Track) => {
-                match nibble(self.bytes, self.count, self.spec.pad, place) {
-                    13 => b'=',
-                    digit => b'0' + digit,
-                }
-            }
-            (Packing::Bcd | Packing::Ascii | Packing::Binary, _) => self.bytes[place],
+            (Packing::Bcd, FieldKind::Signed) => match (place, self.spec.sign) {
+                (0, Packing::Ebcdic) => ebcdic::to_latin(self.bytes[0]),
+                (0, Packing::Ascii | Packing::Bcd | Packing::Binary) => self.bytes[0],
+                (place, _) => digit(&self.bytes[1..], self.count - 1, place - 1),
+            },
+            (Packing::Bcd, _) => digit(self.bytes, self.count, place),
+            (Packing::Ebcdic, _) => ebcdic::to_latin(self.bytes[place]),
+            (Packing::Ascii | Packing::Binary, _) => self.bytes[place],
         }
     }
 

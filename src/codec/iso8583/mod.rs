@@ -1,4 +1,4 @@
-//! ISO 8583 messages as Chinese card links pack them: a format is data, a message borrows bytes.
+//! ISO 8583 messages as card links pack them: a format is data, a message borrows bytes.
 //!
 //! A [`Format`] is a table of fields in ISO's own notation (`n..19`, `an12`), compiled once; the
 //! two that ship are the text files beside this one. Decoding borrows from the frame and allocates
@@ -19,12 +19,15 @@ pub mod keys;
 pub mod mac;
 pub mod message;
 
+mod ebcdic;
+
 #[cfg(test)]
 mod tests;
 
 pub use self::draft::{Draft, PackedMessage, encode};
-pub use self::format::{BitmapForm, Format, ShippedFormat};
+pub use self::format::{Format, ShippedFormat};
 pub use self::message::{Message, Value, decode, decode_prefix};
+pub use self::notation::{BitmapForm, Habits};
 
 /// The highest field number: two bitmaps, of which the first bit says that the second follows.
 pub const FIELD_MAX: u8 = 128;

@@ -19,7 +19,7 @@ use crate::config::editor::{EditError, Editor};
 use crate::domain::time::ClearingCalendar;
 
 pub use self::playable::playable;
-use super::settings::{ChannelClock, DialectSettings, Iso8583Style, SimulatorSettings};
+use super::settings::{ChannelClock, DialectSettings, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. A
 /// missing one is made and added.
@@ -83,7 +83,7 @@ impl Counterpart {
             DialectSettings::Iso8583(links) => {
                 editor.lay("iso8583.tls = false")?;
                 editor.remove(&["iso8583"], "tls_name");
-                if links.style == Iso8583Style::Cups {
+                if links.form.header.is_none() {
                     editor.lay("iso8583.production = false")?;
                 }
             }

@@ -7,7 +7,9 @@ use jiff::tz::TimeZone;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use zeroize::Zeroizing;
 
+use crate::codec::iso8583::mac::MacMethod;
 use crate::codec::sign::sha256_hex;
+use crate::config::links::{read_link_form, read_mac_rule};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::config::section::Section;
@@ -125,12 +127,19 @@ fn unionpay(section: &Section<'_>, kept: &mut KeyTexts) -> Option<Counterpart> {
 fn links(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counterpart> {
     let styles = [("posp", Iso8583Style::Posp), ("cups", Iso8583Style::Cups)];
     let style = section.choice("style", &styles);
+    let form = read_link_form(section, style.shipped())?;
+    let mac = section.section("mac");
+    let rule = match mac.boolean_or("none", false) {
+        true => None,
+        false => Some(read_mac_rule(&mac, style.shipped(), &form.format)?),
+    };
     let mut made = |name: &str, digits: usize| {
         let text = || sha256_hex(format!("simulated {name} {id}").as_bytes())[..digits].to_owned();
         kept.entry(format!("iso8583.{name}")).or_insert_with(|| Zeroizing::new(text())).clone()
     };
-    let mac = section.section("mac");
-    let (mac_key, master_key) = (made("mac", 16), made("master", 32));
+    let needs_halves = rule.is_some_and(|rule| rule.method == MacMethod::X919);
+    let mac_key = made("mac", if needs_halves { 32 } else { 16 });
+    let master_key = made("master", 32);
     let mut credentials = Vec::new();
     let mut give = |key: &str, text: &Zeroizing<String>| {
         let reference = mac.optional_text(key);
@@ -142,6 +151,8 @@ fn links(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counter
     let master_key = signs_in.then_some(master_key);
     let dialect = DialectSettings::Iso8583(Iso8583Settings {
         style,
+        form: Arc::new(form),
+        mac: rule,
         mac_key,
         master_key,
         gives_fresh_keys: false,

@@ -1,17 +1,19 @@
 //! The far end of ISO 8583 links: an acquirer for terminals, or a centre for institutions.
 //!
-//! Reads the messages by itself with the codec's formats, and shares nothing with the adapter.
+//! Reads the messages by itself with the codec and the format that the channel's file has, and
+//! shares nothing with the adapter.
 //! Terminal and trace number (POS-P), or trace number and time (CUPS), name an attempt, and are its
 //! number in the ledger.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::codec::iso8583::frame::{Framing, LengthForm};
-use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
-use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use crate::codec::iso8583::{Draft, Format, Message, ShippedFormat, decode, encode, keys};
+use crate::codec::iso8583::frame::Framing;
+use crate::codec::iso8583::header::FrameHeader;
+use crate::codec::iso8583::mac::{DesKey, MacRule};
+use crate::codec::iso8583::{Draft, Message, decode, encode, keys};
 use crate::codec::sign::sha256_hex;
+use crate::config::links::LinkForm;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -50,9 +52,8 @@ const PIN_KEY: [u8; 16] = [0x11; 16];
 /// A far end.
 pub struct Iso8583FarEnd {
     style: Iso8583Style,
-    format: Format,
-    framing: Framing,
-    rule: MacRule,
+    form: Arc<LinkForm>,
+    rule: Option<MacRule>,
     key: DesKey,
     mac_key: [u8; 8],
     /// Sign-ins are answered with working keys under it.
@@ -161,25 +162,17 @@ fn bytes_of(hex: &str) -> Vec<u8> {
 
 impl Iso8583FarEnd {
     pub fn new(settings: &Iso8583Settings) -> Self {
-        let (shipped, form, method, field) = match settings.style {
-            Iso8583Style::Posp => {
-                (ShippedFormat::Posp, LengthForm::Binary2, MacMethod::UnionPayEcb, 64)
-            }
-            Iso8583Style::Cups => {
-                (ShippedFormat::Cups, LengthForm::Ascii4, MacMethod::CupsText, 128)
-            }
-        };
-        let mac_key: [u8; 8] = bytes_of(&settings.mac_key).try_into().unwrap_or([0; 8]);
+        let key = bytes_of(&settings.mac_key);
+        let mac_key = key.first_chunk().copied().unwrap_or_default();
         let master = settings
             .master_key
             .as_ref()
             .map(|master| DesKey::new(&bytes_of(master)).expect("a made key has 32 digits"));
         Self {
             style: settings.style,
-            format: Format::shipped(shipped),
-            framing: Framing { form, includes_itself: false, frame_bytes_max: 4_096 },
-            rule: MacRule { method, form: MacForm::HexHalf, field },
-            key: DesKey::new(&mac_key).expect("eight bytes are a key"),
+            form: Arc::clone(&settings.form),
+            rule: settings.mac,
+            key: DesKey::new(&key).expect("a made key has 16 or 32 digits"),
             mac_key,
             master,
             gives_fresh_keys: settings.gives_fresh_keys,
@@ -209,18 +202,14 @@ impl Iso8583FarEnd {
         Some(closed.expect("both keys are of a DES key's length"))
     }
 
-    pub const fn framing(&self) -> Framing {
-        self.framing
+    pub fn framing(&self) -> Framing {
+        self.form.framing
     }
 
     /// Parses a frame; `None` if it is no message.
     pub fn read(&self, frame: &[u8]) -> Option<LinkRequest> {
-        let form = match self.style {
-            Iso8583Style::Posp => HeaderForm::Posp,
-            Iso8583Style::Cups => HeaderForm::Cups,
-        };
-        let (header, start) = form.read(frame).ok()?;
-        let message = decode(&self.format, frame, start).ok()?;
+        let (header, start) = self.form.header_form().read(frame).ok()?;
+        let message = decode(&self.form.format, frame, start).ok()?;
         let kind = message.message_type();
         let text = |field| message.value(field).map(|value| value.text());
         let number = |field| message.value(field).and_then(|value| value.number());
@@ -241,7 +230,9 @@ impl Iso8583FarEnd {
             card: text(2).and_then(|digits| Pan::parse(&digits).ok()),
             repeated,
             proved: kind >= 800
-                || self.rule.proves(&self.key_of(&text(41).unwrap_or_default()), &message),
+                || self.rule.is_none_or(|rule| {
+                    rule.proves(&self.key_of(&text(41).unwrap_or_default()), &message)
+                }),
             header,
             kind,
         })
@@ -391,20 +382,24 @@ impl Iso8583FarEnd {
             draft.put_number(38, said.trace % 1_000_000, 6);
         }
         let mut out = Vec::with_capacity(256);
-        let begun = self.framing.begin(&mut out);
+        let begun = self.form.framing.begin(&mut out);
         let header = call.header.answered();
         let header_at = out.len();
         header.write(&mut out);
-        let has_mac = call.kind < 800;
-        if has_mac {
-            draft.put(self.rule.field, b"00000000");
+        let rule = self.rule.filter(|_| call.kind < 800);
+        if let Some(rule) = rule {
+            draft.put(rule.field, b"00000000");
         }
-        let packed = encode(&self.format, &draft, &mut out).expect("what came in goes out again");
+        let format = &self.form.format;
+        draft.keep(format.listed());
+        let packed = encode(format, &draft, &mut out).expect("what came in goes out again");
         header.finish(&mut out, header_at, true);
-        if has_mac && !matches!(form, ReplyForm::BadSignature(_)) {
-            self.rule.seal(&self.key_of(&call.terminal()), &self.format, &packed, &mut out);
+        if let Some(rule) = rule
+            && !matches!(form, ReplyForm::BadSignature(_))
+        {
+            rule.seal(&self.key_of(&call.terminal()), format, &packed, &mut out);
         }
-        self.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");
+        self.form.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");
         out
     }
 }

@@ -64,10 +64,10 @@ impl Iso8583 {
     ) -> Result<(FrameHeader, Message<'f>, Option<Iso8583Error>), String> {
         let wire = &self.settings.wire;
         let (header, mut start) =
-            wire.header_form().read(frame).map_err(|error| error.to_string())?;
+            wire.header.form().read(frame).map_err(|error| error.to_string())?;
         if let FrameHeader::Cups(outer) = &header
             && outer.is_reject()
-            && let Ok((_, inner)) = wire.header_form().read(&frame[start..])
+            && let Ok((_, inner)) = wire.header.form().read(&frame[start..])
         {
             // A bounced message stands behind its own header.
             start += inner;

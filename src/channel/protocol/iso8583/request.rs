@@ -349,6 +349,9 @@ impl Iso8583 {
         if let Some(mac) = mac {
             draft.put(mac.rule.field, &[b'0'; 8]);
         }
+        // A field that the acquirer's table has not is left out; the file's reader has seen to it
+        // that the table has what a message cannot do without.
+        draft.keep(wire.format.listed());
         let mut bytes = Vec::with_capacity(512);
         let at = wire.framing.begin(&mut bytes);
         let header_at = bytes.len();

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 use crate::channel::file::codes::CodeMeaning;
 use crate::channel::file::{Ability, ChannelFile};
 use crate::channel::transport::tcp::LinkTerms;
-use crate::codec::iso8583::frame::{Framing, LengthForm};
-use crate::codec::iso8583::header::{CupsHeader, FrameHeader, PospHeader};
-use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
+use crate::codec::iso8583::header::{CupsHeader, FrameHeader};
+use crate::codec::iso8583::mac::DesKey;
 use crate::codec::iso8583::notation::{FieldSpec, Packing};
-use crate::codec::iso8583::{Draft, Format, ShippedFormat, encode};
+use crate::codec::iso8583::{Draft, Format, encode};
 use crate::config::credential::CredentialResolver;
+use crate::config::links::{read_link_form, read_mac_rule};
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 
@@ -35,15 +35,6 @@ pub struct Iso8583Channel {
 }
 
 const STYLES: [(&str, Style); 2] = [("posp", Style::Posp), ("cups", Style::Cups)];
-const LENGTHS: [(&str, LengthForm); 3] =
-    [("binary2", LengthForm::Binary2), ("ascii4", LengthForm::Ascii4), ("bcd2", LengthForm::Bcd2)];
-const METHODS: [(&str, MacMethod); 4] = [
-    ("unionpay-ecb", MacMethod::UnionPayEcb),
-    ("x9.9", MacMethod::X99),
-    ("x9.19", MacMethod::X919),
-    ("cups", MacMethod::CupsText),
-];
-const FORMS: [(&str, MacForm); 2] = [("hex", MacForm::HexHalf), ("raw", MacForm::Raw)];
 const LINKS_MAX: usize = 64;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -60,15 +51,10 @@ pub fn read(
     let links = read_links(&section);
     let tls_name = read_tls(&section, &links);
     let wire = read_wire(&section, style);
-    let mac = read_mac(&section, style, resolve);
+    let mac = read_mac(&section, style, wire.as_ref().map(|wire| &wire.format), resolve);
     let numbering = read_numbering(&section, style);
     check_abilities(&section, file);
-    let signs_in = matches!(&mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
-    let signs_on = section.boolean_or("sign_on", signs_in);
-    if signs_in && !signs_on {
-        let advice = "leave sign_on out, or give the MAC its own key";
-        section.mistake("sign_on", "without it nothing brings the MAC key", advice);
-    }
+    let signs_on = read_sign_on(&section, &mac);
     let posp = |key: &str, default: &str, lengths| match style {
         Style::Posp => read_digits(&section, key, Some(default), lengths),
         Style::Cups => String::new(),
@@ -93,7 +79,11 @@ pub fn read(
     let tests_line = section.boolean_or("line_test", true);
     let format = wire.as_ref().map(|wire| &wire.format);
     let values = read_values(&section, style, format);
-    check_unused(&section, style, format, tests_line, matches!(tls_name, Some(None)));
+    if let Some(format) = format {
+        check_essential(&section, style, format, signs_on || tests_line);
+    }
+    let has_tls = !matches!(tls_name, Some(None));
+    check_unused(&section, style, wire.as_ref(), tests_line, has_tls);
     let codes = ResponseCodes::new(file.codes.clone(), read_reversal_codes(&section));
     section.finish();
     let settings = Iso8583Terms {
@@ -116,6 +106,16 @@ pub fn read(
     };
     let tls_name = tls_name?;
     Some(Iso8583Channel { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
+}
+
+fn read_sign_on(section: &Section<'_>, mac: &Option<Option<Mac>>) -> bool {
+    let signs_in = matches!(mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
+    let signs_on = section.boolean_or("sign_on", signs_in);
+    if signs_in && !signs_on {
+        let advice = "leave sign_on out, or give the MAC its own key";
+        section.mistake("sign_on", "without it nothing brings the MAC key", advice);
+    }
+    signs_on
 }
 
 /// Refuses abilities that the protocol lacks, and reversals without the card number.
@@ -181,60 +181,39 @@ fn read_tls(
 }
 
 fn read_wire(section: &Section<'_>, style: Style) -> Option<Wire> {
-    let (shipped, length) = match style {
-        Style::Posp => (ShippedFormat::Posp, LengthForm::Binary2),
-        Style::Cups => (ShippedFormat::Cups, LengthForm::Ascii4),
-    };
-    let framing = Framing {
-        form: section.choice_or("length", length, &LENGTHS),
-        includes_itself: section.boolean_or("length_counts_itself", false),
-        frame_bytes_max: section.integer_or("frame_bytes_max", 4_096, 64..=65_535),
-    };
-    let mut format = Format::shipped(shipped);
-    let before = section.boolean_or("filler_f", false);
-    format.filler = if before { 15 } else { 0 };
-    let mut sound = true;
-    if let Some(fields) = section.optional_section("fields") {
-        for (key, _) in fields.keys() {
-            let number = key.parse::<u8>().ok();
-            let set = fields.parsed(key, "n..19", |notation| match number {
-                Some(number) => format.set(number, notation),
-                None => Err("its key is not a field's number"),
-            });
-            sound &= set.is_some();
-        }
-        fields.finish();
-    }
-    let header = read_header(section, style);
+    let form = read_link_form(section, style.shipped());
+    let is_centres = form.as_ref().is_some_and(|form| form.header.is_none());
+    let centre = is_centres.then(|| {
+        let version = if section.boolean("production") { 0x02 } else { 0x82 };
+        let destination = section.text_or("destination", "00010000");
+        let source = section.text_or("forwarder", "");
+        FrameHeader::Cups(CupsHeader::new(version, &destination, &source))
+    });
     let counts = section.boolean_or("header_counts_itself", true);
-    let header = header.filter(|_| sound)?;
+    let form = form?;
+    let header = form.header.map(FrameHeader::Plain).or(centre)?;
+    let (format, framing) = (form.format, form.framing);
     Some(Wire { format, framing, header, header_counts_itself: counts })
 }
 
-fn read_header(section: &Section<'_>, style: Style) -> Option<FrameHeader> {
-    match style {
-        Style::Posp => {
-            let tpdu = hex_field::<5>(section, "tpdu", "6000030000")?;
-            let header = hex_field::<6>(section, "header", "602200000000")?;
-            Some(FrameHeader::Posp(PospHeader { tpdu, header }))
-        }
-        Style::Cups => {
-            let version = if section.boolean("production") { 0x02 } else { 0x82 };
-            let destination = section.text_or("destination", "00010000");
-            let source = section.text_or("forwarder", "");
-            Some(FrameHeader::Cups(CupsHeader::new(version, &destination, &source)))
-        }
-    }
-}
+/// Fields that a message cannot do without: they name the transaction and its money.
+const ESSENTIAL: [u8; 7] = [3, 4, 11, 39, 41, 42, 49];
 
-fn hex_field<const N: usize>(section: &Section<'_>, key: &str, default: &str) -> Option<[u8; N]> {
-    let text = section.text_or(key, default);
-    let bytes = bytes_of(&text).and_then(|bytes| <[u8; N]>::try_from(bytes.as_slice()).ok());
-    if bytes.is_none() {
-        let problem = format!("is not {} hexadecimal digits", N * 2);
-        section.mistake(key, &problem, &format!("write for example \"{default}\""));
+/// Refuses a format without a field that the messages of the style hang on.
+fn check_essential(section: &Section<'_>, style: Style, format: &Format, is_managed: bool) {
+    let (own, of_network): (&[u8], &[u8]) = match style {
+        Style::Posp => (&[2, 61], &[60]),
+        Style::Cups => (&[2, 7, 90], &[7, 70]),
+    };
+    let of_network = of_network.iter().filter(|_| is_managed);
+    for field in ESSENTIAL.iter().chain(own).chain(of_network) {
+        if format.field(*field).is_none() {
+            let problem = format!("take out field {field}, which names a transaction or its money");
+            let advice =
+                "give the field its form; sign-on and line test need 60 (posp) and 70 (cups)";
+            section.mistake("fields", &problem, advice);
+        }
     }
-    bytes
 }
 
 fn bytes_of(hex: &str) -> Option<Zeroizing<Vec<u8>>> {
@@ -249,12 +228,9 @@ fn bytes_of(hex: &str) -> Option<Zeroizing<Vec<u8>>> {
 fn read_mac(
     section: &Section<'_>,
     style: Style,
+    format: Option<&Format>,
     resolve: &CredentialResolver<'_>,
 ) -> Option<Option<Mac>> {
-    let (method, field) = match style {
-        Style::Posp => (MacMethod::UnionPayEcb, 64),
-        Style::Cups => (MacMethod::CupsText, 128),
-    };
     let Some(inner) = section.optional_section("mac") else {
         let advice = "add [iso8583.mac] with `key`, or `none = true` where the line alone protects";
         section.mistake("mac", "is missing", advice);
@@ -264,15 +240,15 @@ fn read_mac(
         inner.finish();
         return Some(None);
     }
-    let rule = MacRule {
-        method: inner.choice_or("method", method, &METHODS),
-        form: inner.choice_or("form", MacForm::HexHalf, &FORMS),
-        field,
-    };
+    // Of a format that is wrong nothing can be said.
+    let usual = Format::shipped(style.shipped());
+    let rule = read_mac_rule(&inner, style.shipped(), format.unwrap_or(&usual));
     let key = read_key(&inner, "key", resolve);
     let master = read_key(&inner, "master_key", resolve);
     let source = match (key, master) {
-        (Some(key), None) if key.fits(rule.method) => Some(KeySource::Fixed(key)),
+        (Some(key), None) if rule.is_none_or(|rule| key.fits(rule.method)) => {
+            Some(KeySource::Fixed(key))
+        }
         (Some(_), None) => {
             inner.mistake("key", "the method needs a key of 16 bytes", "give the whole key");
             None
@@ -294,7 +270,7 @@ fn read_mac(
         }
     };
     inner.finish();
-    source.map(|source| Some(Mac { rule, source }))
+    source.zip(rule).map(|(source, rule)| Some(Mac { rule, source }))
 }
 
 fn read_key(section: &Section<'_>, key: &str, resolve: &CredentialResolver<'_>) -> Option<DesKey> {
@@ -433,9 +409,9 @@ fn read_values(section: &Section<'_>, style: Style, format: Option<&Format>) -> 
 fn check_unused(
     section: &Section<'_>,
     style: Style,
-    format: Option<&Format>,
+    wire: Option<&Wire>,
     tests_line: bool,
-    without_tls: bool,
+    has_tls: bool,
 ) {
     let (style, unused): (&str, &[&str]) = match style {
         Style::Posp => (
@@ -449,7 +425,7 @@ fn check_unused(
                 "reversal_reason",
             ],
         ),
-        Style::Cups => ("cups", &["batch", "tpdu", "header"]),
+        Style::Cups => ("cups", &["batch"]),
     };
     let unless_used = |key: &str, why: &str| {
         // Asked for here, so that it is not told as unknown too.
@@ -464,13 +440,24 @@ fn check_unused(
         let is_bcd = |spec: &FieldSpec| spec.packing == Packing::Bcd;
         format.numbers_listed().any(|field| format.field(field).is_some_and(is_bcd))
     };
-    if format.is_some_and(|format| !packs_digits(format)) {
+    if wire.is_some_and(|wire| !packs_digits(&wire.format)) {
         unless_used("filler_f", "no field of the format is packed in BCD");
+    }
+    if wire.is_some_and(|wire| style == "cups" && matches!(wire.header, FrameHeader::Plain(_))) {
+        for key in ["production", "destination", "header_counts_itself"] {
+            unless_used(key, "it stands in the centre's header, and `header` is another one");
+        }
+    }
+    if wire.is_some_and(|wire| wire.format.field(60).is_none()) {
+        // A terminal's batch stands in field 61 too.
+        for key in ["private", "reversal_reason"] {
+            unless_used(key, "the format has no field 60");
+        }
     }
     if !tests_line {
         unless_used("line_test_after", "line_test is false");
     }
-    if without_tls {
+    if !has_tls {
         unless_used("tls_name", "tls is false");
     }
 }

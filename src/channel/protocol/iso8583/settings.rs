@@ -2,10 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use crate::codec::iso8583::Format;
 use crate::codec::iso8583::frame::Framing;
-use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
+use crate::codec::iso8583::header::FrameHeader;
 use crate::codec::iso8583::mac::{DesKey, MacRule};
+use crate::codec::iso8583::{Format, ShippedFormat};
 
 use super::Numbering;
 
@@ -20,6 +20,16 @@ pub enum Style {
     Cups,
 }
 
+impl Style {
+    /// The format that holds unless a file says otherwise.
+    pub const fn shipped(self) -> ShippedFormat {
+        match self {
+            Self::Posp => ShippedFormat::Posp,
+            Self::Cups => ShippedFormat::Cups,
+        }
+    }
+}
+
 /// How messages lie on the wire.
 pub struct Wire {
     pub format: Format,
@@ -28,16 +38,6 @@ pub struct Wire {
     pub header: FrameHeader,
     /// Whether the length inside the centre's header counts the header too.
     pub header_counts_itself: bool,
-}
-
-impl Wire {
-    pub const fn header_form(&self) -> HeaderForm {
-        match self.header {
-            FrameHeader::None => HeaderForm::None,
-            FrameHeader::Posp(_) => HeaderForm::Posp,
-            FrameHeader::Cups(_) => HeaderForm::Cups,
-        }
-    }
 }
 
 /// How messages are authenticated.

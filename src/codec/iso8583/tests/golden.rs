@@ -51,7 +51,7 @@ fn link_of(sample: &Sample) -> (Format, Framing, HeaderForm, MacRule, DesKey) {
         (
             Format::shipped(ShippedFormat::Posp),
             framing(LengthForm::Binary2),
-            HeaderForm::Posp,
+            HeaderForm::POSP,
             rule(MacMethod::UnionPayEcb, 64),
             key("A1B2C3D4E5F60718"),
         )

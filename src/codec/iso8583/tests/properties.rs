@@ -57,7 +57,7 @@ fn returns_as_it_was(format: &Format, chosen: u128, message_type: u16, seed: u64
 }
 
 fn packing() -> impl Strategy<Value = Packing> {
-    prop_oneof![Just(Packing::Ascii), Just(Packing::Bcd)]
+    prop_oneof![Just(Packing::Ascii), Just(Packing::Bcd), Just(Packing::Ebcdic)]
 }
 
 prop_compose! {
@@ -67,7 +67,7 @@ prop_compose! {
         length in 1_u16..=99,
         word in prop_oneof![
             Just(""), Just(" pad-left"), Just(" pad-right"), Just(" length-ascii"),
-            Just(" length-bcd"), Just(" length-binary"),
+            Just(" length-bcd"), Just(" length-binary"), Just(" length-ebcdic"),
         ],
     ) -> String {
         format!("{kind}{points}{length}{word}")
@@ -78,16 +78,21 @@ prop_compose! {
     fn format()(
         message_type in packing(),
         numbers in packing(),
-        lengths in prop_oneof![Just(Packing::Ascii), Just(Packing::Bcd), Just(Packing::Binary)],
-        hex in any::<bool>(),
+        texts in prop_oneof![Just(Packing::Ascii), Just(Packing::Ebcdic)],
+        lengths in prop_oneof![packing(), Just(Packing::Binary)],
+        bitmap in prop_oneof![
+            Just(BitmapForm::Raw), Just(BitmapForm::Hex), Just(BitmapForm::HexEbcdic),
+        ],
+        signed in prop_oneof![Just(""), Just(" bcd"), Just(" ascii"), Just(" ebcdic")],
         filler in prop_oneof![Just(0_u8), Just(15)],
         fields in proptest::collection::btree_map(2_u8..=128, notation(), 1..60),
     ) -> Format {
-        let mut format = Format::empty(message_type, numbers, lengths);
-        format.bitmap = if hex { BitmapForm::Hex } else { BitmapForm::Raw };
+        let habits = Habits { message_type, bitmap, numbers, texts, lengths };
+        let mut format = Format::empty(habits);
         format.filler = filler;
         for (field, notation) in fields.iter().filter(|(field, _)| **field != 65) {
-            format.set(*field, notation).expect("the notation is right");
+            let word = if notation.starts_with("x+n") { signed } else { "" };
+            format.set(*field, &format!("{notation}{word}")).expect("the notation is right");
         }
         format
     }

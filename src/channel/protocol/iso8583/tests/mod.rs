@@ -181,7 +181,7 @@ fn fields_of(adapter: &Iso8583, frame: &[u8]) -> Vec<String> {
 
 fn message_of<'f>(adapter: &'f Iso8583, frame: &'f [u8]) -> Message<'f> {
     let wire = &adapter.settings.wire;
-    let (_, start) = wire.header_form().read(frame).expect("a header");
+    let (_, start) = wire.header.form().read(frame).expect("a header");
     decode(&wire.format, frame, start).expect("a message")
 }
 

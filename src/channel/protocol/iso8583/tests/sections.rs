@@ -23,6 +23,8 @@ fn mistakes_are_reported_with_their_keys() {
         ("[iso8583.mac]", "[iso8583.mac]\nmethod = \"x9.19\"", "iso8583.mac.key"),
         ("[iso8583.mac]", "[iso8583.fields]\n60 = \"n....17\"\n[iso8583.mac]", "iso8583.fields.60"),
         ("[iso8583.mac]", "[iso8583.values]\n7 = \"1\"\n[iso8583.mac]", "iso8583.values.7"),
+        ("[iso8583.mac]", "[iso8583.mac]\nfield = 100", "iso8583.mac.field"),
+        ("[iso8583.mac]", "[iso8583.mac]\nfield = 128", "iso8583.mac.field"),
         ("[iso8583.mac]", "batch = \"1\"\n[iso8583.mac]", "iso8583.batch"),
         ("[iso8583.mac]", "colour = \"1\"\n[iso8583.mac]", "iso8583.colour"),
         ("[iso8583.mac]", "tpdu = \"60\"\n[iso8583.mac]", "iso8583.tpdu"),
@@ -36,7 +38,11 @@ fn mistakes_are_reported_with_their_keys() {
         let found = mistakes(from, to, POSP);
         assert!(found.iter().any(|line| line.contains(expected)), "{to}: {found:?}");
     }
-    // Read and never used, or never sent.
+}
+
+/// What would be read and never used, or never sent.
+#[test]
+fn what_could_not_come_to_anything_is_a_mistake() {
     for (line, key) in [
         ("acquirer = \"48021000\"", "iso8583.acquirer"),
         ("production = true", "iso8583.production"),
@@ -46,6 +52,12 @@ fn mistakes_are_reported_with_their_keys() {
         ("line_test = false\nline_test_after = \"5s\"", "iso8583.line_test_after"),
         ("private = \"0006000000\"", "iso8583.private"),
         ("reversal_carries = [37]", "iso8583.reversal_carries[0]"),
+        ("header = \"60220\"", "iso8583.header"),
+        ("[iso8583.fields]\n4 = \"none\"", "iso8583.fields"),
+        ("[iso8583.fields]\n60 = \"none\"", "iso8583.fields"),
+        ("line_test = false\nprivate = \"0006\"\nfields = { 60 = \"none\" }", "iso8583.private"),
+        ("[iso8583.fields]\n64 = \"an8 bcd\"", "iso8583.fields.64"),
+        ("[iso8583.fields]\n64 = \"n8\"", "iso8583.mac.form"),
         ("[iso8583.values]\n60 = \"22000001000600\"", "iso8583.values.60"),
         ("[iso8583.values]\n49 = \"156\"", "iso8583.values.49"),
         ("[iso8583.values]\n64 = \"1\"", "iso8583.values.64"),
@@ -58,7 +70,10 @@ fn mistakes_are_reported_with_their_keys() {
     }
     for (line, key) in [
         ("batch = \"000001\"", "iso8583.batch"),
-        ("tpdu = \"6000030000\"", "iso8583.tpdu"),
+        // Its own header takes the place of the centre's, which alone says this.
+        ("tpdu = \"6000030000\"", "iso8583.production"),
+        ("format = { texts = \"ebcdic\" }", "iso8583.mac.method"),
+        ("format = { texts = \"bcd\" }", "iso8583.format.texts"),
         ("filler_f = true", "iso8583.filler_f"),
         ("reversal_carries = [61]", "iso8583.reversal_carries[0]"),
     ] {
