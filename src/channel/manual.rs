@@ -39,7 +39,8 @@ const REST: [&str; 2] = [
      merchants = {}\ntoken.query = {}\ntoken.headers = {}\ntoken.body = {}\ntoken.reply = {}\n\
      notice_verify.keys = {}\nnotice_verify.headers = {}\nsign.headers = {}\n\
      statement.reply.url = \"/url\"\n\
-     payment = { query = {}, headers = {}, body = {}, reply = {}, states = {}, codes = {} }\n\
+     payment = { query = {}, headers = {}, body = {}, reply = {}, states = {}, codes = {}, \
+     first = { query = {}, headers = {}, body = {}, reply = {}, brings = {}, codes = {} } }\n\
      notice = { when = {}, reply = {} }\n",
 ];
 const SAMPLES: [(Medium, &str); 2] = [

@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod fetched;
 pub mod file;
+pub mod first;
 #[cfg(test)]
 mod manual;
 pub mod protocol;
@@ -33,6 +34,7 @@ use crate::domain::time::Timestamp;
 
 use self::certificates::CertificateTerm;
 use self::fetched::CredentialSupply;
+use self::first::FirstRequest;
 use self::protocol::amount::WrittenAmount;
 use self::statement::StatementSource;
 use self::transport::tcp;
@@ -233,7 +235,8 @@ pub struct EncodeError {
 
 /// One channel's protocol, with its credentials and code table inside.
 pub trait Adapter: Send + Sync {
-    /// Builds the bytes to send. `now` is the moment of sending.
+    /// Builds the bytes to send. `now` is the moment of sending. A request that another one goes
+    /// before is written with made-up values in place of what that one brings: for samples.
     fn encode(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, EncodeError>;
 
     /// Verifies and classifies a reply. Whatever is not a verified, decoded, listed answer is
@@ -251,6 +254,9 @@ pub trait Adapter: Send + Sync {
 
     /// Where the channel hands out a credential that its requests carry: how it is got.
     fn credential_supply(&self) -> Option<&dyn CredentialSupply>;
+
+    /// Where another request goes before this one: how it is made.
+    fn first_request(&self, request: &ChannelRequest) -> Option<&dyn FirstRequest>;
 
     /// The protocol's way to statements, where it has one and the channel's file uses it.
     fn statements(&self) -> Option<&dyn StatementSource>;

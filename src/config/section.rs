@@ -339,6 +339,24 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.get(key).is_some())
     }
 
+    /// Whether any table of the table `key` has a key `inner`. Asking this makes no key a known
+    /// one, and nothing of it is a mistake.
+    pub fn has_within(&self, key: &str, inner: &str) -> bool {
+        let table_of = |node: &'a Node| match &node.content {
+            NodeContent::Table(table) => Some(table),
+            NodeContent::Text(_)
+            | NodeContent::Untyped(_)
+            | NodeContent::Integer(_)
+            | NodeContent::Boolean(_)
+            | NodeContent::Fraction
+            | NodeContent::Moment
+            | NodeContent::List(_) => None,
+        };
+        let tables = self.get(key).and_then(table_of).into_iter().flat_map(SettingsTable::iter);
+        let mut within = tables.filter_map(|(_, node)| table_of(node));
+        within.any(|table| table.get(inner).is_some())
+    }
+
     /// The 1-based line of the key, or of the section when the key is absent; 0 if it has none.
     pub fn line_of(&self, key: &str) -> usize {
         self.place_of(key).line

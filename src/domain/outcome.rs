@@ -165,6 +165,8 @@ closed_set! {
         LeaseEnded => "lease_ended",
         /// The channel did not hand out the credential that the request must carry.
         NoCredential => "no_credential",
+        /// The request that goes before the operation's own did not go well.
+        FirstFailed => "first_failed",
     }
 }
 
@@ -177,7 +179,8 @@ impl NotSentCause {
             | Self::NoRateLeft
             | Self::DailyLimit
             | Self::LeaseEnded
-            | Self::NoCredential => true,
+            | Self::NoCredential
+            | Self::FirstFailed => true,
             Self::Disabled | Self::NotEncodable => false,
         }
     }

@@ -296,7 +296,11 @@ const ROWS: [(&str, &str, Verdict); 48] = [
     (
         "two requests for one operation",
         "Stripe, SMS codes, 3-D Secure",
-        Refused("[http.payment.first]\npath = \"/tokens\"\n", "is not a known setting"),
+        Said(
+            "[http.payment]\npath = \"/pay/{{ first.id }}\"\nbody = { t = \"{{ first.token }}\" }\n\
+             reply = { code = \"/code\" }\n[http.payment.first]\npath = \"/tokens\"\n\
+             reply = { code = \"/code\" }\nbrings = { token = \"/t\", id = \"/data/0/id\" }\n",
+        ),
     ),
     (
         "the payer's address",
@@ -368,5 +372,5 @@ fn every_construct_is_said_or_refused_with_a_sentence() {
             }
         }
     }
-    assert_eq!(said, 46);
+    assert_eq!(said, 47);
 }

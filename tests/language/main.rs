@@ -9,6 +9,7 @@ mod support;
 
 mod constructs;
 mod envelopes;
+mod first;
 mod formats;
 mod mutual_tls;
 mod orders;

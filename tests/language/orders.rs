@@ -97,7 +97,7 @@ shop-1 = { mch = "8981001", terminal = "T1" }
 shop-2 = { mch = "8981002", terminal = "T2" }
 [http.payment]
 path = "/pay/{{ merchant.mch }}"
-body = { m = "{{ merchant.mch }}", t = "t-{{ merchant.terminal }}", n = "{{ notice_url }}" }
+body = { m = "{{ merchant.mch | upper }}", t = "t-{{ merchant.terminal }}", n = "{{ notice_url }}" }
 reply = { code = "/code" }
 "#;
     let bank = bank(text);

@@ -174,7 +174,9 @@ impl ChannelFile {
         let limits = read_limits(root, &clearing.0.zone);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
-        let longest_call = pace.wait_max + timeouts.connect + timeouts.reply;
+        // Two requests for one operation take twice as long.
+        let requests = if root.has_within("http", "first") { 2 } else { 1 };
+        let longest_call = (pace.wait_max + timeouts.connect + timeouts.reply) * requests;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
         let call = (longest_call, clearing);
         let mut terms = read_terms(root, id.clone(), &abilities, &limits, call, common);

@@ -13,7 +13,9 @@ use crate::channel::protocol::transcript::mask_reference;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
 use crate::channel::transport::tcp::{LinkContext, LinkProtocol, TcpTransport};
-use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning, fetched};
+use crate::channel::{
+    Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning, fetched, first,
+};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
 use crate::domain::card::words::mask_values;
@@ -59,7 +61,18 @@ impl AdapterLine {
                         return Ok(ReplyMeaning::new(Outcome::NotSent(cause), String::new()));
                     }
                 };
-                let reply = transport.send(adapter.encode(request, clock.now())?).await;
+                let wire = match adapter.first_request(request) {
+                    None => adapter.encode(request, clock.now())?,
+                    Some(before) => {
+                        let line = (transport, clock);
+                        // Rare, and long: it does not lie in the future of every call.
+                        match Box::pin(first::bring(before, line, &credential, request)).await? {
+                            Ok(brought) => before.encode_second(request, brought, clock.now())?,
+                            Err(ended) => return Ok(ended),
+                        }
+                    }
+                };
+                let reply = transport.send(wire).await;
                 reply.map_or_else(failed, |reply| {
                     credential.heard(&reply);
                     let understood = adapter.decode(request, &reply, clock.now());
@@ -85,6 +98,14 @@ impl AdapterLine {
                 })
             }
         })
+    }
+
+    /// Whether another request goes before this one.
+    pub fn asks_twice(&self, request: &ChannelRequest) -> bool {
+        match self {
+            Self::Http { adapter, .. } => adapter.first_request(request).is_some(),
+            Self::Links { .. } => false,
+        }
     }
 
     pub const fn links(&self) -> Option<&TcpTransport> {

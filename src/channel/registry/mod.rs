@@ -396,6 +396,9 @@ impl Registry {
         let Some(_turn) = loaded.pace.turn().await else {
             return not_sent(NotSentCause::NoRateLeft);
         };
+        if connection.spoken.asks_twice(request) && !loaded.pace.again().await {
+            return not_sent(NotSentCause::NoRateLeft);
+        }
         // Taken before it is sent, so that no two take the same rest. What comes of it is given
         // back by whoever learns that no money moved.
         let (facts, calendar) = (request.facts(), &loaded.terms.calendar);

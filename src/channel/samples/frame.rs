@@ -112,6 +112,7 @@ impl FrameScript {
 fn sent_by(adapter: &Iso8583, ask: Purpose, request: &ChannelRequest) -> Result<SentFrame, String> {
     match ask {
         Purpose::Operation
+        | Purpose::First
         | Purpose::Reversal
         | Purpose::Inquiry
         | Purpose::Notice

@@ -19,6 +19,8 @@ const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
 /// The word for samples that ask for a statement.
 pub(super) const STATEMENT: &str = "statement";
+/// The word for samples of what goes before an operation.
+const FIRST: &str = "first";
 const SIGN_ON: &str = "sign_on";
 const LINE_TEST: &str = "line_test";
 
@@ -89,6 +91,7 @@ impl Golden {
         let (ask, operation) = section.choice_or("ask", usual, &asks);
         let of = section.choice_or("of", Operation::Payment, &operations);
         let operation = operation.unwrap_or(of);
+        let ask = if medium == Medium::Http { first_of(&section, ask) } else { ask };
         let preauth = matches!(operation, Operation::Capture);
         let usual = if preauth { Operation::Preauth } else { Operation::Payment };
         let original = section.choice_or("original", usual, &operations);
@@ -119,6 +122,7 @@ impl Golden {
         };
         let covers = match ask {
             Purpose::Operation | Purpose::Inquiry | Purpose::Reversal => request.name(),
+            Purpose::First => FIRST,
             Purpose::Notice => NOTICE,
             Purpose::Statement => STATEMENT,
             Purpose::SignOn => SIGN_ON,
@@ -135,9 +139,9 @@ impl Golden {
     }
 
     /// Whether the reply brings this code: a code that no sample brings is not exercised. What a
-    /// code means in the reply to a statement's request is another matter.
+    /// code means in the reply to a statement's request, or to a first one, is another matter.
     pub fn brings(&self, code: &str) -> bool {
-        if self.ask == Purpose::Statement {
+        if matches!(self.ask, Purpose::Statement | Purpose::First) {
             return false;
         }
         match &self.script {
@@ -161,6 +165,17 @@ impl Golden {
             }
         }
     }
+}
+
+/// What a sample asks, or what goes before it.
+fn first_of(section: &Section<'_>, ask: Purpose) -> Purpose {
+    if !section.boolean_or("first", false) {
+        return ask;
+    }
+    if ask != Purpose::Operation {
+        section.mistake("first", "is for operations only", "take it out");
+    }
+    Purpose::First
 }
 
 fn request_of(
@@ -187,6 +202,7 @@ fn request_of(
         }
         (
             Purpose::Operation
+            | Purpose::First
             | Purpose::Notice
             | Purpose::Statement
             | Purpose::SignOn
@@ -195,6 +211,7 @@ fn request_of(
         ) => ChannelRequest::Charge { facts, card: card.into() },
         (
             Purpose::Operation
+            | Purpose::First
             | Purpose::Notice
             | Purpose::Statement
             | Purpose::SignOn

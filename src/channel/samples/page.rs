@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::purpose::{Purpose, describe, describe_statement};
+use super::purpose::{Purpose, describe, describe_first, describe_statement};
 use crate::channel::protocol::sample::{sample_now, sample_statement_date};
 use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::config::section::Section;
@@ -87,6 +87,8 @@ impl PageScript {
 
 /// The words for a channel without statements.
 const NO_STATEMENTS: &str = "the channel's file asks for no statements";
+/// The words for an operation that one request carries out.
+const NO_FIRST: &str = "the operation has no section `first`";
 
 fn sent_by(
     adapter: &dyn Adapter,
@@ -98,6 +100,10 @@ fn sent_by(
         (Purpose::Statement, Some(source)) => {
             source.encode_statement(sample_statement_date(), sample_now())
         }
+        (Purpose::First, _) => match adapter.first_request(request) {
+            None => return Err(NO_FIRST.to_owned()),
+            Some(first) => first.encode_first(request, sample_now()),
+        },
         (
             Purpose::Operation
             | Purpose::Inquiry
@@ -125,6 +131,11 @@ impl PageAnswer {
             let source = adapter.statements();
             return source.map_or(NO_STATEMENTS.to_owned(), |source| {
                 describe_statement(&source.decode_statement(date, &self.reply, now))
+            });
+        }
+        if ask == Purpose::First {
+            return adapter.first_request(request).map_or(NO_FIRST.to_owned(), |first| {
+                describe_first(&first.decode_first(request, &self.reply, sample_now()))
             });
         }
         describe(&adapter.decode(request, &self.reply, sample_now()).outcome)

@@ -1,5 +1,6 @@
 //! The purpose of a sample's request, and the words for its outcome.
 
+use crate::channel::first::FirstEnd;
 use crate::channel::statement::StatementReply;
 use crate::domain::outcome::Outcome;
 
@@ -8,6 +9,8 @@ use crate::domain::outcome::Outcome;
 pub(super) enum Purpose {
     /// The operation itself.
     Operation,
+    /// What goes before it.
+    First,
     Inquiry,
     Reversal,
     /// Nothing: the channel posts a notice.
@@ -29,6 +32,15 @@ pub fn describe_statement(reply: &StatementReply) -> String {
         StatementReply::Empty { .. } => "empty".to_owned(),
         StatementReply::Refused { .. } => "refused".to_owned(),
         StatementReply::Unbelieved { problem } => format!("unbelieved: {problem}"),
+    }
+}
+
+/// The end of a first request: `approved` lets the second one leave.
+pub fn describe_first(end: &FirstEnd) -> String {
+    match end {
+        FirstEnd::Goes(_) => "approved".to_owned(),
+        FirstEnd::Declined(meaning) => describe(&meaning.outcome),
+        FirstEnd::Failed(..) => "not_sent".to_owned(),
     }
 }
 

@@ -185,6 +185,16 @@ impl Pace {
         tokio::time::timeout(self.terms.wait_max, waiting).await.ok().flatten()
     }
 
+    /// Waits until the rate allows one more request of whoever has a turn, at most `wait_max`.
+    pub async fn again(&self) -> bool {
+        let waiting = async {
+            let waited_for = self.gate.rate.load_full()?;
+            waited_for.limiter.until_ready().await;
+            Some(())
+        };
+        tokio::time::timeout(self.terms.wait_max, waiting).await.ok().flatten().is_some()
+    }
+
     fn permit<'p>(&'p self, permit: SemaphorePermit<'p>) -> PacePermit<'p> {
         PacePermit { permit: Some(permit), places: &self.gate.places }
     }

@@ -72,7 +72,9 @@ impl HealthMark {
 
     const fn of_not_sent(cause: NotSentCause) -> Self {
         match cause {
-            NotSentCause::NoConnection | NotSentCause::NoCredential => Self::Fault,
+            NotSentCause::NoConnection | NotSentCause::NoCredential | NotSentCause::FirstFailed => {
+                Self::Fault
+            }
             NotSentCause::BreakerOpen
             | NotSentCause::NoRateLeft
             | NotSentCause::DailyLimit
@@ -175,6 +177,7 @@ mod tests {
             (Outcome::NotSent(NotSentCause::NotEncodable), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::LeaseEnded), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NoCredential), HealthMark::Fault),
+            (Outcome::NotSent(NotSentCause::FirstFailed), HealthMark::Fault),
         ];
         for (outcome, expected) in rows {
             assert_eq!(HealthMark::of(&outcome), expected, "{outcome:?}");

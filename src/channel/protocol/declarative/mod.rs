@@ -30,6 +30,7 @@ mod escape;
 mod examine;
 pub mod far_side;
 mod filters;
+mod first;
 mod format;
 mod keys;
 mod kind;
@@ -64,8 +65,10 @@ use self::body::Body;
 use self::document::{ChannelAnswer, MessageBody};
 use self::encrypt::Decryption;
 use self::escape::encode_percent;
+use self::first::FirstCall;
 use self::format::BodyForm;
 use self::notice::Notices;
+use self::path::Inside;
 use self::reply::ReplyMap;
 use self::sign::{Received, RequestLine, Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
@@ -74,6 +77,7 @@ use self::token::TokenCall;
 use self::words::{Subject, Surroundings, Words};
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::fetched::CredentialSupply;
+use crate::channel::first::{Brought, FirstRequest};
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
@@ -96,6 +100,8 @@ pub struct Declarative {
     signing: Option<Signing>,
     verification: Option<Arc<Verification>>,
     calls: Vec<Call>,
+    /// Whether any of them has another one before it.
+    has_first: bool,
     notices: Option<Notices>,
     statement: Option<StatementCall>,
     /// Where replies are encrypted; paths of a call's reply are the content's then.
@@ -128,6 +134,8 @@ struct Call {
     kind: RequestKind,
     /// Whom a shared section serves; every operation where it is empty.
     of: Vec<Operation>,
+    /// The request that goes before it.
+    first: Option<FirstCall>,
     sending: RequestTemplate,
     reply: ReplyMap,
 }
@@ -176,10 +184,18 @@ impl Declarative {
         named(closest).or_else(|| named(wider).filter(serves))
     }
 
+    /// `brought` is what the request before it has brought; without it the sample's stands there.
     /// The error's text never holds card data.
-    fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WrittenRequest, String> {
+    fn build(
+        &self,
+        request: &ChannelRequest,
+        brought: Option<Arc<Brought>>,
+        now: Timestamp,
+    ) -> Result<WrittenRequest, String> {
         let call = self.call(request).ok_or("this channel file has no such operation")?;
+        let brought = brought.or_else(|| Some(Arc::clone(&call.first.as_ref()?.sample)));
         let words = Words::new(Subject::Attempt(request), now, &self.surroundings);
+        let words = words.with_brought(brought);
         self.write_signed(&call.sending, &self.destination, &words)
     }
 
@@ -260,6 +276,17 @@ impl Declarative {
         now: Timestamp,
     ) -> Result<Outcome, Uncertainty> {
         let call = self.call(request).ok_or(UnknownCause::Garbled)?;
+        let answer = self.answer(call.reply.member.as_ref(), reply, now)?;
+        call.reply.outcome(&answer, Some(request.facts()))
+    }
+
+    /// A reply that is believed, as far as it is signed; `member` is where its code stands.
+    fn answer(
+        &self,
+        member: Option<&Inside>,
+        reply: &WireReply,
+        now: Timestamp,
+    ) -> Result<ChannelAnswer, Uncertainty> {
         if !self.accepted_statuses.contains(&reply.status) {
             let words = format!("HTTP status {}", reply.status);
             return Err(Uncertainty::new(UnknownCause::HttpStatus, words));
@@ -271,7 +298,7 @@ impl Declarative {
                 headers: &reply.headers,
                 body: &reply.body,
                 document: Some(&body),
-                member: call.reply.member.as_ref(),
+                member,
                 now,
                 line: RequestLine::default(),
             };
@@ -280,11 +307,10 @@ impl Declarative {
                 .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
         let outer = ChannelAnswer { body, status: Some(reply.status) };
-        let answer = match &self.reply_decryption {
-            Some(decryption) => self.open(decryption, outer)?,
-            None => outer,
-        };
-        call.reply.outcome(&answer, Some(request.facts()))
+        match &self.reply_decryption {
+            Some(decryption) => self.open(decryption, outer),
+            None => Ok(outer),
+        }
     }
 }
 
@@ -341,7 +367,7 @@ impl RequestTemplate {
 
 impl Adapter for Declarative {
     fn encode(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, EncodeError> {
-        let written = self.build(request, now).map(|written| written.wire);
+        let written = self.build(request, None, now).map(|written| written.wire);
         written.map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
@@ -377,6 +403,11 @@ impl Adapter for Declarative {
 
     fn credential_supply(&self) -> Option<&dyn CredentialSupply> {
         self.token.as_ref().map(|_| self as &dyn CredentialSupply)
+    }
+
+    fn first_request(&self, request: &ChannelRequest) -> Option<&dyn FirstRequest> {
+        let is_there = self.has_first && self.first_call(request).is_some();
+        is_there.then_some(self as &dyn FirstRequest)
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {

@@ -15,7 +15,7 @@ use super::escape::{Escape, escapes, joined_by_hand};
 use super::filters::{DecimalNumber, add_filters, moment_in, parse_time_filter};
 use super::kind::{Action, RequestKind};
 use super::parts::{TemplateMistake, TemplatePart, split};
-use super::words::{Constants, MERCHANT, Merchants, Word, Words};
+use super::words::{Constants, FIRST, MERCHANT, Merchants, Word, Words};
 
 /// The language of every channel file is the same, so it is made once for the process.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -57,6 +57,8 @@ pub struct Scope<'a> {
     pub constants: &'a Constants,
     /// `[http.merchants]`.
     pub merchants: &'a Merchants,
+    /// What the request before this one brings.
+    pub brought: &'a [String],
     /// Whether there is an `[http.token]`.
     pub has_token: bool,
     /// Whether `[http.encrypt]` makes envelopes.
@@ -102,6 +104,8 @@ enum Piece {
     Word(Word),
     /// One of the channel's names for the order's merchant.
     Merchant(String),
+    /// What the request before this one has brought.
+    Brought(String),
     /// Neither does a moment in a zone, which is looked up once.
     Moment {
         word: Word,
@@ -203,6 +207,7 @@ impl Template {
                     Piece::Constant(_)
                     | Piece::Word(_)
                     | Piece::Merchant(_)
+                    | Piece::Brought(_)
                     | Piece::Moment { .. }
                     | Piece::Expression(_) => insert(piece),
                 })
@@ -217,6 +222,7 @@ impl Piece {
             Self::Literal(text) => Ok(Some(Json::from(text.as_str()))),
             Self::Constant(value) => Ok(Some(value.clone())),
             Self::Merchant(name) => Ok(words.merchant(name).map(Json::from)),
+            Self::Brought(name) => Ok(words.brought(name).map(Json::from)),
             Self::Word(word) => words.value(*word).map_or(Ok(None), |value| to_json(&value)),
             Self::Moment { word, format, zone } => {
                 let millis = words.value(*word).and_then(|value| value.as_i64());
@@ -281,8 +287,13 @@ fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, Template
     if let Some(word) = Word::parse(source) {
         return Ok(Piece::Word(word));
     }
-    if let Some(name) = source.strip_prefix(MERCHANT) {
+    // More than the name is an expression like any other.
+    let is_name = matches!(&names[..], [name] if name == source);
+    if let Some(name) = source.strip_prefix(MERCHANT).filter(|_| is_name) {
         return Ok(Piece::Merchant(name.to_owned()));
+    }
+    if let Some(name) = source.strip_prefix(FIRST).filter(|_| is_name) {
+        return Ok(Piece::Brought(name.to_owned()));
     }
     // What is secret stays in its one place.
     let constant = scope.constants.get(source).filter(|constant| !constant.is_secret);
@@ -308,6 +319,13 @@ fn check_name(name: &str, scope: &Scope<'_>) -> Result<(), TemplateMistake> {
         if !is_there || scope.kind.action == Action::Statement {
             let advice = "name it for each merchant in [http.merchants]".to_owned();
             return wrong("is no name of a merchant here", advice);
+        }
+        return Ok(());
+    }
+    if let Some(own) = name.strip_prefix(FIRST) {
+        if !scope.brought.iter().any(|known| known == own) {
+            let advice = "name it under `brings` of the section `first`".to_owned();
+            return wrong("is nothing that a first request brings here", advice);
         }
         return Ok(());
     }

@@ -15,6 +15,7 @@ use super::encrypt::{Encryption, Envelope};
 use super::kind::{Action, RequestKind};
 use super::order_form::OrderForm;
 use crate::channel::fetched::FetchedSlot;
+use crate::channel::first::Brought;
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
@@ -275,6 +276,9 @@ pub type Merchants = BTreeMap<String, BTreeMap<String, String>>;
 /// Stands before one of these names in a template.
 pub const MERCHANT: &str = "merchant.";
 
+/// Stands before what the request before this one has brought.
+pub const FIRST: &str = "first.";
+
 /// The values that templates may use beside the request.
 #[derive(Default)]
 pub struct Surroundings {
@@ -328,6 +332,8 @@ pub struct Words<'r> {
     now: Timestamp,
     surroundings: &'r Arc<Surroundings>,
     envelope: Option<RequestEnvelope>,
+    /// What the request before this one has brought.
+    brought: Option<Arc<Brought>>,
     /// Made only if an expression is more than a word.
     context: OnceCell<Value>,
 }
@@ -336,7 +342,13 @@ impl<'r> Words<'r> {
     pub fn new(subject: Subject<'r>, now: Timestamp, surroundings: &'r Arc<Surroundings>) -> Self {
         let seals = surroundings.encryption.as_ref().is_some_and(Encryption::is_envelope);
         let envelope = seals.then(RequestEnvelope::default);
-        Self { subject, now, surroundings, envelope, context: OnceCell::new() }
+        let (brought, context) = (None, OnceCell::new());
+        Self { subject, now, surroundings, envelope, brought, context }
+    }
+
+    /// The same with what the request before this one has brought.
+    pub fn with_brought(self, brought: Option<Arc<Brought>>) -> Self {
+        Self { brought, ..self }
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
@@ -346,6 +358,11 @@ impl<'r> Words<'r> {
     /// One of the channel's names for the merchant of the request.
     pub fn merchant(&self, name: &str) -> Option<&str> {
         self.surroundings.merchant(self.subject, name)
+    }
+
+    /// What the request before this one has brought under this name.
+    pub fn brought(&self, name: &str) -> Option<&str> {
+        self.brought.as_ref()?.get(name)
     }
 
     /// Refuses a merchant that the channel has no names for, where it has some for others: what
@@ -382,6 +399,7 @@ impl<'r> Words<'r> {
                 now: self.now,
                 surroundings: Arc::clone(self.surroundings),
                 envelope: self.envelope.clone(),
+                brought: self.brought.clone(),
             })
         })
     }
@@ -423,6 +441,7 @@ struct Context {
     now: Timestamp,
     surroundings: Arc<Surroundings>,
     envelope: Option<RequestEnvelope>,
+    brought: Option<Arc<Brought>>,
 }
 
 impl Context {
@@ -441,6 +460,9 @@ impl Context {
                 let name = name.strip_prefix(MERCHANT)?;
                 self.surroundings.merchant(self.subject(), name).map(Value::from)
             }
+            None if name.starts_with(FIRST) => {
+                self.brought.as_ref()?.get(name.strip_prefix(FIRST)?).map(Value::from)
+            }
             None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
         }
     }
@@ -457,6 +479,7 @@ impl Object for Context {
             "card" => Some(group("card")),
             "original" => Some(group("original")),
             "merchant" => Some(group("merchant")),
+            "first" => Some(group("first")),
             ENCRYPTER => Some(Value::from_object(Encrypter(Arc::clone(self)))),
             name => self.look_up(name),
         }
@@ -470,7 +493,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The words behind `card.`, `original.` or `merchant.`.
+/// The words behind `card.`, `original.`, `merchant.` or `first.`.
 struct Group {
     prefix: &'static str,
     context: Arc<Context>,

@@ -32,6 +32,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::fetched::CredentialSupply;
+use crate::channel::first::FirstRequest;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
@@ -104,6 +105,10 @@ impl Adapter for UnionPayAcp {
         let signing = keys.signing.iter().map(SigningIdentity::term);
         let encryption = keys.encryption.iter().map(EncryptionIdentity::term);
         signing.chain(encryption).chain(keys.trust.certificates()).collect()
+    }
+
+    fn first_request(&self, _: &ChannelRequest) -> Option<&dyn FirstRequest> {
+        None
     }
 
     fn credential_supply(&self) -> Option<&dyn CredentialSupply> {

@@ -1,15 +1,18 @@
 //! Reads one section of `[http]` that describes a request: its path, headers, body and reply.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 use serde_json::Value as Json;
 
 use super::sign::parse_header_name;
-use super::{read_codes, unless_wrong};
+use super::{check_constant_name, read_codes, unless_wrong};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
+use crate::channel::first::Brought;
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
+use crate::channel::protocol::declarative::first::FirstCall;
 use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
 use crate::channel::protocol::declarative::kind::{Action, RequestKind};
 use crate::channel::protocol::declarative::order_form::OrderForm;
@@ -41,6 +44,8 @@ pub struct CallReader<'a> {
     pub has_token: bool,
     pub has_envelope: bool,
     pub constants: &'a Constants,
+    /// What the request before this one brings.
+    pub brought: &'a [String],
     pub codes: &'a CodeTable,
 }
 
@@ -51,10 +56,79 @@ impl CallReader<'_> {
         let bases = bases(http, kind.name, &section);
         let from = |key: &str| holder(&section, &bases, key);
         let of = if kind.is_shared { read_of(&section) } else { Vec::new() };
-        let sending = self.sending(kind, &section, &from);
+        let first = self.first(kind, &section, &from);
+        let brought = first.iter().flatten().flat_map(|first| &first.brings);
+        let brought: Vec<String> = brought.map(|(name, _)| name.clone()).collect();
+        let second = CallReader { brought: &brought, ..*self };
+        let sending = second.sending(kind, &section, &from);
         let reply = self.reply(Some(kind.action), &section, &from);
         section.finish();
-        Some(Call { kind, of, sending: sending?, reply: reply? })
+        Some(Call { kind, of, first: first?, sending: sending?, reply: reply? })
+    }
+
+    /// The request that goes before an operation's own: `Some(None)` where there is none, `None`
+    /// after a mistake. Only operations have one: what asks about them, or takes them back, must
+    /// not hang on another request.
+    fn first<'s>(
+        &self,
+        kind: RequestKind,
+        section: &Section<'_>,
+        from: &dyn Fn(&str) -> &'s Section<'s>,
+    ) -> Option<Option<FirstCall>> {
+        if !matches!(kind.action, Action::Charge | Action::FollowUp) {
+            return Some(None);
+        }
+        drop(section.optional_section("first"));
+        let Some(inner) = from("first").optional_section("first") else { return Some(None) };
+        let sending = self.sending(kind, &inner, &|_| &inner);
+        let reply = inner.section("reply");
+        let code = match reply.has("code") {
+            true => self.path_at(&reply, "code"),
+            false => reply.parsed("code", self.sample_path(), |text| self.path(text)),
+        };
+        reply.finish();
+        let member = code.as_ref().and_then(Inside::member_of);
+        let follows_code = self.seal.is_some_and(|seal| seal.follows_code());
+        let is_signed = |path: &Path| {
+            let holds = |place| member.as_ref().is_some_and(|member| member.holds(place));
+            !follows_code || path.places.iter().all(holds)
+        };
+        let mut brings = Vec::new();
+        if let Some(table) = inner.optional_section("brings") {
+            for (name, _) in table.keys() {
+                check_constant_name(&table, name);
+                let path = self.path_at(&table, name);
+                if path.as_ref().is_some_and(|path| !is_signed(path)) {
+                    let advice = "read it from what [http.verify] signs";
+                    table.mistake(name, "stands in no part of the message that is signed", advice);
+                }
+                brings.push((name.to_owned(), path));
+            }
+            table.finish();
+        }
+        let own_codes = read_codes(&inner, "codes");
+        let says_yes = self
+            .codes
+            .iter()
+            .chain(own_codes.iter())
+            .any(|(_, verdict)| verdict == CodeMeaning::Approved);
+        if !says_yes && code.as_ref().is_some_and(|code| !code.is_optional) {
+            let advice = "add `\"0000\" = \"approved\"`, with the channel's own code";
+            inner.mistake("codes", "no code means approved", advice);
+        }
+        inner.finish();
+        let sample = brings.iter().map(|(name, _)| (name.clone(), format!("{name}-for-samples")));
+        let sample = Arc::new(Brought::new(sample));
+        let brings = brings.into_iter().map(|(name, path)| Some((name, path?)));
+        Some(Some(FirstCall {
+            sending: sending?,
+            code: code?,
+            member,
+            brings: brings.collect::<Option<_>>()?,
+            shared_codes: self.codes.clone(),
+            own_codes,
+            sample,
+        }))
     }
 
     /// How the request is written; `from` gives the section that has a key.
@@ -68,8 +142,9 @@ impl CallReader<'_> {
             drop(section.optional_section(key));
             from(key).optional_section(key)
         };
-        let Self { constants, merchants, has_token, has_envelope, .. } = *self;
-        let scope = |target| Scope { kind, constants, merchants, has_token, has_envelope, target };
+        let Self { constants, merchants, brought, has_token, has_envelope, .. } = *self;
+        let scope =
+            |target| Scope { kind, constants, merchants, brought, has_token, has_envelope, target };
         let methods = [
             ("POST", Method::POST),
             ("GET", Method::GET),

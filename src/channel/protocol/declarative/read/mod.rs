@@ -84,6 +84,7 @@ pub fn read(
         has_token: section.has(RequestKind::TOKEN.name),
         has_envelope: seals,
         constants: &constants,
+        brought: &[],
         codes,
     };
     let calls = read_calls(&section, &reader);
@@ -94,7 +95,7 @@ pub fn read(
     let token = read_token(&section, &reader, base.clone());
     let adapter = (|| {
         let destination = Destination::of(base?, request, true);
-        let decryption = decryption?;
+        let (decryption, calls) = (decryption?, calls?);
         own?;
         let surroundings = Surroundings {
             constants,
@@ -111,15 +112,14 @@ pub fn read(
             surroundings: Arc::new(surroundings),
             signing: signing?,
             verification: replies?,
-            calls: calls?,
+            has_first: calls.iter().any(|call| call.first.is_some()),
+            calls,
             notices: notices?,
             statement: statement?,
             reply_decryption: decryption.filter(|read| read.replies).map(|read| read.decryption),
         })
     })();
-    if let Some(adapter) = &adapter {
-        try_samples(&section, adapter);
-    }
+    adapter.iter().for_each(|adapter| try_samples(&section, adapter));
     section.finish();
     adapter
 }
@@ -205,8 +205,12 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
             continue;
         }
         tried.push(call.kind.name);
-        if let Err(error) = adapter.encode(&request, sample_now()) {
-            wrong(call.kind.name, &error);
+        let first = adapter.first_request(&request);
+        let first = first.map(|first| first.encode_first(&request, sample_now()));
+        for written in first.into_iter().chain([adapter.encode(&request, sample_now())]) {
+            if let Err(error) = written {
+                wrong(call.kind.name, &error);
+            }
         }
     }
     if adapter.token.is_some()
@@ -352,7 +356,7 @@ fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Co
 fn check_constant_name(section: &Section<'_>, name: &str) {
     let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let is_taken = Word::parse(name).is_some()
-        || matches!(name, "card" | "original" | "merchant" | "notice_url" | ENCRYPTER);
+        || matches!(name, "card" | "original" | "merchant" | "first" | "notice_url" | ENCRYPTER);
     if is_taken {
         section.mistake(name, "is a word of templates already", "give it another name");
     } else if !is_name || name.is_empty() {

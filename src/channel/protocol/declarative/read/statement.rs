@@ -27,9 +27,9 @@ pub fn read_statement(
     let bases = bases(http, kind.name, &section);
     let from = |key: &str| holder(&section, &bases, key);
     let sending = reader.sending(kind, &section, &from);
-    let CallReader { constants, merchants, has_token, has_envelope, .. } = *reader;
+    let CallReader { constants, merchants, brought, has_token, has_envelope, .. } = *reader;
     let target = Target::Path;
-    let scope = Scope { kind, constants, merchants, has_token, has_envelope, target };
+    let scope = Scope { kind, constants, merchants, brought, has_token, has_envelope, target };
     let name = section.text_or("name", "statement-{{ date }}");
     let name = Template::compile(&name, &scope)
         .map_err(|wrong| section.mistake("name", &wrong.problem, &wrong.advice));
