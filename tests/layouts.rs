@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use switchyard::codec::layout::{DecodedLine, Decoder, Layout, StatementProblem};
+use switchyard::codec::order_form::OrderForm;
 use switchyard::config::layout::shipped;
 use switchyard::domain::time::BusinessDate;
 
@@ -315,6 +316,13 @@ fn generic_csv() {
     ];
     let csv = layout("generic-csv");
     assert_eq!(read(&csv, &bytes), Ok(wanted.to_vec()));
+    // The channel has our numbers in a form of its own; one in another form stays what it is.
+    let order_form = OrderForm::parse("SW{{ order_no }}000").expect("a form");
+    let formed = Layout { order_form, ..layout("generic-csv") };
+    let text = String::from_utf8(bytes.clone()).expect("UTF-8");
+    let written = text.replace("261120001000000000101", "SW261120001000000000101000");
+    let written = written.replace("261120001000000000201", "SW261120001000000000201000");
+    assert_eq!(read(&formed, written.as_bytes()), Ok(wanted.to_vec()));
     let text = String::from_utf8(bytes).expect("UTF-8");
     let more = format!("{text}261120001000000000401,,payment,1,0,CNY,succeeded,2026-11-20\n");
     assert_eq!(read(&csv, more.as_bytes()), Err((6, StatementProblem::Behind)));

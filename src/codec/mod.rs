@@ -24,6 +24,7 @@ pub mod iso8583;
 
 pub mod fixed;
 pub mod layout;
+pub mod order_form;
 
 #[cfg(test)]
 pub(crate) mod sample_keys;

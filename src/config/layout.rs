@@ -11,6 +11,7 @@ use crate::codec::layout::{
     COLUMNS_MAX, Charset, Column, ColumnCode, DateForm, Footer, Header, Layout, LayoutColumns,
     MoneyForm, OnBad, Sign, Summary, SummarySum, TextTotals, Times, TotalSum, Unit,
 };
+use crate::codec::order_form::OrderForm;
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
@@ -123,6 +124,7 @@ pub fn read(section: &Section<'_>) -> Layout {
             (Some(_) | None, _) => money(section, "settlement"),
         },
         words,
+        order_form: OrderForm::default(),
         variants,
         empty: read_columns(section, "must_be_empty", named),
         operations: codes(section, "operations", encoding, |word| {

@@ -342,19 +342,15 @@ impl<'a> Section<'a> {
     /// Whether any table of the table `key` has a key `inner`. Asking this makes no key a known
     /// one, and nothing of it is a mistake.
     pub fn has_within(&self, key: &str, inner: &str) -> bool {
-        let table_of = |node: &'a Node| match &node.content {
-            NodeContent::Table(table) => Some(table),
-            NodeContent::Text(_)
-            | NodeContent::Untyped(_)
-            | NodeContent::Integer(_)
-            | NodeContent::Boolean(_)
-            | NodeContent::Fraction
-            | NodeContent::Moment
-            | NodeContent::List(_) => None,
-        };
         let tables = self.get(key).and_then(table_of).into_iter().flat_map(SettingsTable::iter);
         let mut within = tables.filter_map(|(_, node)| table_of(node));
         within.any(|table| table.get(inner).is_some())
+    }
+
+    /// The text `inner` of the table `key`, asked for in the same way.
+    pub fn text_within(&self, key: &str, inner: &str) -> Option<&'a str> {
+        let node = self.get(key).and_then(table_of)?.get(inner)?;
+        if let NodeContent::Text(text) = &node.content { Some(text) } else { None }
     }
 
     /// The 1-based line of the key, or of the section when the key is absent; 0 if it has none.
@@ -582,6 +578,10 @@ impl<'a> Section<'a> {
         };
         self.mistakes.add(place.mistake(path, &complaint.problem, &complaint.advice));
     }
+}
+
+fn table_of(node: &Node) -> Option<&SettingsTable> {
+    if let NodeContent::Table(table) = &node.content { Some(table) } else { None }
 }
 
 fn listed_default(elements: impl Iterator<Item = String>) -> String {

@@ -17,6 +17,7 @@ use crate::channel::transport::http::HttpTransport;
 use crate::channel::{Adapter, EncodeError, WireReply, WireRequest};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::layout::Layout;
+use crate::codec::order_form::OrderForm;
 use crate::config::layout;
 use crate::config::section::Section;
 use crate::domain::books::difference::CARRY_DAYS_MAX;
@@ -192,7 +193,11 @@ impl StatementTerms {
         if retry.is_empty() {
             section.mistake("retry", "is empty", "give at least one wait, or leave it out");
         }
-        let layout = layout::shipped_or_inline(&section, "layout");
+        let layout = layout::shipped_or_inline(&section, "layout").map(|layout| {
+            // What is wrong with the form is told where the protocol reads it.
+            let form = root.text_within("http", "order_no").map(OrderForm::parse);
+            Layout { order_form: form.and_then(Result::ok).unwrap_or_default(), ..layout }
+        });
         let absence = section.optional_integer("absence_proves_after_days", 0..=31_u16);
         if absence.is_some() && layout.as_ref().is_none_or(|layout| !layout.counts_its_lines()) {
             section.mistake(
@@ -288,6 +293,14 @@ mod tests {
         let (_, mistakes) = read("[statement]\ndownload_at = \"9:30\"\n");
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert_eq!(read("").0, None);
+    }
+
+    #[test]
+    fn its_lines_have_order_numbers_as_the_channel_has_them() {
+        let text =
+            "[http]\norder_no = \"SW{{ order_no }}0\"\n[statement]\nlayout = \"generic-csv\"\n";
+        let layout = read(text).0.and_then(|terms| terms.layout).expect("a layout");
+        assert_eq!(layout.order_form.strip(b"SW2611200010000000001010"), b"261120001000000000101");
     }
 
     #[test]

@@ -268,14 +268,13 @@ impl<'layout> Decoder<'layout> {
         let value = |slot: Slot| -> Option<&'text [u8]> {
             slot.map(|slot| trim(spans[usize::from(slot)].of(text)))
         };
+        let number = |slot: Slot| layout.order_form.strip(value(slot).unwrap_or_default());
         let movement = match value(plan.operation) {
             Some(code) => {
                 match find(&layout.operations, code).ok_or(StatementProblem::Operation)? {
                     Some(movement) => Some(movement),
                     None => {
-                        return Ok(DecodedLine::Silent(
-                            value(plan.slots[0].order_no).unwrap_or_default(),
-                        ));
+                        return Ok(DecodedLine::Silent(number(plan.slots[0].order_no)));
                     }
                 }
             }
@@ -286,7 +285,7 @@ impl<'layout> Decoder<'layout> {
         };
         let slots = places(movement);
         let Some(status) = status_of(layout, value(slots.status))? else {
-            return Ok(DecodedLine::Silent(value(slots.order_no).unwrap_or_default()));
+            return Ok(DecodedLine::Silent(number(slots.order_no)));
         };
         let is_nothing = |text: &[u8]| {
             text.is_empty() || number::scaled(text).is_some_and(|(number, _)| number == 0)
@@ -311,7 +310,7 @@ impl<'layout> Decoder<'layout> {
         let settled = value(slots.settlement).filter(|_| status == Status::Succeeded);
         let written = Charge { fee: value(slots.fee), settled, sign };
         let fee_minor = charge_of(layout, written, amount_minor, movement, currency)?;
-        let order_no = value(slots.order_no).unwrap_or_default();
+        let order_no = number(slots.order_no);
         let reference = value(slots.reference).unwrap_or_default();
         let (written, time) = (value(plan.date), value(plan.time));
         let date = self.date_of(written)?;

@@ -12,6 +12,7 @@ mod plan;
 mod totals;
 
 use crate::codec::fixed::{CutError, Shape};
+use crate::codec::order_form::OrderForm;
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
@@ -168,6 +169,8 @@ pub struct Layout {
     /// A file whose last line has no line end was cut off.
     pub must_end: bool,
     pub words: LayoutColumns,
+    /// How order numbers are written.
+    pub order_form: OrderForm,
     /// Words that stand elsewhere on lines of an operation.
     pub variants: Vec<(Operation, LayoutColumns)>,
     /// Without an operation column, what is paid to us is a payment and the rest refunds.

@@ -35,7 +35,6 @@ mod format;
 mod keys;
 mod kind;
 mod notice;
-mod order_form;
 mod parts;
 mod path;
 mod read;

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use super::document::ChannelAnswer;
 use super::kind::Action;
-use super::order_form::OrderForm;
 use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, Uncertainty};
+use crate::codec::order_form::OrderForm;
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 

@@ -315,8 +315,12 @@ fn check_name(name: &str, scope: &Scope<'_>) -> Result<(), TemplateMistake> {
         return Ok(());
     }
     if let Some(own) = name.strip_prefix(MERCHANT) {
+        if scope.kind.action == Action::Statement {
+            let advice = "write a constant of [http.values]".to_owned();
+            return wrong("is of an order, and a date has one statement for all of them", advice);
+        }
         let is_there = scope.merchants.values().next().is_some_and(|one| one.contains_key(own));
-        if !is_there || scope.kind.action == Action::Statement {
+        if !is_there {
             let advice = "name it for each merchant in [http.merchants]".to_owned();
             return wrong("is no name of a merchant here", advice);
         }

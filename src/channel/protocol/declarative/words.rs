@@ -13,10 +13,10 @@ use minijinja::value::Object;
 
 use super::encrypt::{Encryption, Envelope};
 use super::kind::{Action, RequestKind};
-use super::order_form::OrderForm;
 use crate::channel::fetched::FetchedSlot;
 use crate::channel::first::Brought;
 use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::codec::order_form::OrderForm;
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
 use crate::domain::closed_set;

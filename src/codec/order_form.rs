@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::domain::ids::{ChannelOrderNo, ORDER_ID_DIGITS};
 
-use super::parts::{TemplatePart, split};
+/// What stands for the number, between double braces.
+const NUMBER: &str = "order_no";
 
 /// The digits of a channel order number.
 const ORDER_NO_LENGTH: usize = ORDER_ID_DIGITS + 2;
@@ -18,28 +19,33 @@ pub struct OrderForm {
 
 impl OrderForm {
     /// Reads a text such as `SW{{ order_no }}`. The error says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let parts = split(text).map_err(|mistake| mistake.problem)?;
-        let mut form = Self::default();
-        let mut is_there = false;
-        for part in parts {
-            match part {
-                TemplatePart::Expression("order_no") if !is_there => is_there = true,
-                TemplatePart::Expression(_) => return Err("has another word".to_owned()),
-                TemplatePart::Literal(text) if is_there => text.clone_into(&mut form.after),
-                TemplatePart::Literal(text) => text.clone_into(&mut form.before),
-            }
-        }
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let (before, rest) = text.split_once("{{").ok_or("has no {{ order_no }}")?;
+        let (word, after) = rest.split_once("}}").ok_or("has no {{ order_no }}")?;
         let fits =
             |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !is_there {
-            return Err("has no {{ order_no }}".to_owned());
+        if word.trim() != NUMBER || after.contains("{{") {
+            return Err("has another word, or one twice");
         }
-        if fits(&form.before) && fits(&form.after) {
-            Ok(form)
+        if fits(before) && fits(after) {
+            Ok(Self { before: before.to_owned(), after: after.to_owned() })
         } else {
-            Err("has signs that are neither letters, digits nor one of - _ .".to_owned())
+            Err("has signs that are neither letters, digits nor one of - _ .")
         }
+    }
+
+    /// The number inside a text of this form; any other text as it is.
+    pub fn strip<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        if self.before.is_empty() && self.after.is_empty() {
+            return text;
+        }
+        let inner = text.strip_prefix(self.before.as_bytes());
+        let inner = inner.and_then(|text| text.strip_suffix(self.after.as_bytes()));
+        let is_ours = |text: &&[u8]| {
+            let text = std::str::from_utf8(text).ok();
+            text.and_then(ChannelOrderNo::parse).is_some()
+        };
+        inner.filter(is_ours).unwrap_or(text)
     }
 
     pub fn write(&self, number: ChannelOrderNo) -> String {
@@ -71,6 +77,10 @@ mod tests {
         }
         let form = OrderForm::parse("SW{{ order_no }}00").expect("a form");
         assert_eq!(form.write(number), "SW26112200100000000020100");
+        assert_eq!(form.strip(b"SW26112200100000000020100"), b"261122001000000000201");
+        for other in ["261122001000000000201", "SW261122001000000000201", "SW00", ""] {
+            assert_eq!(form.strip(other.as_bytes()), other.as_bytes());
+        }
         for other in ["261122001000000000201", "SW261122001000000000201", "SW00", ""] {
             assert_eq!(form.read(other), None, "{other}");
         }
