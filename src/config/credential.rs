@@ -1,5 +1,6 @@
 //! Credentials by reference: a file or an environment variable, never the secret itself.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -76,7 +77,13 @@ impl CredentialSource {
         if length > CREDENTIAL_BYTES_MAX {
             return Err(format!("the file `{}` is too large for a credential", whole.display()));
         }
-        std::fs::read_to_string(&whole)
-            .map_err(|error| format!("the file `{}` cannot be read: {error}", whole.display()))
+        std::fs::read_to_string(&whole).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => format!(
+                "the file `{}` is no text; openssl makes PEM of PKCS#12 and DER files (PKCS#12: \
+                 `openssl pkcs12 -in FILE -nodes -out PEM`)",
+                whole.display()
+            ),
+            _ => format!("the file `{}` cannot be read: {error}", whole.display()),
+        })
     }
 }

@@ -11,7 +11,7 @@ use switchyard::channel::transport::http::{HttpTransport, Timeouts};
 use switchyard::channel::transport::tls::{client_config, client_config_as};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::support::Scratch;
+use super::support::{Scratch, witnesses};
 use super::*;
 
 #[tokio::test]
@@ -102,4 +102,15 @@ fn a_file_names_the_certificate_and_its_key() {
     assert_eq!(uses, ["client"]);
     let wrong = check("tls_identity = \"file:half.pem\"").expect_err("no key");
     assert!(wrong[0].contains("no PEM private key"), "{wrong:?}");
+    // The manual's way from a PKCS#12 file, which says itself what to do with it.
+    if witnesses::is_left_out(!witnesses::has_openssl(), "the openssl command") {
+        return;
+    }
+    let make = "pkcs12 -export -in own.pem -inkey own.pem -out own.p12 -passout pass:secret";
+    openssl(folder.path(), make);
+    let wrong = check("tls_identity = \"file:own.p12\"").expect_err("no text");
+    assert!(wrong[0].contains("openssl pkcs12 -in FILE -nodes -out PEM"), "{wrong:?}");
+    openssl(folder.path(), "pkcs12 -in own.p12 -nodes -out made.pem -passin pass:secret");
+    let (_, again) = check("tls_identity = \"file:made.pem\"").expect("it is right");
+    assert_eq!(again, terms);
 }
