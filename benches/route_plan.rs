@@ -125,6 +125,7 @@ fn profile(number: usize) -> ChannelProfile {
         name: "standard".to_owned(),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,
@@ -146,6 +147,7 @@ fn profile(number: usize) -> ChannelProfile {
         per_order_min_minor: 1,
         per_order_max_minor: if number == 3 { 100 } else { 5_000_000 },
         per_day_minor: Some(100_000_000_000),
+        payouts_per_day_minor: Some(100_000_000_000),
         hours: Some(hours("00:30-23:00")),
         maintenance: vec![maintenance("2026-12-01 02:00 to 04:00")],
         fees: Arc::new(FeeSchedule { rules: vec![fee] }),
@@ -159,7 +161,7 @@ fn channel<'a>((number, profile): (usize, &'a ChannelProfile)) -> Channel<'a> {
         breaker_open: number == 5,
         success_rate_ppm: 990_000 + (number as u32 * 7_919) % 10_000,
         rate_left: true,
-        used_today_minor: 1_000_000,
+        used_today_minor: [1_000_000, 0],
     };
     Channel { profile, health }
 }

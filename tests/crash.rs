@@ -358,6 +358,7 @@ fn kind_in_ledger(order: &Value) -> EntryKind {
         "capture" => EntryKind::Capture,
         "refund" => EntryKind::Refund,
         "void" => EntryKind::Undo,
+        "payout" => EntryKind::Payout,
         other => panic!("nobody asked for a {other}: {order}"),
     }
 }
@@ -443,6 +444,7 @@ async fn compare_with_books(town: &Installation, core: &Core, orders: &BTreeMap<
                 EntryKind::Charge | EntryKind::Capture => (amount, fee),
                 EntryKind::Undo => (-amount, -fee),
                 EntryKind::Refund => (-amount, 0),
+                EntryKind::Payout => (-amount, fee),
                 EntryKind::Preauth => panic!("a hold moves nothing: {record}"),
             };
             assert_eq!(record["principal"], principal, "{record}");

@@ -52,7 +52,7 @@ fn a_seed_asks_for_the_same_again() {
     });
     assert_eq!(first, again);
     assert_eq!(first.0["payments"], 60);
-    for what in ["repeats", "releases", "refunds", "voids", "holds"] {
+    for what in ["repeats", "releases", "refunds", "voids", "holds", "payouts"] {
         assert!(first.0[what].as_u64().is_some_and(|times| times > 0), "no {what}: {}", first.0);
     }
     assert_ne!(first, other);

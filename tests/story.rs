@@ -153,7 +153,7 @@ async fn clearing(core: &Core, channel: &str, simulator: &Simulator) -> Vec<(i64
     let of = |record: &Value, field: &str| record[field].as_i64().expect("an integer");
     let sum = |field: &str| records.iter().map(|record| of(record, field)).sum::<i64>();
     let signed = |entry: &LedgerEntry| match entry.kind {
-        EntryKind::Refund | EntryKind::Undo => -entry.amount_minor,
+        EntryKind::Refund | EntryKind::Undo | EntryKind::Payout => -entry.amount_minor,
         EntryKind::Charge | EntryKind::Preauth | EntryKind::Capture => entry.amount_minor,
     };
     assert_eq!(sum("principal"), charged().map(signed).sum::<i64>());

@@ -189,6 +189,8 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/preauths/{id}", get(payments::preauth_by_id))
         .route("/v1/preauths/{id}/capture", post(payments::follow_ups::capture))
         .route("/v1/preauths/{id}/void", post(payments::follow_ups::preauth_void))
+        .route("/v1/payouts", post(payments::pay_out))
+        .route("/v1/payouts/{id}", get(payments::payout_by_id))
         .route("/v1/bins/{prefix}", get(bins::lookup))
         .route("/v1/bin-table", get(bins::table))
         .route("/v1/bin-table/refresh", post(bins::refresh))

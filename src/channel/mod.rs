@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::domain::card::words::CardEcho;
 use crate::domain::card::{CardInput, Pan};
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::{Evidence, Operation, Source};
+use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Outcome, UnknownCause};
@@ -58,8 +58,8 @@ pub struct AttemptFacts {
 /// have is an [`EncodeError`]: nothing is sent then.
 #[derive(Debug, Clone)]
 pub enum ChannelRequest {
-    /// An operation that begins with a card: `facts` says whether a payment or a
-    /// pre-authorisation.
+    /// An operation that begins with a card: `facts` says whether a payment, a pre-authorisation or
+    /// a payout. The card of a payout has neither expiry nor CVV.
     Charge { facts: AttemptFacts, card: Arc<CardInput> },
     /// Asks for the end of `facts`, by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
@@ -298,7 +298,7 @@ pub trait Channels: Send + Sync {
 
     /// An attempt that was sent has ended without moving money: what it took of the channel's limit
     /// for the day is free again. Once for each attempt.
-    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor);
+    fn give_back(&self, attempt: &Attempt, amount: AmountMinor);
 
     /// From now on this node has that part of each channel's pace, which all nodes share. Tells
     /// whether it is in force: not while more is on its way than the part allows.

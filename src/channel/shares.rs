@@ -2,6 +2,7 @@
 
 use crate::channel::ChannelFuture;
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -20,6 +21,7 @@ pub trait ChannelShares: Send + Sync {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
@@ -72,11 +74,12 @@ impl ChannelShares for SharedInMemory {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> SharesFuture<'a, Option<i64>> {
-        self.with(|standings| standings.change_volume(channel, date, minor, limit))
+        self.with(|standings| standings.change_volume(channel, kind, date, minor, limit))
     }
 
     fn tell_breaker<'a>(

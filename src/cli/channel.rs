@@ -229,6 +229,7 @@ fn form(status: &ChannelStatus) -> serde_json::Value {
         "per_order_min_minor": status.per_order_min_minor,
         "per_order_max_minor": status.per_order_max_minor,
         "per_day_minor": status.per_day_minor,
+        "payouts_per_day_minor": status.payouts_per_day_minor,
     })
 }
 

@@ -64,7 +64,7 @@ struct ExplainArgs {
     /// The card's length in digits, where the BIN has several
     #[arg(long)]
     length: Option<u8>,
-    /// payment or preauth
+    /// payment, preauth or payout
     #[arg(long, default_value = "payment")]
     operation: String,
     /// The amount, in minor units
@@ -157,7 +157,8 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .merchant_category
         .as_deref()
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
-    let kind = route_kind(&args.operation).context("--operation is neither payment nor preauth")?;
+    let kind = route_kind(&args.operation)
+        .context("--operation is none of payment, preauth and payout")?;
     let amount = AmountMinor::new(args.amount)?;
     let currency = Currency::parse(&args.currency).context("--currency is not a known currency")?;
     let settlement = SettlementMode::parse(&args.settlement)

@@ -171,6 +171,6 @@ pub enum Refusal {
     Acknowledged,
     #[error("the request was withdrawn with the order that waited for it")]
     Withdrawn,
-    #[error("money is given back only after it was booked, and no accounting system is set up")]
+    #[error("money leaves only after it was booked, and no accounting system is set up")]
     AccountingNotConfigured,
 }

@@ -38,6 +38,8 @@ pub struct FeeSubject {
     pub amount_minor: i64,
     /// The clearing date.
     pub date: BusinessDate,
+    /// Whether money is paid out to the card; else it is taken from it.
+    pub is_payout: bool,
 }
 
 /// One line of a channel's fee schedule; the first that fits decides.
@@ -49,6 +51,8 @@ pub struct FeeRule {
     pub from: Option<BusinessDate>,
     /// The last one; without an end if absent.
     pub until: Option<BusinessDate>,
+    /// Whether it is for payouts; else it is for payments and captures.
+    pub is_payout: bool,
     /// The card types it is for; empty means all, unknown ones included.
     pub card_types: Vec<CardType>,
     /// The merchant categories it is for; empty means all, unknown ones included.
@@ -139,7 +143,8 @@ impl FeeRule {
         let in_force = self.from.is_none_or(|from| from <= subject.date)
             && self.until.is_none_or(|until| subject.date <= until);
         let of_amount = (self.from_minor..=self.to_minor).contains(&subject.amount_minor);
-        of_type && of_category && in_force && of_amount
+        let of_way = self.is_payout == subject.is_payout;
+        of_way && of_type && of_category && in_force && of_amount
     }
 
     /// Whether a clearing date is in both rules' times.

@@ -98,10 +98,11 @@ impl Terms {
         self.operations.contains(&operation)
     }
 
-    /// Whether a reversal may take back an attempt of this operation. An undo is never taken back.
+    /// Whether a reversal may take back an attempt of this operation. An undo or a payout is never
+    /// taken back.
     pub fn can_reverse(&self, operation: Operation) -> bool {
-        let undo = matches!(operation, Operation::Undo);
-        !undo && !self.reverse.is_empty() && self.reversible.contains(&operation)
+        let never = matches!(operation, Operation::Undo | Operation::Payout);
+        !never && !self.reverse.is_empty() && self.reversible.contains(&operation)
     }
 
     /// The longest wait that any rule sets for an entry: the schedules' own waits, a day, and what

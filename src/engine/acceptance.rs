@@ -140,7 +140,7 @@ impl Engine {
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let at_hand = CardInMemory::Yes { sealed: self.seal_pan(&order, &card.pan)? };
+        let at_hand = CardInMemory::Yes { sealed: self.seal_card(&order, card)? };
         let (order, is_repeat) = self.make_durable(order, at_hand.clone(), until).await?;
         // A call that has gone away needs no answer.
         let _ = durable.send((order.id, is_repeat));
@@ -171,7 +171,10 @@ impl Engine {
             },
         };
         match written {
-            Ok(()) => Ok((Box::new(decision.order), false)),
+            Ok(()) => {
+                self.perform(&decision);
+                Ok((Box::new(decision.order), false))
+            }
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
                 kept.instruction.same_content(asked)?;
@@ -189,6 +192,7 @@ impl Engine {
         card: &Arc<CardInput>,
         at_hand: &CardInMemory,
     ) -> Result<Order, EngineError> {
+        // A payout waits for accounting, and leaves by `carry_out`.
         // Bounded: every round ends an attempt, and an order has at most `ATTEMPTS_MAX` of them.
         loop {
             let Some(attempt) = order.unresolved() else { return Ok(*order) };

@@ -1,5 +1,5 @@
-//! Takes refunds, voids, captures and releases, and carries them out: at once, or when accounting
-//! has booked them.
+//! Takes refunds, voids, captures and releases, and carries them and payouts out: at once, or when
+//! accounting has booked them.
 //!
 //! Upholds I-1 and "booked first": the commit that writes accounting's acknowledgement also begins
 //! the order that waited for it, so a crash leaves either both or neither. Upholds I-9: a repeated
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::channel::ChannelRequest;
+use crate::channel::{ChannelRequest, ReplyMeaning};
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
 use crate::domain::command::{CardInMemory, Command, Decider, Refusal, RepeatedCard};
@@ -18,6 +18,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
+use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::{Acceptance, AcceptanceSender, run_to_acceptance};
 use crate::engine::{Engine, EngineError, facts};
@@ -145,23 +146,46 @@ impl Engine {
         Ok(self.run(order, None, command).await?.order)
     }
 
-    /// Sends the attempt of a follow-up that has just become durable. Only whoever made it durable
-    /// calls this, once; if that call is lost, the attempt is unknown and never sent again.
+    /// Sends the attempt of a follow-up or payout that has just become durable. Only whoever made
+    /// it durable calls this, once; if that call is lost, the attempt is unknown and is never sent
+    /// again.
     pub async fn carry_out(&self, id: OrderId) -> Result<Order, EngineError> {
         let order = self.load_order(id).await?;
         let sending = |attempt: &&Attempt| attempt.state == AttemptState::Sending;
         let Some(attempt) = order.unresolved().filter(sending).cloned() else { return Ok(order) };
+        let understood = match self.booked_request(&order, &attempt).await? {
+            Some(request) => self.channels().call(&attempt.channel, request).await,
+            None => {
+                tracing::error!(order.id = %id, "the payee cannot be opened; nothing is sent");
+                ReplyMeaning::new(Outcome::NotSent(NotSentCause::NotEncodable), String::new())
+            }
+        };
+        let learnt = self.learn(id, None, attempt.number, understood, CardInMemory::No).await?;
+        Ok(learnt.order)
+    }
+
+    /// What the channel is asked for an attempt that was made durable without its call; `None` if
+    /// the payee of a payout cannot be opened any more.
+    async fn booked_request(
+        &self,
+        order: &Order,
+        attempt: &Attempt,
+    ) -> Result<Option<ChannelRequest>, EngineError> {
+        let facts_of = facts(order, attempt.number);
+        if order.instruction.kind == OrderKind::Payout {
+            let sealed = attempt.sealed_pan.as_ref();
+            let payee = sealed.and_then(|sealed| self.vault().open_payee(order.id, sealed));
+            let charge = |card| ChannelRequest::Charge { facts: facts_of, card: Arc::new(card) };
+            return Ok(payee.map(charge));
+        }
         let of = order.instruction.kind.original().expect("a follow-up has an original");
         let original = self.load_order(of).await?;
         let approved = original.approved().expect("I-3: what is followed up has succeeded");
-        let request = ChannelRequest::FollowUp {
-            facts: facts(&order, attempt.number),
+        Ok(Some(ChannelRequest::FollowUp {
+            facts: facts_of,
             original: facts(&original, approved.number),
-            pan: self.open_pan(id, &attempt),
-        };
-        let understood = self.channels().call(&attempt.channel, request).await;
-        let learnt = self.learn(id, None, attempt.number, understood, CardInMemory::No).await?;
-        Ok(learnt.order)
+            pan: self.open_pan(order.id, attempt),
+        }))
     }
 }
 
@@ -184,6 +208,7 @@ fn all_that_is_left(kind: OrderKind, original: &Order) -> AmountMinor {
         OrderKind::Release { .. } => AmountMinor::new(original.unreleased_minor()).unwrap_or(whole),
         OrderKind::Payment
         | OrderKind::Preauth
+        | OrderKind::Payout
         | OrderKind::Undo { .. }
         | OrderKind::Capture { .. }
         | OrderKind::Void { .. } => whole,

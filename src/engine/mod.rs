@@ -27,12 +27,12 @@ use tokio::time::Instant;
 use crate::channel::{AttemptFacts, Channels, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
-use crate::domain::card::{Pan, SealedPan};
+use crate::domain::card::{CardInput, Pan, SealedPan};
 use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
-use crate::domain::flow::order::{ContentMismatch, Order};
+use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::outcome::UnknownCause;
 use crate::domain::terms::Terms;
@@ -329,8 +329,9 @@ impl Engine {
             // Whether a process that has died took it is not known where nodes share the limit.
             let died = was.unknown_cause == Some(UnknownCause::ProcessDied)
                 && self.store.cluster().is_some();
-            if was.takes_volume() && !is.takes_volume() && !unsent && !died {
-                self.channels.give_back(&is.channel, is.sent_at, after.instruction.amount);
+            let is_free = was.takes_volume().is_some() && is.takes_volume().is_none();
+            if is_free && !unsent && !died {
+                self.channels.give_back(is, after.instruction.amount);
             }
         }
     }
@@ -451,10 +452,14 @@ impl Engine {
         telemetry::count_end(&decision.order);
     }
 
-    /// The card number sealed for this order, if a planned channel will need it again.
-    fn seal_pan(&self, order: &Order, pan: &Pan) -> Result<Option<SealedPan>, EngineError> {
+    /// The card number sealed for this order, if a planned channel will need it again; the payee of
+    /// a payout, which waits for accounting.
+    fn seal_card(&self, order: &Order, card: &CardInput) -> Result<Option<SealedPan>, EngineError> {
+        if order.instruction.kind == OrderKind::Payout {
+            return Ok(Some(self.vault.seal_payee(order.id, card)?));
+        }
         let wanted = order.candidates.iter().any(|candidate| candidate.keeps_pan);
-        Ok(wanted.then(|| self.vault.seal(order.id, pan)).transpose()?)
+        Ok(wanted.then(|| self.vault.seal(order.id, &card.pan)).transpose()?)
     }
 
     /// The card number that an attempt has kept.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::channel::shares::{ChannelShares, SharesError, SharesFuture};
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::{Cluster, Store, StoreRead};
@@ -31,11 +32,12 @@ impl ChannelShares for StoreShares {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> SharesFuture<'a, Option<i64>> {
-        self.ask(|limits| limits.change_volume(channel, date, minor, limit))
+        self.ask(|limits| limits.change_volume(channel, kind, date, minor, limit))
     }
 
     fn tell_breaker<'a>(

@@ -12,6 +12,9 @@ use crate::domain::card::{CardDigests, CardInput, Pan, SealedPan};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::entropy::Entropy;
 
+/// Stands between the parts of a sealed payee: the API takes no control character in any of them.
+const PAYEE_GAP: char = '\n';
+
 /// The keys of this installation for card data at rest.
 pub struct Vault {
     keys: SealKeys,
@@ -29,10 +32,36 @@ impl Vault {
         self.keys.seal(self.entropy.nonce(), &order.as_u64().to_be_bytes(), pan.expose().as_bytes())
     }
 
-    /// Opens what was sealed for an order. `None` if the key is gone or the bytes were changed.
+    /// Opens the number that was sealed for an order, alone or with its owner. `None` if the key is
+    /// gone or the bytes were changed.
     pub fn open(&self, order: OrderId, sealed: &SealedPan) -> Option<Pan> {
         let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
-        Pan::of_digits(std::str::from_utf8(&bytes).ok()?).ok()
+        Pan::of_digits(std::str::from_utf8(&bytes).ok()?.split(PAYEE_GAP).next()?).ok()
+    }
+
+    /// Seals the payee of a payout for its order: the number, and what a channel is told of its
+    /// owner.
+    pub fn seal_payee(&self, order: OrderId, card: &CardInput) -> Result<SealedPan, SealError> {
+        let owner = [&card.holder, &card.id_type, &card.id_number, &card.phone];
+        let length = owner.iter().map(|part| 1 + part.as_ref().map_or(0, String::len));
+        let length = card.pan.expose().len() + length.sum::<usize>();
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(card.pan.expose());
+        for part in owner {
+            text.push(PAYEE_GAP);
+            text.push_str(part.as_deref().unwrap_or_default());
+        }
+        self.keys.seal(self.entropy.nonce(), &order.as_u64().to_be_bytes(), text.as_bytes())
+    }
+
+    /// Opens the payee of a payout. `None` if the key is gone or the bytes were changed.
+    pub fn open_payee(&self, order: OrderId, sealed: &SealedPan) -> Option<CardInput> {
+        let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
+        let mut parts = std::str::from_utf8(&bytes).ok()?.split(PAYEE_GAP);
+        let pan = Pan::of_digits(parts.next()?).ok()?;
+        let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let (holder, id_type, id_number, phone) = (part(), part(), part(), part());
+        Some(CardInput { pan, expiry: None, cvv: None, holder, id_type, id_number, phone })
     }
 
     /// Seals what a link's sign-on has brought a terminal; for another terminal it does not open.
@@ -120,6 +149,29 @@ mod tests {
         assert_eq!(vault.open(OrderId::from_u64(2), &sealed), None);
         let clear = pan.expose().as_bytes();
         assert!(!sealed.bytes.windows(6).any(|window| clear.windows(6).any(|part| part == window)));
+    }
+
+    #[test]
+    fn i_11_a_payee_opens_whole_and_as_its_number_for_its_order_only() {
+        let (vault, order) = (vault(), OrderId::from_u64(1));
+        let owners = [
+            (None, None, None, None),
+            (Some("张三"), None, Some("110101199003070038"), None),
+            (Some("Ann B."), Some("01"), Some("X-1"), Some("+86-13800138000")),
+        ];
+        for (holder, id_type, id_number, phone) in owners {
+            let owned = |part: Option<&str>| part.map(str::to_owned);
+            let mut payee = card(None);
+            (payee.holder, payee.id_type) = (owned(holder), owned(id_type));
+            (payee.id_number, payee.phone) = (owned(id_number), owned(phone));
+            let sealed = vault.seal_payee(order, &payee).expect("a short secret");
+            let opened = vault.open_payee(order, &sealed).expect("it is the order's own");
+            assert_eq!(opened.pan, payee.pan);
+            assert_eq!((&opened.holder, &opened.phone), (&payee.holder, &payee.phone));
+            assert_eq!((&opened.id_type, &opened.id_number), (&payee.id_type, &payee.id_number));
+            assert_eq!(vault.open(order, &sealed), Some(payee.pan.clone()));
+            assert!(vault.open_payee(OrderId::from_u64(2), &sealed).is_none());
+        }
     }
 
     #[test]

@@ -95,8 +95,18 @@ impl ChannelStatementLine {
     pub fn pays_merchant(&self) -> bool {
         match self.entry.kind {
             EntryKind::Charge | EntryKind::Capture => !self.takes_back,
-            EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth => false,
+            EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth | EntryKind::Payout => false,
         }
+    }
+
+    /// Whether the line's fee is charged to the merchant; else it is given back.
+    pub fn charges_fee(&self) -> bool {
+        self.pays_merchant() || self.entry.kind == EntryKind::Payout
+    }
+
+    /// The line's fee, positive where it is charged to the merchant.
+    pub fn fee_minor(&self) -> i64 {
+        if self.charges_fee() { self.entry.fee_minor } else { -self.entry.fee_minor }
     }
 }
 
@@ -247,7 +257,7 @@ fn true_lines(
         .map(|entry| line(entry, false))
         .chain(entries().filter(taken_back).map(|entry| line(entry, true)))
         .filter(|line| match line.entry.kind {
-            EntryKind::Charge | EntryKind::Capture | EntryKind::Refund => true,
+            EntryKind::Charge | EntryKind::Capture | EntryKind::Refund | EntryKind::Payout => true,
             // An undone authorisation moved nothing, like the authorisation.
             EntryKind::Undo => {
                 line.original.as_ref().is_some_and(|one| one.kind != EntryKind::Preauth)

@@ -2,6 +2,7 @@
 //! taken, whose breaker is open, and which are switched off.
 
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::StoreRead;
@@ -14,6 +15,7 @@ pub trait SharedLimits: Send + Sync {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,

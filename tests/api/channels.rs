@@ -25,7 +25,8 @@ async fn a_channel_tells_its_limits_and_health() {
         (
             "/operations",
             json!([
-                "payment", "refund", "void", "preauth", "capture", "undo", "inquiry", "reversal"
+                "payment", "refund", "void", "preauth", "capture", "payout", "undo", "inquiry",
+                "reversal"
             ]),
         ),
         ("/currencies", json!(["CNY"])),

@@ -21,6 +21,7 @@ use switchyard::config::checked::Settings;
 use switchyard::config::server::ListenerKind;
 use switchyard::config::settings;
 use switchyard::domain::cluster::NodePart;
+use switchyard::domain::flow::attempt::Attempt;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
 use switchyard::domain::money::AmountMinor;
@@ -102,7 +103,7 @@ impl Channels for Bank {
         self.registry.longest_wait(channel)
     }
 
-    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+    fn give_back(&self, _: &Attempt, _: AmountMinor) {}
 
     fn share(&self, _: NodePart) -> bool {
         true

@@ -53,7 +53,7 @@ fn issue(params: &CertificateParams, subject: &KeyPair) -> String {
 
 /// Every operation, for the section `[abilities]` of the channel's file.
 pub const ALL_OPERATIONS: &str = "operations = [\"payment\", \"refund\", \"void\", \"preauth\", \
-                                  \"capture\", \"undo\", \"inquiry\", \"reversal\"]";
+                                  \"capture\", \"payout\", \"undo\", \"inquiry\", \"reversal\"]";
 
 const OWN: &str = r#"
 state = "live"

@@ -139,6 +139,12 @@ pub fn card() -> CardInMemory {
     CardInMemory::Yes { sealed: Some(sealed) }
 }
 
+/// The decision on a new order, with no books.
+pub fn decide_on(terms: &Terms, order: Order, command: Command) -> Result<Decision, Refusal> {
+    let now = Timestamp::from_millis(START_MS);
+    decide(&View::of(order), terms, Present::certain(now), command)
+}
+
 /// The books with one payment in them. Every decision is applied and audited.
 #[derive(Clone)]
 pub struct Desk {

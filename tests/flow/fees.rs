@@ -18,6 +18,7 @@ fn rule(rate_ppm: u32) -> FeeRule {
         name: format!("at {rate_ppm}"),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,

@@ -402,6 +402,7 @@ fn a_void_gives_the_fee_back_and_a_refund_as_agreed() {
         name: "standard".to_owned(),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,

@@ -11,6 +11,7 @@ mod fees;
 mod follow_ups;
 mod interleavings;
 mod operator;
+mod payouts;
 mod releases;
 mod schedule;
 mod tables;

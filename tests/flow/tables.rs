@@ -32,7 +32,7 @@ macro_rules! kinds {
 
 kinds! {
     Payment, Escrow, Hold, Capture, EscrowCapture, Refund, PaymentVoid, CaptureVoid, HoldVoid,
-    PaymentUndo, CaptureUndo, HoldUndo, Release
+    PaymentUndo, CaptureUndo, HoldUndo, Release, Payout
 }
 
 /// A desk, an order on it, and what was written last.
@@ -132,6 +132,11 @@ fn accepted(kind: Kind, terms: Terms) -> Scene {
         CaptureUndo => sent(Capture, terms).claim(),
         HoldUndo => sent(Hold, terms).claim(),
         Release => done(Escrow).ask(|of| OrderKind::Release { of }),
+        Payout => {
+            let mut scene = first(OrderKind::Payout, Instant, terms);
+            scene.writes.accounting.push(booked(&scene.desk, scene.id));
+            scene
+        }
     }
 }
 
@@ -140,7 +145,7 @@ fn sent(kind: Kind, terms: Terms) -> Scene {
     let mut scene = accepted(kind, terms);
     let id = scene.id;
     match kind {
-        Refund | PaymentVoid | CaptureVoid => {
+        Refund | PaymentVoid | CaptureVoid | Payout => {
             let booked = Box::new(acknowledged(&scene.desk, id));
             scene.run(id, Command::BeginFollowUp { booked });
         }
@@ -251,6 +256,11 @@ fn i_7_every_end_of_every_kind_leaves_what_the_manual_says() {
         ("void of a payment, capture | no success", fails(&voids)),
         ("void of a payment, capture | withdrawn, refused at every try", given_up(&voids, false)),
         ("void of a payment, capture | withdrawn, a try unanswered", given_up(&voids, true)),
+        ("payout | accepted", accepted(&[Payout])),
+        ("payout | success", succeeds(&[Payout])),
+        ("payout | no success", fails(&[Payout])),
+        ("payout | withdrawn, refused at every try", given_up(&[Payout], false)),
+        ("payout | withdrawn, a try unanswered", given_up(&[Payout], true)),
         ("preauth, void of a preauth | success", succeeds(&[Hold, HoldVoid])),
         ("preauth, void of a preauth | no success", fails(&[Hold, HoldVoid])),
         ("undo of a payment, capture | owed", accepted(&undos)),
@@ -344,6 +354,7 @@ fn i_5_whatever_is_said_of_an_end_leaves_what_the_manual_says() {
             "refund, void of a payment, capture | no success | a success",
             claimed(&[Refund, PaymentVoid, CaptureVoid]),
         ),
+        ("payout | no success | a success", claimed(&[Payout])),
         ("void of a preauth | no success | a success", claimed(&[HoldVoid])),
         ("undo | its attempt had no success | a success", {
             claimed(&[PaymentUndo, CaptureUndo, HoldUndo])

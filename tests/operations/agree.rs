@@ -31,7 +31,7 @@ fn moved(ledger: &LedgerSnapshot, entry: &LedgerEntry) -> Option<i64> {
     };
     let sign = match entry.kind {
         EntryKind::Charge | EntryKind::Capture => 1,
-        EntryKind::Refund => -1,
+        EntryKind::Refund | EntryKind::Payout => -1,
         EntryKind::Undo => {
             let original = entry.original.as_deref().and_then(|number| ledger.get(number));
             let original = original.expect("an undo names what it takes back");
@@ -63,7 +63,9 @@ pub async fn compare(core: &Core, town: &Town) {
             let fee = match entry.kind {
                 EntryKind::Refund => 0,
                 EntryKind::Undo => -entry.fee_minor,
-                EntryKind::Charge | EntryKind::Capture | EntryKind::Preauth => entry.fee_minor,
+                EntryKind::Charge | EntryKind::Capture | EntryKind::Preauth | EntryKind::Payout => {
+                    entry.fee_minor
+                }
             };
             assert_eq!(record["fee"], fee, "{record} {entry:?}");
             assert_eq!((&record["net"], &record["state"]), (&(minor - fee).into(), &"due".into()));

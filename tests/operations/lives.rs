@@ -24,18 +24,23 @@ pub enum Life {
     CapturedAndRefunded,
     CapturedAndVoided,
     HoldLetGo,
+    /// Nothing was charged: money leaves for a card.
+    PaidOut,
 }
 
 impl Life {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RefundedInTwoParts,
         Self::Voided,
         Self::CapturedAndRefunded,
         Self::CapturedAndVoided,
         Self::HoldLetGo,
+        Self::PaidOut,
     ];
     /// So many of them, from the first on, begin with a payment.
     pub const OF_PAYMENTS: usize = 2;
+    /// So many do not need payouts.
+    pub const OF_CARDS_THAT_PAY: usize = 5;
 
     pub async fn live(self, cashier: &Cashier, channel: Channel) {
         // `None` where the channel refused, or an unknown was taken back: then nothing follows.
@@ -45,6 +50,7 @@ impl Life {
             Self::CapturedAndRefunded => captured_and_refunded(cashier, channel).await,
             Self::CapturedAndVoided => captured_and_voided(cashier, channel).await,
             Self::HoldLetGo => hold_let_go(cashier, channel).await,
+            Self::PaidOut => paid_out(cashier, channel).await,
         };
     }
 }
@@ -97,6 +103,23 @@ async fn hold_let_go(cashier: &Cashier, channel: Channel) -> Option<()> {
     cashier.follow(&format!("/v1/preauths/{}/void", id_of(&held)), None).await?;
     let capture = format!("/v1/preauths/{}/capture", id_of(&held));
     cashier.is_refused(&capture, Some(1), (422, "exceeds_left")).await;
+    Some(())
+}
+
+async fn paid_out(cashier: &Cashier, channel: Channel) -> Option<()> {
+    let body = json!({
+        "order_id": cashier.next_order_id(),
+        "merchant_id": channel.id,
+        "amount": PART,
+        "currency": "CNY",
+        "card": { "pan": TEST_CARD, "holder": "Ann Payee" },
+    });
+    let paid = cashier.ask("/v1/payouts", &body).await?;
+    assert_eq!(paid["attempts"].as_array().map(Vec::len), Some(1), "it is sent once");
+    let again = cashier.core.post("/v1/payouts", &body).await;
+    assert_eq!((again.status, again.id()), (200, id_of(&paid)), "I-9");
+    let refunds = format!("/v1/payments/{}/refunds", id_of(&paid));
+    cashier.is_refused(&refunds, Some(1), (409, "wrong_kind")).await;
     Some(())
 }
 

@@ -33,6 +33,7 @@ pub struct Channel {
     /// below the file's caps and above its minimum.
     fee_rate_ppm: u32,
     holds: bool,
+    pays_out: bool,
     /// Laid over the file.
     waits: &'static str,
 }
@@ -42,6 +43,7 @@ pub const UNIONPAY: Channel = Channel {
     text: include_str!("../../channels/unionpay.toml"),
     fee_rate_ppm: 3_500,
     holds: true,
+    pays_out: true,
     waits: UNTIL_ANSWERED,
 };
 pub const MEADOW: Channel = Channel {
@@ -49,6 +51,7 @@ pub const MEADOW: Channel = Channel {
     text: include_str!("../../channels/meadow-bank.toml"),
     fee_rate_ppm: 3_800,
     holds: false,
+    pays_out: false,
     waits: UNTIL_ANSWERED,
 };
 pub const QUARRY: Channel = Channel {
@@ -56,6 +59,7 @@ pub const QUARRY: Channel = Channel {
     text: include_str!("../../channels/quarry-bank.toml"),
     fee_rate_ppm: 4_200,
     holds: true,
+    pays_out: false,
     waits: UNTIL_ANSWERED,
 };
 pub const LAKESIDE: Channel = Channel {
@@ -63,14 +67,21 @@ pub const LAKESIDE: Channel = Channel {
     text: include_str!("../../channels/lakeside-acquirer.toml"),
     fee_rate_ppm: 3_500,
     holds: true,
+    pays_out: false,
     waits: REVERSED_AT_ONCE,
 };
 pub const CHANNELS: [Channel; 4] = [UNIONPAY, MEADOW, QUARRY, LAKESIDE];
 
 impl Channel {
-    /// What can be lived on it: without holds, only what begins with a payment.
+    /// What can be lived on it: without holds, only what begins with a payment; payouts where its
+    /// file has them.
     pub fn lives(self) -> &'static [Life] {
-        if self.holds { &Life::ALL } else { &Life::ALL[..Life::OF_PAYMENTS] }
+        let lives = match (self.holds, self.pays_out) {
+            (true, true) => Life::ALL.len(),
+            (true, false) => Life::OF_CARDS_THAT_PAY,
+            (false, _) => Life::OF_PAYMENTS,
+        };
+        &Life::ALL[..lives]
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use switchyard::channel::shares::ChannelShares;
 use switchyard::channel::transport::volume::DayVolumes;
+use switchyard::domain::flow::attempt::VolumeKind;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::time::BusinessDate;
 use switchyard::engine::StoreShares;
@@ -44,7 +45,7 @@ async fn i_13_nodes_take_no_more_of_a_day_than_its_limit() {
     for node in [1, 2] {
         let store: Arc<dyn Store> = open(&database, node).await;
         let shares = StoreShares::of(&store).expect("it is shared");
-        nodes.push(Arc::new((shares, DayVolumes::default())));
+        nodes.push(Arc::new((shares, DayVolumes::new(VolumeKind::Charges))));
     }
     let mut orders = JoinSet::new();
     for order in 0..400_i64 {
@@ -68,7 +69,10 @@ async fn i_13_nodes_take_no_more_of_a_day_than_its_limit() {
         told.expect("it is in reach");
     }
     let standings = nodes[0].0.standings().await.expect("it is in reach");
-    assert_eq!(standings.volumes.into_iter().collect::<Vec<_>>(), [((bank(), today), taken)]);
+    assert_eq!(
+        standings.volumes.into_iter().collect::<Vec<_>>(),
+        [((bank(), VolumeKind::Charges, today), taken)]
+    );
     let (shares, volumes) = &*nodes[1];
     let rest = volumes.draw(shares, &bank(), [today; 2], LIMIT - taken, Some(LIMIT)).await;
     assert!(rest.expect("it is in reach"), "the rest is there for anybody");

@@ -82,7 +82,7 @@ impl Ledger {
                 }
                 (Operation::Undo | Operation::Void, Fate::Done) if of_hold => return None,
                 (Operation::Undo, Fate::Done) => vec![line(Operation::Void)],
-                (Operation::Void | Operation::Refund, Fate::Done) => vec![own],
+                (Operation::Void | Operation::Refund | Operation::Payout, Fate::Done) => vec![own],
                 _ => return None,
             };
             Some((*number, lines))
@@ -174,7 +174,7 @@ impl State {
     pub fn settle(&mut self, number: ChannelOrderNo, at_once: bool) {
         let record = self.record(number).clone();
         let fate = match record.operation {
-            Operation::Payment => match self.random.u8(0..100) {
+            Operation::Payment | Operation::Payout => match self.random.u8(0..100) {
                 0..=69 => Fate::Done,
                 70..=79 if at_once => Fate::Elsewhere,
                 _ => Fate::Declined,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::{Clock, Timekeeper};
+use switchyard::domain::card::CardInput;
 use switchyard::domain::cluster::{Incarnation, NodePart};
-use switchyard::domain::flow::attempt::{AttemptState, Operation};
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, VolumeKind};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::money::AmountMinor;
@@ -14,6 +15,7 @@ use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::{Present, Timestamp};
 
+use crate::core_side;
 use crate::hostile::Pulse;
 use crate::limits::NodeLimits;
 use crate::terms;
@@ -262,9 +264,9 @@ impl Channels for Bank {
         terms::terms(channel.as_str()).longest_wait()
     }
 
-    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
-        if let Some(limits) = &self.limits {
-            limits.gives_back(channel, sent_at, amount.get());
+    fn give_back(&self, attempt: &Attempt, amount: AmountMinor) {
+        if let (Some(limits), Some(kind)) = (&self.limits, VolumeKind::of(attempt.operation)) {
+            limits.gives_back(&attempt.channel, kind, attempt.sent_at, amount.get());
         }
     }
 
@@ -290,7 +292,8 @@ impl Channels for Bank {
                     return not_sent(NotSentCause::NoRateLeft);
                 }
                 if let ChannelRequest::Charge { facts, .. } = &request
-                    && !limits.takes_volume(channel, facts.amount.get()).await
+                    && let Some(kind) = VolumeKind::of(facts.operation)
+                    && !limits.takes_volume(channel, kind, facts.amount.get()).await
                 {
                     return not_sent(NotSentCause::DailyLimit);
                 }
@@ -305,7 +308,10 @@ impl Channels for Bank {
             self.check_node(channel);
             let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
             let outcome = match &request {
-                ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
+                ChannelRequest::Charge { facts, card } => {
+                    self.check_payout(facts, card);
+                    self.carry_out(channel, facts, None).await
+                }
                 ChannelRequest::FollowUp { facts, original, pan } => {
                     self.check_follow_up(channel, facts, original, pan.is_some());
                     let original = original.channel_order_no;
@@ -325,8 +331,9 @@ impl Channels for Bank {
             drop((on_its_way, turn));
             if let (ChannelRequest::Charge { facts, .. }, Outcome::NotSent(_), Some(limits)) =
                 (&request, &outcome, &self.limits)
+                && let Some(kind) = VolumeKind::of(facts.operation)
             {
-                limits.gives_back(channel, facts.sent_at, facts.amount.get());
+                limits.gives_back(channel, kind, facts.sent_at, facts.amount.get());
             }
             let transcript = format!("{} {}", request.name(), outcome.name());
             ReplyMeaning::new(outcome, transcript)
@@ -344,6 +351,21 @@ impl Bank {
         let mut state = self.world.state();
         if let Some(node) = self.node.filter(|node| state.nodes.fenced.contains(node)) {
             state.violate(format!("{node}, which is fenced, asked {channel}"));
+        }
+    }
+
+    /// A payout left only when accounting had booked it, and for the payee that the core named.
+    fn check_payout(&self, facts: &AttemptFacts, payee: &CardInput) {
+        if facts.operation != Operation::Payout {
+            return;
+        }
+        let number = facts.channel_order_no;
+        let mut state = self.world.state();
+        if !state.booked.values().any(|order| *order == number.order) {
+            state.violate(format!("{number} left before it was booked"));
+        }
+        if payee.pan != core_side::card().pan {
+            state.violate(format!("{number} pays somebody else"));
         }
     }
 

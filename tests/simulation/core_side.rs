@@ -1,4 +1,4 @@
-//! What the core asks for: payments and holds, what follows them, and the same ones again.
+//! What the core asks for: payments, holds and payouts, what follows them, and the same ones again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,11 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         channel: ChannelId::from_stored(name),
         keeps_pan: terms::terms(name).keeps_pan,
     };
-    let kind = if wish.hold { OrderKind::Preauth } else { OrderKind::Payment };
+    let kind = match (wish.payout, wish.hold) {
+        (true, _) => OrderKind::Payout,
+        (false, true) => OrderKind::Preauth,
+        (false, false) => OrderKind::Payment,
+    };
     let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
     let own = CallerOrderId::from_stored(&wish.caller_order_id);
     let amount = AmountMinor::new(wish.amount_minor).expect("an amount");

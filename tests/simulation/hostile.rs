@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchyard::domain::cluster::{ChannelStandings, Incarnation, Roster, WorkTrade};
+use switchyard::domain::flow::attempt::VolumeKind;
 use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;
@@ -207,13 +208,14 @@ impl SharedLimits for HostileStore {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> StoreRead<'a, Option<i64>> {
         Box::pin(async move {
             self.ask_limits().await?;
-            let sum = self.store.change_volume(channel, date, minor, limit).await;
+            let sum = self.store.change_volume(channel, kind, date, minor, limit).await;
             // The answer may be lost.
             self.ask_limits().await?;
             sum

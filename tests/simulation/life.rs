@@ -131,7 +131,8 @@ fn wish(world: &World, number: u64) -> Wish {
     state.random.shuffle(&mut channels);
     let kept = state.random.usize(1..=channels.len());
     channels.truncate(kept);
-    let escrow = state.chance(30);
+    let payout = state.chance(20);
+    let escrow = !payout && state.chance(30);
     Wish {
         caller_order_id: format!("core-{number}"),
         amount_minor: state.random.i64(1..1_000_000),
@@ -139,7 +140,8 @@ fn wish(world: &World, number: u64) -> Wish {
         channels,
         answered: None,
         releases: 0,
-        hold: state.chance(30),
+        hold: !payout && state.chance(30),
+        payout,
         follow_ups: 0,
         capture: None,
         last_follow_up: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use switchyard::channel::transport::pace::{Pace, PaceTerms};
 use switchyard::channel::transport::volume::DayVolumes;
 use switchyard::domain::cluster::{Incarnation, NodePart};
+use switchyard::domain::flow::attempt::VolumeKind;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::engine::StoreShares;
@@ -36,7 +37,7 @@ pub struct NodeLimits {
     world: World,
     node: Incarnation,
     paces: BTreeMap<&'static str, Pace>,
-    volumes: BTreeMap<&'static str, DayVolumes>,
+    volumes: BTreeMap<&'static str, [DayVolumes; VolumeKind::ALL.len()]>,
     shares: StoreShares,
 }
 
@@ -50,7 +51,7 @@ impl NodeLimits {
             wait_max: WAIT_MAX,
         };
         let paces = terms::ALL.map(|name| (name, Pace::new(terms(name)))).into();
-        let volumes = terms::ALL.map(|name| (name, DayVolumes::default())).into();
+        let volumes = terms::ALL.map(|name| (name, VolumeKind::ALL.map(DayVolumes::new))).into();
         let shares = StoreShares::of(store).expect("a store of nodes");
         let limits = Self { world: world.clone(), node, paces, volumes, shares };
         limits.share(NodePart::NONE);
@@ -70,17 +71,18 @@ impl NodeLimits {
     }
 
     /// Takes an order's part of the day's limit: of all nodes together no more is taken.
-    pub async fn takes_volume(&self, channel: &ChannelId, minor: i64) -> bool {
-        let (today, volumes) = (self.today(channel), &self.volumes[channel.as_str()]);
+    pub async fn takes_volume(&self, channel: &ChannelId, kind: VolumeKind, minor: i64) -> bool {
+        let today = self.today(channel);
+        let volumes = &self.volumes[channel.as_str()][kind as usize];
         let limit = Some(PER_DAY_MINOR);
         let drawn = volumes.draw(&self.shares, channel, [today; 2], minor, limit).await;
         let is_taken = drawn.unwrap_or(false);
         if is_taken {
             let mut state = self.world.state();
-            let taken = state.nodes.taken.entry((channel.clone(), today)).or_default();
+            let taken = state.nodes.taken.entry((channel.clone(), kind, today)).or_default();
             *taken += minor;
             if *taken > PER_DAY_MINOR {
-                let text = format!("{taken} of a day of {channel} are taken");
+                let text = format!("{taken} of {} of a day of {channel} are taken", kind.name());
                 state.violate(text);
             }
         } else {
@@ -90,16 +92,23 @@ impl NodeLimits {
     }
 
     /// An order that was sent then has moved no money.
-    pub fn gives_back(&self, channel: &ChannelId, sent_at: Timestamp, minor: i64) {
+    pub fn gives_back(
+        &self,
+        channel: &ChannelId,
+        kind: VolumeKind,
+        sent_at: Timestamp,
+        minor: i64,
+    ) {
         let date = terms::terms(channel.as_str()).calendar.date_of(sent_at);
-        self.volumes[channel.as_str()].return_to_all([date; 2], minor);
+        self.volumes[channel.as_str()][kind as usize].return_to_all([date; 2], minor);
         let mut state = self.world.state();
-        *state.nodes.taken.entry((channel.clone(), date)).or_default() -= minor;
+        *state.nodes.taken.entry((channel.clone(), kind, date)).or_default() -= minor;
     }
 
     /// With each renewal of the lease.
     pub async fn exchange(&self) {
-        for (name, volumes) in &self.volumes {
+        let kinds = |(name, all)| std::iter::repeat(name).zip(all);
+        for (name, volumes) in self.volumes.iter().flat_map(kinds) {
             let channel = ChannelId::from_stored(name);
             let today = [self.today(&channel); 2];
             let limit = Some(PER_DAY_MINOR);

@@ -44,6 +44,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         name: "standard".to_owned(),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,

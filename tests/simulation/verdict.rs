@@ -119,6 +119,8 @@ pub fn judge(world: &World) {
             (_, OrderStatus::Succeeded) if undo => &mut tally.undone,
             (_, _) if undo => &mut tally.undo_failed,
             (OrderKind::Preauth, OrderStatus::Succeeded) => &mut tally.holds,
+            (OrderKind::Payout, OrderStatus::Succeeded) => &mut tally.paid_out,
+            (OrderKind::Payout, _) => &mut tally.payouts_failed,
             (OrderKind::Capture { .. }, OrderStatus::Succeeded) => &mut tally.captured,
             (OrderKind::Refund { .. }, OrderStatus::Succeeded) => &mut tally.refunded,
             (OrderKind::Void { .. }, OrderStatus::Succeeded) => &mut tally.voided,
@@ -185,8 +187,9 @@ fn check_lines(state: &mut State) {
         // A false claim was kept out of suspense by an operator who gave its undo up.
         let claimed = record.state == ClearingState::Contradicted;
         let false_claim = claimed && !theirs.contains_key(&record.channel_order_no);
-        let gives_back = matches!(record.movement, Operation::Refund | Operation::Void);
-        if false_claim && (gives_back || undo_given_up(state, record.channel_order_no)) {
+        let gives_money =
+            matches!(record.movement, Operation::Refund | Operation::Void | Operation::Payout);
+        if false_claim && (gives_money || undo_given_up(state, record.channel_order_no)) {
             continue;
         }
         if ours.insert(record.channel_order_no, record.principal_minor).is_some() {
@@ -225,8 +228,7 @@ fn check_lines(state: &mut State) {
     }
     for (id, net) in standing {
         let order = &state.rows.orders[&id];
-        let paid = order.status == OrderStatus::Succeeded;
-        let mut expected = if paid { order.instruction.amount.get() } else { 0 };
+        let mut expected = moved_by_itself(order, &theirs);
         // What was given back, and what the channel gave back although our books had ended it.
         for other in state.rows.orders.values().filter(|other| gives_back(other, id)) {
             let done = other.status == OrderStatus::Succeeded;
@@ -242,6 +244,18 @@ fn check_lines(state: &mut State) {
             let text = format!("order {id} is {:?}, the channels moved {net}", order.status);
             state.violations.push(text);
         }
+    }
+}
+
+/// What an order without follow-ups should have moved, as seen from our side.
+fn moved_by_itself(order: &Order, theirs: &BTreeMap<ChannelOrderNo, i64>) -> i64 {
+    let minor = order.instruction.amount.get();
+    let paid = order.status == OrderStatus::Succeeded;
+    match order.instruction.kind {
+        // What the channel paid out although our books had ended it is not taken back.
+        OrderKind::Payout if paid || theirs.contains_key(&order.channel_order_no(1)) => -minor,
+        _ if paid => minor,
+        _ => 0,
     }
 }
 

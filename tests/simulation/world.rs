@@ -10,7 +10,7 @@ use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::command::Decider;
-use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
+use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source, VolumeKind};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::{Reason, UnknownCause};
@@ -53,6 +53,8 @@ pub struct Wish {
     pub answered: Option<(OrderId, OrderStatus)>,
     pub releases: u8,
     pub hold: bool,
+    /// Money is to be paid out to the card.
+    pub payout: bool,
     /// How many follow-up ids the core has used up.
     pub follow_ups: u8,
     /// The capture of a hold, once the core knows it.
@@ -122,6 +124,8 @@ tally!(
     captured,
     refunded,
     voided,
+    paid_out,
+    payouts_failed,
     follow_ups_failed,
     follow_ups_reversed,
     follow_up_reversals,
@@ -182,7 +186,7 @@ pub struct Nodes {
     /// How many requests of each node are on their way to each channel.
     pub on_their_way: BTreeMap<(Incarnation, ChannelId), u32>,
     /// What the orders of all nodes have taken of each day's limit.
-    pub taken: BTreeMap<(ChannelId, BusinessDate), i64>,
+    pub taken: BTreeMap<(ChannelId, VolumeKind, BusinessDate), i64>,
     /// Who has put each attempt in flight.
     owners: BTreeMap<(OrderId, u8), Incarnation>,
 }

@@ -23,6 +23,7 @@ use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::card::CardInput;
 use switchyard::domain::cluster::NodePart;
+use switchyard::domain::flow::attempt::Attempt;
 use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
@@ -100,7 +101,7 @@ impl Channels for Bank {
         self.terms.longest_wait()
     }
 
-    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+    fn give_back(&self, _: &Attempt, _: AmountMinor) {}
 
     fn share(&self, _: NodePart) -> bool {
         true

@@ -142,6 +142,7 @@ pub fn clearing(transaction: &Transaction) -> ClearingRecord {
         category: None,
         amount_minor: transaction.amount.get(),
         date: transaction.clearing_date,
+        is_payout: transaction.movement == Operation::Payout,
     });
     ClearingRecord::of(transaction, ClearingState::Due, fee)
 }

@@ -57,6 +57,11 @@ struct LimitsBody {
     used_today: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     left_today: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payouts_per_day: Option<i64>,
+    payouts_today: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payouts_left_today: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -69,8 +74,8 @@ struct HealthBody {
 
 impl<'status> From<&'status ChannelStatus> for ChannelBody<'status> {
     fn from(status: &'status ChannelStatus) -> Self {
-        let used_today = status.used_today_minor;
-        let left = |limit: i64| limit.saturating_sub(used_today).max(0);
+        let (used_today, payouts_today) = (status.used_today_minor, status.payouts_today_minor);
+        let left = |limit: Option<i64>, used| limit.map(|limit| limit.saturating_sub(used).max(0));
         Self {
             id: status.id.as_str(),
             name: &status.name,
@@ -85,7 +90,10 @@ impl<'status> From<&'status ChannelStatus> for ChannelBody<'status> {
                 per_order_max: status.per_order_max_minor,
                 per_day: status.per_day_minor,
                 used_today,
-                left_today: status.per_day_minor.map(left),
+                left_today: left(status.per_day_minor, used_today),
+                payouts_per_day: status.payouts_per_day_minor,
+                payouts_today,
+                payouts_left_today: left(status.payouts_per_day_minor, payouts_today),
             },
             health: HealthBody {
                 breaker_open: status.breaker_open,
@@ -218,7 +226,7 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     let kind = match fields.text("operation")?.as_deref() {
         None => OrderKind::Payment,
         Some(name) => route_kind(name)
-            .ok_or_else(|| fields.invalid("operation", "payment or preauth is expected"))?,
+            .ok_or_else(|| fields.invalid("operation", "payment, preauth or payout is expected"))?,
     };
     fields.finish()?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
@@ -229,7 +237,8 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
 
 /// The kind of order of this name, if it is one that is routed.
 pub fn route_kind(name: &str) -> Option<OrderKind> {
-    [OrderKind::Payment, OrderKind::Preauth].into_iter().find(|kind| kind.name() == name)
+    let routed = [OrderKind::Payment, OrderKind::Preauth, OrderKind::Payout];
+    routed.into_iter().find(|kind| kind.name() == name)
 }
 
 fn prefix(card: &JsonFields<'_>, text: &str) -> Result<String, ApiError> {

@@ -56,6 +56,30 @@ pub fn read_payment(
     Ok((asked, card))
 }
 
+/// Reads the body of a payout. Its payee's card has neither expiry nor CVV: these belong to a card
+/// that pays.
+pub fn read_payout(
+    body: &[u8],
+    caller: &CallerId,
+    rules: FieldRules<'_>,
+) -> Result<(Instruction, CardInput), ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let id = order_id(&mut fields)?;
+    let merchant = merchant_id(&mut fields)?;
+    let amount = required_amount(&mut fields)?;
+    let currency = currency(&mut fields)?;
+    let kind = OrderKind::Payout;
+    let mut asked = Instruction::new(caller.clone(), id, kind, merchant, amount, currency);
+    asked.merchant_category = merchant_category(&mut fields)?;
+    let mut card = fields.object("card", "card.")?;
+    let pan = pan(&mut card, rules.luhn_waiver)?;
+    let payee = owned_card(card, pan, None, None)?;
+    asked.description = description(&mut fields)?;
+    asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
+    fields.finish()?;
+    Ok((asked, payee))
+}
+
 /// Reads a release's body: its own order id, and how much (everything that is left, if absent).
 pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>), ApiError> {
     let mut fields = JsonFields::parse(body)?;
@@ -170,13 +194,26 @@ fn merchant_fee(fields: &mut JsonFields<'_>, whole: AmountMinor) -> Result<Optio
 }
 
 fn card_fields(mut card: JsonFields<'_>, rules: FieldRules<'_>) -> Result<CardInput, ApiError> {
+    let pan = pan(&mut card, rules.luhn_waiver)?;
+    let expiry = expiry(&mut card)?;
+    let cvv = card
+        .text("cvv")?
+        .map(|text| Cvv::parse(&text).ok_or_else(|| card.invalid("cvv", "3 or 4 digits")))
+        .transpose()?;
+    owned_card(card, pan, expiry, cvv)
+}
+
+/// The rest of a card's fields, which tell of its owner.
+fn owned_card(
+    mut card: JsonFields<'_>,
+    pan: Pan,
+    expiry: Option<Expiry>,
+    cvv: Option<Cvv>,
+) -> Result<CardInput, ApiError> {
     let read = CardInput {
-        pan: pan(&mut card, rules.luhn_waiver)?,
-        expiry: expiry(&mut card)?,
-        cvv: card
-            .text("cvv")?
-            .map(|text| Cvv::parse(&text).ok_or_else(|| card.invalid("cvv", "3 or 4 digits")))
-            .transpose()?,
+        pan,
+        expiry,
+        cvv,
         holder: plain(&mut card, "holder", HOLDER_LENGTH_MAX, |_| true)?,
         id_type: plain(&mut card, "id_type", 2, |letter| letter.is_ascii_alphanumeric())?,
         id_number: plain(&mut card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {

@@ -1,5 +1,5 @@
-//! Payments, pre-authorisations and what follows them up: a request becomes one command, and its
-//! reply becomes JSON.
+//! Payments, pre-authorisations, payouts and what follows them up: a request becomes one command,
+//! and its reply becomes JSON.
 //!
 //! Upholds I-9 (a repeat gets the same answer, and is told that it is one) and I-12: a call whose
 //! wait is over is answered 202 only when the order is found in the store. A caller that hangs up
@@ -88,7 +88,16 @@ pub async fn preauth(
     charge(&state, &seat, request, OrderKind::Preauth).await
 }
 
-/// Takes an order that begins with a card.
+/// `POST /v1/payouts`
+pub async fn pay_out(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    request: Request,
+) -> Result<Response, ApiError> {
+    charge(&state, &seat, request, OrderKind::Payout).await
+}
+
+/// Takes an order that begins with a card. The card of a payout is the payee's.
 async fn charge(
     state: &ApiState,
     seat: &Seat,
@@ -98,7 +107,11 @@ async fn charge(
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, state);
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let (asked, card) = order::read_payment(&body, kind, seat.name(), state.field_rules())?;
+    let rules = state.field_rules();
+    let (asked, card) = match kind {
+        OrderKind::Payout => order::read_payout(&body, seat.name(), rules)?,
+        _ => order::read_payment(&body, kind, seat.name(), rules)?,
+    };
     drop(body);
     state.refuse_card_numbers(&asked, CardEcho::of(&card))?;
     state.refuse_when_closed()?;
@@ -151,12 +164,32 @@ pub async fn preauth_by_id(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
-    let order = visible_order(&state, &seat, &id).await?;
-    if order.instruction.kind != OrderKind::Preauth {
+    by_id_of(&state, &seat, &id, &uri, OrderKind::Preauth).await
+}
+
+/// `GET /v1/payouts/{id}`: the same, of payouts alone.
+pub async fn payout_by_id(
+    State(state): State<Arc<ApiState>>,
+    MayAsk(seat): MayAsk,
+    PathSegment(id): PathSegment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    by_id_of(&state, &seat, &id, &uri, OrderKind::Payout).await
+}
+
+async fn by_id_of(
+    state: &ApiState,
+    seat: &Seat,
+    id: &str,
+    uri: &Uri,
+    kind: OrderKind,
+) -> Result<Response, ApiError> {
+    Query::of(uri).finish()?;
+    let order = visible_order(state, seat, id).await?;
+    if order.instruction.kind != kind {
         return Err(no_such_order());
     }
-    order_answer(&state, &seat, &order).await
+    order_answer(state, seat, &order).await
 }
 
 /// `GET /v1/payments?order_id=`: the caller's own order of this id.

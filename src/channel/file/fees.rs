@@ -27,6 +27,7 @@ fn read_rule(section: &Section<'_>) -> FeeRule {
         name: section.text_such_as("name", "debit"),
         from: read_date(section, "from"),
         until: read_date(section, "until"),
+        is_payout: section.choice_or("operation", false, &[("payment", false), ("payout", true)]),
         card_types: section.optional_choices("card_types", &card_types).unwrap_or_default(),
         categories: read_categories(section),
         from_minor: section.integer_or("from_minor", 0, amounts.clone()),

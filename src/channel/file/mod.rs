@@ -59,6 +59,7 @@ closed_set! {
         Void => "void",
         Preauth => "preauth",
         Capture => "capture",
+        Payout => "payout",
     }
 }
 
@@ -72,6 +73,7 @@ impl Ability {
             Operation::Void => Self::Void,
             Operation::Preauth => Self::Preauth,
             Operation::Capture => Self::Capture,
+            Operation::Payout => Self::Payout,
         }
     }
 }
@@ -107,8 +109,10 @@ impl Abilities {
 pub struct Limits {
     pub per_order_min_minor: i64,
     pub per_order_max_minor: i64,
-    /// For one clearing day; `None` means no limit.
+    /// Of payments and pre-authorisations for one clearing day; `None` means no limit.
     pub per_day_minor: Option<i64>,
+    /// Of payouts for one clearing day; given where the channel carries payouts out.
+    pub payouts_per_day_minor: Option<i64>,
     /// How many days after its original a refund is taken.
     pub refund_days: u32,
     /// How many days after it a pre-authorisation can be captured or voided.
@@ -157,6 +161,7 @@ impl ChannelFile {
             per_order_min_minor: self.limits.per_order_min_minor,
             per_order_max_minor: self.limits.per_order_max_minor,
             per_day_minor: self.limits.per_day_minor,
+            payouts_per_day_minor: self.limits.payouts_per_day_minor,
             hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
             maintenance: self.limits.maintenance.clone(),
             fees: Arc::new(self.terms.fees.clone()),
@@ -171,7 +176,7 @@ impl ChannelFile {
         whole::refuse_chain(root);
         let abilities = read_abilities(root);
         let clearing = read_clearing(root);
-        let limits = read_limits(root, &clearing.0.zone);
+        let limits = read_limits(root, &abilities, &clearing.0.zone);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
         // Two requests for one operation take twice as long.
@@ -207,10 +212,10 @@ fn read_abilities(root: &Section<'_>) -> Abilities {
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
     let brands = Brand::ALL.map(|brand| (brand.name(), brand));
     let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
-    // An undo is never reversed: it is owed until it is done.
+    // An undo is never reversed: it is owed until it is done. Money that was paid out has gone.
     let of_orders: Vec<(&str, Operation)> = Operation::ALL
         .into_iter()
-        .filter(|operation| *operation != Operation::Undo)
+        .filter(|operation| !matches!(operation, Operation::Undo | Operation::Payout))
         .map(|operation| (operation.name(), operation))
         .collect();
     let able = section.choices("operations", &operations);
@@ -247,7 +252,7 @@ fn read_reversible(
     listed
 }
 
-fn read_limits(root: &Section<'_>, zone: &TimeZone) -> Limits {
+fn read_limits(root: &Section<'_>, abilities: &Abilities, zone: &TimeZone) -> Limits {
     let section = root.section("limits");
     let amounts = 1..=AMOUNT_MINOR_MAX;
     let per_order_min_minor = section.integer_or("per_order_min_minor", 1, amounts.clone());
@@ -273,15 +278,22 @@ fn read_limits(root: &Section<'_>, zone: &TimeZone) -> Limits {
             Err(error) => section.mistake_in("maintenance", index, &error.to_string(), advice),
         }
     }
+    let day = 1..=i64::MAX / 4;
     let limits = Limits {
         per_order_min_minor,
         per_order_max_minor,
-        per_day_minor: section.optional_integer("per_day_minor", 1..=i64::MAX / 4),
+        per_day_minor: section.optional_integer("per_day_minor", day.clone()),
+        payouts_per_day_minor: section.optional_integer("payouts_per_day_minor", day),
         refund_days: section.integer_or("refund_days", REFUND_DAYS, 1..=REFUND_DAYS_MAX),
         preauth_days: section.integer_or("preauth_days", PREAUTH_DAYS, 1..=REFUND_DAYS_MAX),
         hours,
         maintenance,
     };
+    let pays_out = abilities.can(Ability::Payout);
+    if pays_out && limits.payouts_per_day_minor.is_none() {
+        let advice = "say how much may leave by payouts in one clearing day";
+        section.mistake("payouts_per_day_minor", "is missing", advice);
+    }
     section.finish();
     limits
 }

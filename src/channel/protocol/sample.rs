@@ -56,11 +56,20 @@ pub fn sample_card() -> CardInput {
     }
 }
 
+/// The part of the sample card that an operation is given.
+fn card_for(operation: Operation) -> CardInput {
+    let mut card = sample_card();
+    if operation == Operation::Payout {
+        (card.expiry, card.cvv) = (None, None);
+    }
+    card
+}
+
 /// The operations that one may follow up; none for what begins with a card.
 fn originals_of(operation: Operation) -> impl Iterator<Item = Option<Operation>> {
     use Operation::{Capture, Payment, Preauth};
     let originals: &'static [Option<Operation>] = match operation {
-        Operation::Payment | Operation::Preauth => &[None],
+        Operation::Payment | Operation::Preauth | Operation::Payout => &[None],
         Operation::Undo | Operation::Refund => &[Some(Payment)],
         Operation::Capture => &[Some(Preauth)],
         Operation::Void => &[Some(Payment), Some(Preauth), Some(Capture)],
@@ -80,7 +89,7 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             pan: Some(sample_card().pan.clone()),
         };
         requests.extend(originals_of(operation).map(|original| match original {
-            None => ChannelRequest::Charge { facts: facts(), card: sample_card().into() },
+            None => ChannelRequest::Charge { facts: facts(), card: card_for(operation).into() },
             Some(original) => follow_up(original),
         }));
         let pan = || Some(sample_card().pan.clone());

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::{LoadedChannel, Registry, changes};
 use crate::channel::shares::{ChannelShares, SharesError};
 use crate::channel::transport::breaker::Admission;
+use crate::channel::transport::volume::DayVolumes;
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -61,10 +63,11 @@ impl Registry {
     pub(super) async fn takes_volume(
         &self,
         loaded: &LoadedChannel,
+        kind: VolumeKind,
         dates: [BusinessDate; 2],
         minor: i64,
     ) -> Result<bool, SharesError> {
-        let (volumes, limit) = (&loaded.runtime.volumes, loaded.profile.per_day_minor);
+        let (volumes, limit) = (loaded.runtime.volumes(kind), loaded.profile.limit_of_day(kind));
         let Some(shares) = self.shares.get() else {
             let present = self.clock.present();
             volumes.keep_days(present.dates(&loaded.terms.calendar, present.now()));
@@ -83,10 +86,17 @@ impl Registry {
         }
     }
 
-    pub(super) fn gives_back(&self, loaded: &LoadedChannel, dates: [BusinessDate; 2], minor: i64) {
+    pub(super) fn gives_back(
+        &self,
+        loaded: &LoadedChannel,
+        kind: VolumeKind,
+        dates: [BusinessDate; 2],
+        minor: i64,
+    ) {
+        let volumes = loaded.runtime.volumes(kind);
         match self.shares.get() {
-            None => loaded.runtime.volumes.give_back(dates, minor),
-            Some(_) => loaded.runtime.volumes.return_to_all(dates, minor),
+            None => volumes.give_back(dates, minor),
+            Some(_) => volumes.return_to_all(dates, minor),
         }
     }
 
@@ -97,16 +107,20 @@ impl Registry {
         let Some(shares) = self.shares.get() else { return Ok(()) };
         let channels = self.channels.load_full();
         for (id, loaded) in &*channels {
-            let (breaker, volumes) = (&loaded.runtime.breaker, &loaded.runtime.volumes);
+            let breaker = &loaded.runtime.breaker;
             if let Some(open_until) = breaker.news() {
                 let told = shares.tell_breaker(id, open_until).await;
                 told.inspect_err(|_| breaker.keeps_news())?;
             }
-            let limit = loaded.profile.per_day_minor;
-            volumes.exchange(&**shares, id, self.days_of(loaded), limit, all).await?;
+            for volumes in &loaded.runtime.volumes {
+                let limit = loaded.profile.limit_of_day(volumes.kind());
+                volumes.exchange(&**shares, id, self.days_of(loaded), limit, all).await?;
+            }
         }
-        let changes = |loaded: &Arc<LoadedChannel>| loaded.runtime.volumes.changes();
-        let before: Vec<u64> = channels.values().map(changes).collect();
+        let changes = |loaded: &Arc<LoadedChannel>| {
+            loaded.runtime.volumes.each_ref().map(DayVolumes::changes)
+        };
+        let before: Vec<_> = channels.values().map(changes).collect();
         let standings = shares.standings().await?;
         for ((id, loaded), changes) in channels.iter().zip(before) {
             self.learn(id, loaded, changes, &standings);
@@ -126,12 +140,15 @@ impl Registry {
         &self,
         id: &ChannelId,
         loaded: &LoadedChannel,
-        changes: u64,
+        changes: [u64; VolumeKind::ALL.len()],
         standings: &ChannelStandings,
     ) {
         for date in BTreeSet::from(self.days_of(loaded)) {
-            let sum = standings.volumes.get(&(id.clone(), date)).copied().unwrap_or(0);
-            loaded.runtime.volumes.learn(changes, date, sum);
+            for (volumes, changes) in loaded.runtime.volumes.iter().zip(changes) {
+                let day = (id.clone(), volumes.kind(), date);
+                let sum = standings.volumes.get(&day).copied().unwrap_or(0);
+                volumes.learn(changes, date, sum);
+            }
         }
         if let Some(open_until) = standings.breakers.get(id) {
             let open_for = loaded.file.breaker.open_for;

@@ -40,7 +40,7 @@ use crate::channel::{
 use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::attempt::{Attempt, VolumeKind};
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
@@ -287,8 +287,10 @@ impl Registry {
         let (present, calendar) = (self.clock.present(), &loaded.terms.calendar);
         let today = present.dates(calendar, present.now());
         let dates = present.dates(calendar, attempt.sent_at);
-        if attempt.takes_volume() && today.iter().any(|date| dates.contains(date)) {
-            loaded.runtime.volumes.take(dates, amount.get(), None);
+        if let Some(kind) = attempt.takes_volume()
+            && today.iter().any(|date| dates.contains(date))
+        {
+            loaded.runtime.volumes(kind).take(dates, amount.get(), None);
         }
     }
 
@@ -302,7 +304,10 @@ impl Registry {
         let present = self.clock.present();
         let now = present.now().min(present.proven());
         let channels = self.channels.load();
-        let limited = channels.values().filter(|loaded| loaded.profile.per_day_minor.is_some());
+        let is_limited = |kind, of: &LoadedChannel| of.profile.limit_of_day(kind).is_some();
+        let limited = channels
+            .values()
+            .filter(|loaded| VolumeKind::ALL.into_iter().any(|kind| is_limited(kind, loaded)));
         let begun = limited.filter_map(|loaded| {
             let calendar = &loaded.terms.calendar;
             calendar.beginning_of(calendar.date_of(now))
@@ -404,8 +409,9 @@ impl Registry {
         let (facts, calendar) = (request.facts(), &loaded.terms.calendar);
         let minor = facts.amount.get();
         let dates = self.clock.present().dates(calendar, facts.sent_at);
-        if order {
-            match self.takes_volume(loaded, dates, minor).await {
+        let volume = VolumeKind::of(facts.operation).filter(|_| order);
+        if let Some(kind) = volume {
+            match self.takes_volume(loaded, kind, dates, minor).await {
                 Ok(true) => {}
                 Ok(false) => return not_sent(NotSentCause::DailyLimit),
                 Err(error) => {
@@ -415,8 +421,10 @@ impl Registry {
             }
         }
         let understood = self.carry(loaded, connection, request).await;
-        if order && matches!(understood.outcome, Outcome::NotSent(_)) {
-            self.gives_back(loaded, dates, minor);
+        if let Some(kind) = volume
+            && matches!(understood.outcome, Outcome::NotSent(_))
+        {
+            self.gives_back(loaded, kind, dates, minor);
         }
         understood
     }
@@ -457,10 +465,12 @@ impl Channels for Registry {
         self.history.longest_wait(channel)
     }
 
-    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
-        if let Some(loaded) = self.channels.load().get(channel) {
-            let dates = self.clock.present().dates(&loaded.terms.calendar, sent_at);
-            self.gives_back(loaded, dates, amount.get());
+    fn give_back(&self, attempt: &Attempt, amount: AmountMinor) {
+        if let Some(loaded) = self.channels.load().get(&attempt.channel)
+            && let Some(kind) = VolumeKind::of(attempt.operation)
+        {
+            let dates = self.clock.present().dates(&loaded.terms.calendar, attempt.sent_at);
+            self.gives_back(loaded, kind, dates, amount.get());
         }
     }
 

@@ -3,6 +3,7 @@
 use crate::channel::transport::breaker::Breaker;
 use crate::channel::transport::objections::ObjectionLog;
 use crate::channel::transport::volume::DayVolumes;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::telemetry::CallMetrics;
@@ -15,7 +16,7 @@ pub(super) struct Runtime {
     pub(super) answer_objections: ObjectionLog,
     pub(super) notice_objections: ObjectionLog,
     /// Taken on the clearing days that may be today.
-    pub(super) volumes: DayVolumes,
+    pub(super) volumes: [DayVolumes; VolumeKind::ALL.len()],
 }
 
 impl Runtime {
@@ -25,7 +26,11 @@ impl Runtime {
             calls: CallMetrics::of(channel),
             answer_objections: ObjectionLog::default(),
             notice_objections: ObjectionLog::default(),
-            volumes: DayVolumes::default(),
+            volumes: VolumeKind::ALL.map(DayVolumes::new),
         }
+    }
+
+    pub(super) const fn volumes(&self, kind: VolumeKind) -> &DayVolumes {
+        &self.volumes[kind as usize]
     }
 }

@@ -1,6 +1,7 @@
 //! The channels as a plan, the API and the command line see them.
 
 use super::{LoadedChannel, Registry};
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelState};
 use crate::domain::time::Timestamp;
@@ -21,6 +22,8 @@ pub struct ChannelStatus {
     pub per_order_max_minor: i64,
     pub per_day_minor: Option<i64>,
     pub used_today_minor: i64,
+    pub payouts_per_day_minor: Option<i64>,
+    pub payouts_today_minor: i64,
     pub breaker_open: bool,
     pub success_rate_ppm: u32,
     pub has_room: bool,
@@ -38,16 +41,17 @@ impl Registry {
     }
 
     fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {
-        let limited = loaded.profile.per_day_minor.is_some();
         ChannelHealth {
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             rate_left: loaded.pace.has_room(),
-            used_today_minor: if limited {
-                loaded.runtime.volumes.volume(loaded.terms.calendar.date_of(now))
-            } else {
-                0
-            },
+            used_today_minor: VolumeKind::ALL.map(|kind| match loaded.profile.limit_of_day(kind) {
+                Some(_) => {
+                    let today = loaded.terms.calendar.date_of(now);
+                    loaded.runtime.volumes(kind).volume(today)
+                }
+                None => 0,
+            }),
         }
     }
 
@@ -77,7 +81,9 @@ impl Registry {
             per_order_min_minor: file.limits.per_order_min_minor,
             per_order_max_minor: file.limits.per_order_max_minor,
             per_day_minor: file.limits.per_day_minor,
-            used_today_minor: loaded.runtime.volumes.volume(today),
+            used_today_minor: loaded.runtime.volumes(VolumeKind::Charges).volume(today),
+            payouts_per_day_minor: file.limits.payouts_per_day_minor,
+            payouts_today_minor: loaded.runtime.volumes(VolumeKind::Payouts).volume(today),
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             has_room: loaded.pace.has_room(),

@@ -7,6 +7,30 @@ use super::*;
 use crate::channel::shares::SharedInMemory;
 use crate::clock::Clock;
 use crate::config::raw::Document;
+use crate::domain::flow::attempt::{AttemptState, Operation};
+use crate::domain::outcome::UnknownCause;
+
+const CHARGES: VolumeKind = VolumeKind::Charges;
+
+fn attempt(state: AttemptState, operation: Operation, second: i64) -> Attempt {
+    Attempt {
+        number: 1,
+        channel: id(),
+        operation,
+        state,
+        sent_at: at(second),
+        channel_reference: None,
+        acknowledged_at: None,
+        code: None,
+        reason: None,
+        unknown_cause: (state == AttemptState::Unknown).then_some(UnknownCause::TimedOut),
+        objection: None,
+        unresolved_at: None,
+        ended_at: None,
+        ended_by: None,
+        sealed_pan: None,
+    }
+}
 
 /// A channel's file as its sections' keys, so that one of them can be changed. The root's section
 /// has no name.
@@ -34,7 +58,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 69] = [
+const CHANGES: [(&str, &str, &str); 71] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "like", "\"shared/bank.toml\""),
@@ -51,6 +75,7 @@ const CHANGES: [(&str, &str, &str); 69] = [
     ("limits", "per_order_min_minor", "5"),
     ("limits", "per_order_max_minor", "99999"),
     ("limits", "per_day_minor", "60000"),
+    ("limits", "payouts_per_day_minor", "70000"),
     ("limits", "refund_days", "7"),
     ("limits", "preauth_days", "8"),
     ("limits", "hours", r#"["08:00-20:00"]"#),
@@ -91,6 +116,7 @@ const CHANGES: [(&str, &str, &str); 69] = [
     ("statement", "carry_days", "4"),
     ("statement", "contradiction", "\"suspend\""),
     ("statement", "absence_proves_after_days", "2"),
+    ("[fees]", "operation", "\"payout\""),
     ("[fees]", "name", "\"other\""),
     ("[fees]", "from", "\"2026-01-01\""),
     ("[fees]", "until", "\"2026-12-31\""),
@@ -284,7 +310,7 @@ async fn what_a_channel_has_learnt_outlives_every_change() {
     let installation = Installation::new();
     let loaded = installation.loaded();
     let today = loaded.terms.calendar.date_of(at(0));
-    assert!(loaded.runtime.volumes.take([today; 2], 40_000, Some(50_000)));
+    assert!(loaded.runtime.volumes(CHARGES).take([today; 2], 40_000, Some(50_000)));
     for _ in 0..2 {
         loaded.runtime.breaker.record(HealthMark::Fault, loaded.file.breaker, at(0));
     }
@@ -313,28 +339,28 @@ fn no_two_take_the_same_rest_of_a_day() {
     let today = installation.loaded().terms.calendar.date_of(at(0));
     let taken = std::thread::scope(|scope| {
         let hands: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| runtime.volumes.take([today; 2], 20_000, Some(50_000))))
+            .map(|_| {
+                scope.spawn(|| runtime.volumes(CHARGES).take([today; 2], 20_000, Some(50_000)))
+            })
             .collect();
         hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
     });
-    assert_eq!((taken, runtime.volumes.volume(today)), (2, 40_000));
-    installation.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
-    assert_eq!(runtime.volumes.volume(today), 20_000);
+    assert_eq!((taken, runtime.volumes(CHARGES).volume(today)), (2, 40_000));
+    let minor = |minor| AmountMinor::new(minor).expect("an amount");
+    let sent = |second| attempt(AttemptState::Declined, Operation::Payment, second);
+    installation.registry.give_back(&sent(0), minor(20_000));
+    assert_eq!(runtime.volumes(CHARGES).volume(today), 20_000);
     // The day before and the day after are days of their own.
-    installation.registry.give_back(
-        &id(),
-        at(-86_400),
-        AmountMinor::new(20_000).expect("an amount"),
-    );
-    assert_eq!(runtime.volumes.volume(today), 20_000);
-    assert!(runtime.volumes.take([today.next(); 2], 50_000, Some(50_000)));
-    assert!(!runtime.volumes.take([today; 2], 30_001, Some(50_000)));
+    installation.registry.give_back(&sent(-86_400), minor(20_000));
+    assert_eq!(runtime.volumes(CHARGES).volume(today), 20_000);
+    assert!(runtime.volumes(CHARGES).take([today.next(); 2], 50_000, Some(50_000)));
+    assert!(!runtime.volumes(CHARGES).take([today; 2], 30_001, Some(50_000)));
     assert!(
-        runtime.volumes.take([today; 2], 30_000, Some(50_000)),
+        runtime.volumes(CHARGES).take([today; 2], 30_000, Some(50_000)),
         "it was named before the cut-off"
     );
     assert_eq!(
-        (runtime.volumes.volume(today), runtime.volumes.volume(today.next())),
+        (runtime.volumes(CHARGES).volume(today), runtime.volumes(CHARGES).volume(today.next())),
         (50_000, 50_000)
     );
 }
@@ -346,51 +372,38 @@ fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
     let today = installation.loaded().terms.calendar.date_of(at(0));
     let (tomorrow, limit) = (today.next(), Some(50_000));
     let year = installation.loaded().terms.calendar.date_of(at(400 * 86_400));
-    assert!(runtime.volumes.take([today; 2], 20_000, limit));
+    assert!(runtime.volumes(CHARGES).take([today; 2], 20_000, limit));
     // The clock runs ahead, and nothing bears it out: the day goes on behind it.
     for ahead in [tomorrow, year] {
-        runtime.volumes.keep_days([ahead, today]);
-        assert!(runtime.volumes.take([ahead, today], 10_000, limit));
-        assert!(!runtime.volumes.take([ahead, today], 40_001, limit));
+        runtime.volumes(CHARGES).keep_days([ahead, today]);
+        assert!(runtime.volumes(CHARGES).take([ahead, today], 10_000, limit));
+        assert!(!runtime.volumes(CHARGES).take([ahead, today], 40_001, limit));
         assert_eq!(
-            (runtime.volumes.volume(ahead), runtime.volumes.volume(year.next())),
+            (runtime.volumes(CHARGES).volume(ahead), runtime.volumes(CHARGES).volume(year.next())),
             (10_000, 0)
         );
     }
     // It is set right: all of today is there, and nothing of what is to come.
-    runtime.volumes.keep_days([today; 2]);
-    assert_eq!([today, tomorrow, year].map(|day| runtime.volumes.volume(day)), [40_000, 0, 0]);
-    assert!(!runtime.volumes.take([today; 2], 10_001, limit));
-    assert!(runtime.volumes.take([today; 2], 10_000, limit));
-    runtime.volumes.give_back([today; 2], 10_000);
-    runtime.volumes.keep_days([tomorrow; 2]);
-    assert_eq!((runtime.volumes.volume(today), runtime.volumes.volume(tomorrow)), (40_000, 0));
-    runtime.volumes.keep_days([tomorrow.next(); 2]);
-    assert_eq!(runtime.volumes.volume(today), 0, "it is over");
+    runtime.volumes(CHARGES).keep_days([today; 2]);
+    assert_eq!(
+        [today, tomorrow, year].map(|day| runtime.volumes(CHARGES).volume(day)),
+        [40_000, 0, 0]
+    );
+    assert!(!runtime.volumes(CHARGES).take([today; 2], 10_001, limit));
+    assert!(runtime.volumes(CHARGES).take([today; 2], 10_000, limit));
+    runtime.volumes(CHARGES).give_back([today; 2], 10_000);
+    runtime.volumes(CHARGES).keep_days([tomorrow; 2]);
+    assert_eq!(
+        (runtime.volumes(CHARGES).volume(today), runtime.volumes(CHARGES).volume(tomorrow)),
+        (40_000, 0)
+    );
+    runtime.volumes(CHARGES).keep_days([tomorrow.next(); 2]);
+    assert_eq!(runtime.volumes(CHARGES).volume(today), 0, "it is over");
 }
 
 #[test]
 fn a_start_goes_on_where_the_books_are() {
-    use crate::domain::flow::attempt::{AttemptState, Operation};
     let installation = Installation::new();
-    let attempt = |state, operation, second| Attempt {
-        number: 1,
-        channel: id(),
-        operation,
-        state,
-        sent_at: at(second),
-        channel_reference: None,
-        acknowledged_at: None,
-        code: None,
-        reason: None,
-        unknown_cause: (state == AttemptState::Unknown)
-            .then_some(crate::domain::outcome::UnknownCause::TimedOut),
-        objection: None,
-        unresolved_at: None,
-        ended_at: None,
-        ended_by: None,
-        sealed_pan: None,
-    };
     let amount = AmountMinor::new(1_000).expect("an amount");
     let rows = [
         (AttemptState::Approved, Operation::Payment, -86_400, 0),
@@ -401,6 +414,7 @@ fn a_start_goes_on_where_the_books_are() {
         (AttemptState::Reversed, Operation::Payment, -40, 2_000),
         (AttemptState::Approved, Operation::Refund, -30, 2_000),
         (AttemptState::Approved, Operation::Capture, -30, 2_000),
+        (AttemptState::Approved, Operation::Payout, -25, 2_000),
         (AttemptState::Pending, Operation::Payment, -20, 3_000),
         (AttemptState::Sending, Operation::Payment, -10, 4_000),
         (AttemptState::Unknown, Operation::Payment, -5, 5_000),
@@ -411,6 +425,7 @@ fn a_start_goes_on_where_the_books_are() {
         assert_eq!(status.used_today_minor, used, "{state:?} {operation:?}");
     }
     let status = installation.registry.status(&id()).expect("the channel");
+    assert_eq!(status.payouts_today_minor, 1_000, "payouts have a limit of their own");
     assert!(status.success_rate_ppm < 1_000_000 && !status.breaker_open);
     for _ in 0..2 {
         installation
@@ -482,14 +497,15 @@ async fn nodes_share_breakers_switches_and_volumes() {
     // What is taken is what all have taken.
     let today = loaded(first).terms.calendar.date_of(at(0));
     let takes = async |node: &Registry, minor| {
-        node.takes_volume(&loaded(node), [today; 2], minor).await.expect("it is in reach")
+        node.takes_volume(&loaded(node), CHARGES, [today; 2], minor).await.expect("it is in reach")
     };
     assert!(takes(first, 90_000).await && takes(second, 100_000).await);
     exchange().await;
     exchange().await;
     assert_eq!([first, second].map(|node| status(node).used_today_minor), [190_000; 2]);
     assert!(!takes(first, 10_001).await && takes(second, 10_000).await);
-    first.give_back(&id(), at(0), AmountMinor::new(100_000).expect("an amount"));
+    let ended = attempt(AttemptState::Declined, Operation::Payment, 0);
+    first.give_back(&ended, AmountMinor::new(100_000).expect("an amount"));
     exchange().await;
     assert_eq!(status(second).used_today_minor, 100_000);
     // A breaker opens for all, one probes, and all go on.

@@ -207,8 +207,13 @@ fn request_of(
             | Purpose::Statement
             | Purpose::SignOn
             | Purpose::LineTest,
-            Operation::Payment | Operation::Preauth,
-        ) => ChannelRequest::Charge { facts, card: card.into() },
+            Operation::Payment | Operation::Preauth | Operation::Payout,
+        ) => {
+            if operation == Operation::Payout {
+                (card.expiry, card.cvv) = (None, None);
+            }
+            ChannelRequest::Charge { facts, card: card.into() }
+        }
         (
             Purpose::Operation
             | Purpose::First

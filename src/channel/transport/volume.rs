@@ -6,15 +6,16 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::shares::{ChannelShares, SharesError};
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 
 /// A block is this part of a day's limit.
 const BLOCKS: i64 = 200;
 
-/// The volumes of one channel's clearing days, in minor units.
-#[derive(Default)]
+/// The volumes of one kind on one channel's clearing days, in minor units.
 pub struct DayVolumes {
+    kind: VolumeKind,
     days: Mutex<DaysTaken>,
     /// One draws at a time: who waits finds what the other has drawn.
     drawing: tokio::sync::Mutex<()>,
@@ -60,6 +61,14 @@ impl DayTaken {
 }
 
 impl DayVolumes {
+    pub fn new(kind: VolumeKind) -> Self {
+        Self { kind, days: Mutex::default(), drawing: tokio::sync::Mutex::default() }
+    }
+
+    pub const fn kind(&self) -> VolumeKind {
+        self.kind
+    }
+
     fn days(&self) -> MutexGuard<'_, DaysTaken> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +168,7 @@ impl DayVolumes {
         let lacks = minor - taken.minor;
         // Near the end of the limit each order draws what it needs, and nothing lies with a node.
         for block in BTreeSet::from([lacks, lacks.max(limit / BLOCKS)]).into_iter().rev() {
-            let drawn = shares.change_volume(channel, today, block, Some(limit)).await?;
+            let drawn = shares.change_volume(channel, self.kind, today, block, Some(limit)).await?;
             let Some(sum) = drawn else { continue };
             let mut days = self.days();
             days.changes += 1;
@@ -239,7 +248,7 @@ impl DayVolumes {
         if untold > 0 {
             // What is not known to be told is told again: too much may be counted, never too
             // little.
-            let sum = shares.change_volume(channel, date, untold, None).await?;
+            let sum = shares.change_volume(channel, self.kind, date, untold, None).await?;
             of_day(&|day| {
                 day.taken = sum.unwrap_or(day.taken);
                 day.untold -= untold;
@@ -253,7 +262,7 @@ impl DayVolumes {
             returned
         });
         if returned > 0 {
-            let sum = shares.change_volume(channel, date, -returned, None).await?;
+            let sum = shares.change_volume(channel, self.kind, date, -returned, None).await?;
             of_day(&|day| {
                 day.taken = sum.unwrap_or(day.taken);
                 0
@@ -326,6 +335,10 @@ mod tests {
         BusinessDate::new(civil::date(2026, 11, 22))
     }
 
+    fn charges() -> DayVolumes {
+        DayVolumes::new(VolumeKind::Charges)
+    }
+
     fn bank() -> ChannelId {
         ChannelId::from_stored("bank")
     }
@@ -344,12 +357,12 @@ mod tests {
 
     fn known(all: &SharedInMemory) -> i64 {
         let standings = all.0.lock().expect("no panic");
-        standings.volumes.get(&(bank(), today())).copied().unwrap_or(0)
+        standings.volumes.get(&(bank(), VolumeKind::Charges, today())).copied().unwrap_or(0)
     }
 
     #[tokio::test]
     async fn nodes_draw_blocks_and_leave_no_rest() {
-        let (all, first, second) = <(SharedInMemory, DayVolumes, DayVolumes)>::default();
+        let (all, first, second) = (SharedInMemory::default(), charges(), charges());
         assert!(draw(&first, &all, 300).await && known(&all) == 1_000, "a block");
         assert!(draw(&first, &all, 700).await && known(&all) == 1_000, "of what it holds");
         assert!(draw(&second, &all, 150_000).await && known(&all) == 151_000, "an order's amount");
@@ -368,7 +381,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_needed_goes_back() {
-        let (all, node) = <(SharedInMemory, DayVolumes)>::default();
+        let (all, node) = (SharedInMemory::default(), charges());
         assert!(draw(&node, &all, 1).await);
         exchange(&node, &all).await;
         assert_eq!((known(&all), node.volume(today())), (1_000, 1));
@@ -387,7 +400,7 @@ mod tests {
     /// A clock that ran ahead and was set right has taken nothing of the day to come.
     #[tokio::test]
     async fn a_day_that_never_came_is_whole_for_all() {
-        let (all, node) = <(SharedInMemory, DayVolumes)>::default();
+        let (all, node) = (SharedInMemory::default(), charges());
         let tomorrow = today().next();
         let ahead = node.draw(&all, &bank(), [tomorrow, today()], 300, Some(LIMIT)).await;
         assert!(ahead.expect("it is in reach"));
@@ -400,7 +413,7 @@ mod tests {
     async fn no_node_draws_what_another_has() {
         use std::sync::Arc;
         let all = Arc::new(SharedInMemory::default());
-        let nodes: Vec<_> = (0..3).map(|_| Arc::new(DayVolumes::default())).collect();
+        let nodes: Vec<_> = (0..3).map(|_| Arc::new(charges())).collect();
         let mut orders = tokio::task::JoinSet::new();
         for order in 0..900_i64 {
             let (all, node) = (Arc::clone(&all), Arc::clone(&nodes[order as usize % 3]));

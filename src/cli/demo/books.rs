@@ -66,7 +66,8 @@ impl Books {
             | OrderKind::Preauth
             | OrderKind::Capture { .. }
             | OrderKind::Refund { .. }
-            | OrderKind::Void { .. } => true,
+            | OrderKind::Void { .. }
+            | OrderKind::Payout => true,
             OrderKind::Undo { .. } | OrderKind::Release { .. } => false,
         })
     }
@@ -81,7 +82,7 @@ impl Books {
         };
         let sign = match order.instruction.kind {
             OrderKind::Payment | OrderKind::Capture { .. } => 1,
-            OrderKind::Refund { .. } => -1,
+            OrderKind::Refund { .. } | OrderKind::Payout => -1,
             OrderKind::Void { of } => -i64::from(!of_a_hold(of)),
             OrderKind::Undo { of } => -i64::from(!of_a_hold(of.order)),
             OrderKind::Preauth | OrderKind::Release { .. } => 0,

@@ -217,6 +217,7 @@ fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<Book
             Some((BookingEvent::Refund, Some(BookingEvent::RefundTakenBack)))
         }
         OrderKind::Void { .. } => Some((BookingEvent::Void, Some(BookingEvent::VoidTakenBack))),
+        OrderKind::Payout => Some((BookingEvent::Payout, Some(BookingEvent::PayoutTakenBack))),
         OrderKind::Preauth | OrderKind::Undo { .. } | OrderKind::Release { .. } => None,
     }
 }
@@ -362,7 +363,7 @@ fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, Ledg
         };
         match entry.kind {
             EntryKind::Charge | EntryKind::Capture => line.minor += stands,
-            EntryKind::Refund => line.minor -= stands,
+            EntryKind::Refund | EntryKind::Payout => line.minor -= stands,
             EntryKind::Preauth => line.held_minor += stands,
             EntryKind::Undo => {
                 let original = entry.original.as_deref().and_then(|number| ledger.get(number));
@@ -396,16 +397,18 @@ fn is_disputed(books: &Books, number: &str, line: Option<&LedgerEntry>) -> bool 
     signed_both && kept
 }
 
-/// No order stands charged twice, at one channel or at several (I-4).
+/// No order stands charged or paid out twice, at one channel or at several (I-4).
 fn check_charged_once(findings: &mut DemoFindings, ledgers: &[(&'static str, LedgerSnapshot)]) {
     let mut standing: BTreeMap<String, u32> = BTreeMap::new();
     for (_, ledger) in ledgers {
-        let charges = ledger.entries().iter().filter(|entry| entry.kind == EntryKind::Charge);
+        let is_first =
+            |entry: &&LedgerEntry| matches!(entry.kind, EntryKind::Charge | EntryKind::Payout);
+        let charges = ledger.entries().iter().filter(is_first);
         for entry in charges.filter(|entry| standing_minor(entry) > 0) {
             *standing.entry(entry.order_prefix().to_owned()).or_default() += 1;
         }
     }
     for (order, times) in standing.into_iter().filter(|(_, times)| *times > 1) {
-        findings.broken("I-4", order, format!("it stands charged {times} times"));
+        findings.broken("I-4", order, format!("it stands charged or paid out {times} times"));
     }
 }

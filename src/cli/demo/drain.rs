@@ -136,8 +136,8 @@ async fn has_ended(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow::Res
     });
     Ok(match states.next() {
         None => true,
-        // An undo is not taken back itself.
-        Some((EntryKind::Undo | EntryKind::Refund, _)) => true,
+        // An undo is not taken back itself, and nor is a payout.
+        Some((EntryKind::Undo | EntryKind::Refund | EntryKind::Payout, _)) => true,
         Some((EntryKind::Charge | EntryKind::Preauth | EntryKind::Capture, state)) => {
             !matches!(state, EntryState::Approved | EntryState::Working)
         }

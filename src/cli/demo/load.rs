@@ -163,6 +163,8 @@ enum PlannedFollowUp {
     /// The same card has an amount held, of which a part is captured and given back.
     HoldCaptureRefund,
     HoldVoid,
+    /// A third of the amount is paid out to the same card.
+    PayOut,
 }
 
 impl PlannedFollowUp {
@@ -173,6 +175,7 @@ impl PlannedFollowUp {
             8..12 => Self::Void,
             12..17 => Self::HoldCaptureRefund,
             17..20 => Self::HoldVoid,
+            20..24 => Self::PayOut,
             _ => Self::Nothing,
         }
     }
@@ -317,11 +320,25 @@ impl PaymentCaller<'_> {
             PlannedFollowUp::HoldCaptureRefund | PlannedFollowUp::HoldVoid => {
                 return self.hold(then, part).await;
             }
+            PlannedFollowUp::PayOut if part > 0 => return Ok(vec![self.pay_out(part).await?]),
             PlannedFollowUp::Nothing
+            | PlannedFollowUp::PayOut
             | PlannedFollowUp::RefundPart
             | PlannedFollowUp::RefundTwice => Vec::new(),
         };
         asked.into_iter().map(|one| expect(one, may_be_taken)).collect()
+    }
+
+    /// Pays a part out to the payment's card, by whichever channel.
+    async fn pay_out(&self, minor: i64) -> anyhow::Result<FollowUpCall> {
+        let body = json!({
+            "order_id": self.order_id("payout"),
+            "merchant_id": self.payment["merchant_id"],
+            "amount": minor,
+            "currency": "CNY",
+            "card": { "pan": self.payment["card"]["pan"], "holder": "演示收款人" },
+        });
+        expect(self.send("/v1/payouts", "payouts", &body).await?, true)
     }
 
     /// Holds the payment's amount on its card once more, and uses it or lets it go.

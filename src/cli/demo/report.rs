@@ -138,10 +138,10 @@ impl DemoReport<'_> {
     }
 
     fn write_follow_ups(&self, text: &mut String) {
-        heading(text, "Holds, and what followed payments");
+        heading(text, "Holds, payouts, and what followed payments");
         let columns = ["", ">succeeded", ">failed", ">reversed", ">yuan"];
         let mut rows = Vec::new();
-        for kind in ["preauth", "capture", "refund", "void"] {
+        for kind in ["preauth", "capture", "refund", "void", "payout"] {
             let orders: Vec<_> = self
                 .books
                 .core_orders()

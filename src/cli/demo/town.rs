@@ -70,6 +70,10 @@ limits.per_order_max_minor = 1000000
 name = "credit"
 card_types = ["credit", "quasi_credit"]
 rate_ppm = 4200
+[[fees]]
+name = "payouts"
+operation = "payout"
+fixed_minor = 100
 "#;
 
 /// One inquiry, then the bank is asked to reverse.

@@ -531,7 +531,7 @@ fn fee_of(
         // What is taken from us is what the channel keeps.
         Sign::Letter => -sign_of(written.letter)? * written.minor,
         Sign::Column => sign_of(sign.and_then(|text| text.first().copied()))? * written.minor,
-        Sign::Operation => match movement.sign() {
+        Sign::Operation => match movement.fee_sign() {
             0 => written.minor,
             way => way * written.minor.abs(),
         },

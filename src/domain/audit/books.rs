@@ -11,7 +11,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
-use super::{AuditedRows, gives_back, hold, is_about_a_hold};
+use super::{AuditedRows, gives_money, hold, is_about_a_hold};
 
 /// Records, principal, fee and net of a channel's date in one currency, in minor units.
 type RecordSums = (u64, i64, i64, i64);
@@ -64,13 +64,20 @@ pub(super) fn check_books(rows: &AuditedRows, order: &Order) -> Vec<String> {
     for request in &chain {
         let side = |side| request.postings.iter().filter(move |entry| entry.side == side);
         let sum = |s| side(s).map(|entry| entry.amount_minor).sum::<i64>();
-        let red =
-            matches!(request.event, BookingEvent::RefundTakenBack | BookingEvent::VoidTakenBack);
+        let red = matches!(
+            request.event,
+            BookingEvent::RefundTakenBack
+                | BookingEvent::VoidTakenBack
+                | BookingEvent::PayoutTakenBack
+        );
         let sign = if red { -1 } else { 1 };
         let signed = request.postings.iter().all(|entry| entry.amount_minor * sign > 0);
         let balanced = sum(PostingSide::Debit) == sum(PostingSide::Credit) && signed;
         hold!(found, balanced, "I-7: request {} does not balance", request.id);
-        let first = matches!(request.event, BookingEvent::Refund | BookingEvent::Void);
+        let first = matches!(
+            request.event,
+            BookingEvent::Refund | BookingEvent::Void | BookingEvent::Payout
+        );
         let parked = !first && !rows.are_live && request.delivery.status == DeliveryStatus::Parked;
         hold!(found, !parked, "I-7: request {} is parked", request.id);
     }
@@ -79,7 +86,7 @@ pub(super) fn check_books(rows: &AuditedRows, order: &Order) -> Vec<String> {
         return found;
     };
     let sign = match transaction.movement {
-        Operation::Undo | Operation::Refund | Operation::Void => -1,
+        Operation::Undo | Operation::Refund | Operation::Void | Operation::Payout => -1,
         _ => 1,
     };
     let sums = record.principal_minor == sign * order.instruction.amount.get()
@@ -124,11 +131,12 @@ fn check_requests(rows: &AuditedRows, order: &Order) -> Vec<String> {
     }
     let (first, back) = match order.instruction.kind {
         OrderKind::Void { .. } => (BookingEvent::Void, BookingEvent::VoidTakenBack),
+        OrderKind::Payout => (BookingEvent::Payout, BookingEvent::PayoutTakenBack),
         _ => (BookingEvent::Refund, BookingEvent::RefundTakenBack),
     };
     let first: Vec<_> = of(first).collect();
     let back: Vec<_> = of(back).collect();
-    let money = gives_back(order) && !is_about_a_hold(rows, order);
+    let money = gives_money(order) && !is_about_a_hold(rows, order);
     let sent = !order.attempts.is_empty();
     hold!(found, first.len() == usize::from(money), "I-7: {id} is booked first once");
     let perhaps = first.first().is_some_and(|first| first.delivery.unanswered);

@@ -8,7 +8,7 @@ use crate::domain::flow::attempt::{AttemptState, Operation, Source};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::write_set::{Contradiction, ReportedEnd};
 
-use super::{AuditedRows, OPEN, gives_back, hold, is_about_a_hold};
+use super::{AuditedRows, OPEN, gives_back, gives_money, hold, is_about_a_hold};
 
 /// I-5: each claim stands once, and a claimed success of a payment owes exactly one undo.
 pub(super) fn check_claims(rows: &AuditedRows, order: &Order) -> Vec<String> {
@@ -45,7 +45,7 @@ pub(super) fn check_claims(rows: &AuditedRows, order: &Order) -> Vec<String> {
         let stay = if rows.are_live { row.undo.is_none() } else { rows.claims_stay };
         let stays = stay && row.source == Source::Statement && !hold;
         let wants = moves && takes && !stays;
-        if moves && !hold && (gives_back(order) || takes && stays) {
+        if moves && !hold && (gives_money(order) || takes && stays) {
             let event = match takes {
                 true => BookingEvent::SuspenseOpened,
                 false => BookingEvent::SuspenseReceivable,
@@ -110,7 +110,7 @@ pub(super) fn check_claimed(rows: &AuditedRows, order: &Order) -> Vec<String> {
         | OrderKind::Refund { of }
         | OrderKind::Void { of }
         | OrderKind::Capture { of } => of,
-        OrderKind::Payment | OrderKind::Preauth => order.id,
+        OrderKind::Payment | OrderKind::Preauth | OrderKind::Payout => order.id,
         OrderKind::Undo { .. } => return found,
     };
     for id in [root, order.id] {

@@ -172,6 +172,11 @@ fn gives_back(order: &Order) -> bool {
     matches!(order.instruction.kind, OrderKind::Refund { .. } | OrderKind::Void { .. })
 }
 
+/// Orders that give money away: booked before they leave.
+fn gives_money(order: &Order) -> bool {
+    gives_back(order) || order.instruction.kind == OrderKind::Payout
+}
+
 /// Whether an order holds an amount on a card, or lets a held one go: no money moves by it.
 fn is_about_a_hold(rows: &AuditedRows, order: &Order) -> bool {
     let of = match order.instruction.kind {
@@ -198,7 +203,7 @@ fn check_end(order: &Order) -> Vec<String> {
     hold!(found, !ended || open(order).is_empty(), "I-3: order {id} ended with an open attempt");
     let undo = is_undo(order);
     // Booked first: it waits for accounting, or accounting never took it.
-    let unsent = gives_back(order) && order.attempts.is_empty();
+    let unsent = gives_money(order) && order.attempts.is_empty();
     let approved =
         order.attempts.iter().filter(|attempt| attempt.state == AttemptState::Approved).count();
     let holds = match order.status {

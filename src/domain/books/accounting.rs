@@ -32,8 +32,8 @@ closed_set! {
         Void = 8 => "void",
         /// The void did not come about: red letter.
         VoidTakenBack = 9 => "void_taken_back",
-        /// A channel claims to have given money back by a refund or void that our books had ended;
-        /// the money is in suspense, as a receivable, until a person knows more.
+        /// A channel claims to have given money away by a refund, void or payout that our books had
+        /// ended; the money is in suspense, as a receivable, until a person knows more.
         SuspenseReceivable = 10 => "suspense_receivable",
         /// A difference between a statement and our records goes into suspense (挂账), or its amount
         /// there changes by a later statement.
@@ -43,18 +43,22 @@ closed_set! {
         /// The bank has received what the channel's statement says: pending clearing becomes
         /// reserve and fee cost.
         ChannelSettles = 13 => "channel_settles",
+        /// Money is paid out to a card for a merchant. Booked before the channel is asked.
+        Payout = 14 => "payout",
+        /// The payout did not come about: red letter.
+        PayoutTakenBack = 15 => "payout_taken_back",
     }
 }
 
 impl BookingEvent {
     /// Whether an order waits for this request to be acknowledged before it leaves.
     pub const fn is_booked_first(self) -> bool {
-        matches!(self, Self::Refund | Self::Void)
+        matches!(self, Self::Refund | Self::Void | Self::Payout)
     }
 
     /// Whether it takes an earlier request back: its amounts are negative.
     pub const fn is_red_letter(self) -> bool {
-        matches!(self, Self::RefundTakenBack | Self::VoidTakenBack)
+        matches!(self, Self::RefundTakenBack | Self::VoidTakenBack | Self::PayoutTakenBack)
     }
 
     /// The type of its voucher (S10).
@@ -63,9 +67,12 @@ impl BookingEvent {
             Self::InstantPayment | Self::EscrowPayment | Self::ChannelSettles => {
                 VoucherType::Receipt
             }
-            Self::Refund | Self::RefundTakenBack | Self::Void | Self::VoidTakenBack => {
-                VoucherType::Payment
-            }
+            Self::Refund
+            | Self::RefundTakenBack
+            | Self::Void
+            | Self::VoidTakenBack
+            | Self::Payout
+            | Self::PayoutTakenBack => VoucherType::Payment,
             Self::EscrowRelease
             | Self::SuspenseOpened
             | Self::SuspenseBalanced
@@ -89,9 +96,12 @@ impl BookingEvent {
             Self::SuspenseOpened => Some((ChannelPendingClearing, SuspensePayable)),
             Self::SuspenseBalanced => Some((SuspensePayable, ChannelPendingClearing)),
             Self::SuspenseReceivable => Some((SuspenseReceivable, ChannelPendingClearing)),
-            Self::Refund | Self::RefundTakenBack | Self::Void | Self::VoidTakenBack => {
-                Some((MerchantPendingClearing, ChannelPendingClearing))
-            }
+            Self::Refund
+            | Self::RefundTakenBack
+            | Self::Void
+            | Self::VoidTakenBack
+            | Self::Payout
+            | Self::PayoutTakenBack => Some((MerchantPendingClearing, ChannelPendingClearing)),
             Self::DifferenceSuspended | Self::DifferenceBalanced | Self::ChannelSettles => None,
         }
     }
@@ -266,16 +276,44 @@ pub struct Booking<'a> {
     pub now: Timestamp,
 }
 
-/// The balanced request for one event of a transaction (I-7).
-pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest {
+/// What the voucher of an order's booking names.
+pub struct BookedOrder<'a> {
+    pub channel: &'a ChannelId,
+    pub channel_order_no: ChannelOrderNo,
+    pub channel_reference: Option<&'a String>,
+    pub merchant_id: &'a MerchantId,
+    /// What it carries: a booking is of the whole or a part.
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub business_date: BusinessDate,
+}
+
+impl<'a> From<&'a Transaction> for BookedOrder<'a> {
+    fn from(of: &'a Transaction) -> Self {
+        Self {
+            channel: &of.channel,
+            channel_order_no: of.channel_order_no,
+            channel_reference: of.channel_reference.as_ref(),
+            merchant_id: &of.merchant_id,
+            amount: of.amount,
+            currency: of.currency,
+            business_date: of.clearing_date,
+        }
+    }
+}
+
+/// The balanced request for one event of a transaction, or of an order that is booked before it has
+/// one (I-7).
+pub fn request<'a>(booking: &Booking<'_>, source: impl Into<BookedOrder<'a>>) -> AccountingRequest {
+    let source = source.into();
     assert!(booking.amount <= source.amount, "I-8: never more is booked than the source carries");
     let (debit, credit) = booking.event.rule().expect("I-7: an order's event has its rule");
     assert!(debit != credit, "I-7: a voucher moves something between two accounts");
     let sign = if booking.event.is_red_letter() { -1 } else { 1 };
-    let merchant = Some(&source.merchant_id);
+    let merchant = Some(source.merchant_id);
     let posting = |side, account, minor: i64| Posting {
         side,
-        account: booking.names.name(account, &source.channel, merchant, source.currency),
+        account: booking.names.name(account, source.channel, merchant, source.currency),
         amount_minor: sign * minor,
     };
     let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
@@ -293,12 +331,12 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
         source: SourceDocument::Order {
             order: booking.order,
             channel_order_no: source.channel_order_no,
-            channel_reference: source.channel_reference.clone(),
+            channel_reference: source.channel_reference.cloned(),
             merchant_id: source.merchant_id.clone(),
         },
         currency: source.currency,
         postings: lines.into_iter().filter(|line| line.amount_minor != 0).collect(),
-        business_date: source.clearing_date,
+        business_date: source.business_date,
         created_at: booking.now,
         delivery: Delivery::owed(booking.now),
     }

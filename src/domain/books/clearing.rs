@@ -46,7 +46,7 @@ impl ClearingRecord {
     pub fn of(transaction: &Transaction, state: ClearingState, fee: Fee) -> Self {
         let sign = transaction.movement.sign();
         let principal_minor = sign * transaction.amount.get();
-        let fee_minor = sign * fee.minor;
+        let fee_minor = transaction.movement.fee_sign() * fee.minor;
         Self {
             channel: transaction.channel.clone(),
             date: transaction.clearing_date,

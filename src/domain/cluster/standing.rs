@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -10,7 +11,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 pub struct ChannelStandings {
     /// What is taken of each clearing day of late, in minor units, with what nodes have drawn and
     /// not used yet. Days of which nothing is taken are absent.
-    pub volumes: BTreeMap<(ChannelId, BusinessDate), i64>,
+    pub volumes: BTreeMap<(ChannelId, VolumeKind, BusinessDate), i64>,
     /// Until when each breaker is open; `None` if it was, and is closed.
     pub breakers: BTreeMap<ChannelId, Option<Timestamp>>,
     /// The channels that operators have switched off.
@@ -23,11 +24,12 @@ impl ChannelStandings {
     pub fn change_volume(
         &mut self,
         channel: &ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> Option<i64> {
-        let day = (channel.clone(), date);
+        let day = (channel.clone(), kind, date);
         let taken = self.volumes.get(&day).copied().unwrap_or(0);
         let sum = taken.checked_add(minor)?.max(0);
         let fits = minor <= 0 || limit.is_none_or(|limit| sum <= limit);

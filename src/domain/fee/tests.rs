@@ -17,6 +17,7 @@ fn rule(rate_ppm: u32) -> FeeRule {
         name: "standard".to_owned(),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,
@@ -30,11 +31,27 @@ fn rule(rate_ppm: u32) -> FeeRule {
 }
 
 fn subject(amount_minor: i64) -> FeeSubject {
-    FeeSubject { card_type: None, category: None, amount_minor, date: date(20_261_122) }
+    let date = date(20_261_122);
+    FeeSubject { card_type: None, category: None, amount_minor, date, is_payout: false }
 }
 
 fn charged(rule: FeeRule, amount_minor: i64) -> Fee {
     FeeSchedule { rules: vec![rule] }.fee(&subject(amount_minor))
+}
+
+#[test]
+fn a_payout_has_a_fee_of_its_own() {
+    let piece =
+        FeeRule { name: "payouts".to_owned(), is_payout: true, fixed_minor: 100, ..rule(0) };
+    let both = FeeSchedule { rules: vec![rule(3_500), piece] };
+    let named = |schedule: &FeeSchedule, is_payout| {
+        let fee = schedule.fee(&FeeSubject { is_payout, ..subject(10_000) });
+        (fee.rule, fee.minor)
+    };
+    assert_eq!(named(&both, false), ("standard".to_owned(), 35));
+    assert_eq!(named(&both, true), ("payouts".to_owned(), 100));
+    let charges = FeeSchedule { rules: vec![rule(3_500)] };
+    assert_eq!(named(&charges, true), (NO_FEE_RULE.to_owned(), 0));
 }
 
 #[test]
@@ -194,7 +211,8 @@ fn by_the_book(schedule: &FeeSchedule, subject: &FeeSubject) -> (i64, String) {
         let other_card = !rule.card_types.is_empty() && !rule.card_types.iter().any(listed);
         let listed = |category: &MerchantCategory| Some(*category) == subject.category;
         let other_shop = !rule.categories.is_empty() && !rule.categories.iter().any(listed);
-        if early || late || small || large || other_card || other_shop {
+        let other_way = rule.is_payout != subject.is_payout;
+        if early || late || small || large || other_card || other_shop || other_way {
             continue;
         }
         let rate = Exact::of(rule.rate_ppm.into(), 1_000_000);
@@ -238,11 +256,13 @@ prop_compose! {
         (fixed_minor, minimum_minor) in (0..=50_i64, 0..=200_i64),
         cap in prop::option::of(0..=2_000_i64),
         refund in prop::sample::select(RefundFee::ALL.to_vec()),
+        is_payout in prop::bool::weighted(0.2),
     ) -> FeeRule {
         FeeRule {
             name: format!("rule-{number}"),
             from: dates.0,
             until: dates.1,
+            is_payout,
             card_types,
             categories,
             from_minor: tier.0,
@@ -262,8 +282,9 @@ prop_compose! {
         code in prop::option::of(prop::sample::select(vec!["5411", "8062", "8211", "7011"])),
         amount_minor in amount(AMOUNT_MINOR_MAX),
         date in day(),
+        is_payout in prop::bool::weighted(0.2),
     ) -> FeeSubject {
-        FeeSubject { card_type, category: code.map(category), amount_minor, date }
+        FeeSubject { card_type, category: code.map(category), amount_minor, date, is_payout }
     }
 }
 

@@ -22,6 +22,8 @@ closed_set! {
         Preauth = 5 => "preauth",
         /// Charge a held amount, or less (预授权完成).
         Capture = 6 => "capture",
+        /// Pay money out to a card (代付).
+        Payout = 7 => "payout",
     }
 }
 
@@ -30,6 +32,16 @@ impl Operation {
     pub const fn sign(self) -> i64 {
         match self {
             Self::Payment | Self::Capture => 1,
+            Self::Undo | Self::Refund | Self::Void | Self::Payout => -1,
+            Self::Preauth => 0,
+        }
+    }
+
+    /// +1 where the channel charges its fee for it, -1 where it gives the fee back, 0 where there
+    /// is none. What leaves by a payout is charged for, beside the money itself.
+    pub const fn fee_sign(self) -> i64 {
+        match self {
+            Self::Payment | Self::Capture | Self::Payout => 1,
             Self::Undo | Self::Refund | Self::Void => -1,
             Self::Preauth => 0,
         }
@@ -38,8 +50,30 @@ impl Operation {
     /// Whether it begins with a card and is routed; the others follow up what succeeded.
     pub const fn begins_with_card(self) -> bool {
         match self {
-            Self::Payment | Self::Preauth => true,
+            Self::Payment | Self::Preauth | Self::Payout => true,
             Self::Undo | Self::Refund | Self::Void | Self::Capture => false,
+        }
+    }
+}
+
+closed_set! {
+    /// The limits that a channel has for each of its clearing days.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum VolumeKind {
+        /// Of payments and pre-authorisations.
+        Charges = 1 => "charges",
+        /// Of payouts: the money that may leave in a day.
+        Payouts = 2 => "payouts",
+    }
+}
+
+impl VolumeKind {
+    /// The limit that an operation takes a part of; the others take none.
+    pub const fn of(operation: Operation) -> Option<Self> {
+        match operation {
+            Operation::Payment | Operation::Preauth => Some(Self::Charges),
+            Operation::Payout => Some(Self::Payouts),
+            Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture => None,
         }
     }
 }
@@ -125,9 +159,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it takes a part of its channel's limit for the day: a payment or pre-authorisation
-    /// that has moved or held money, or may have.
-    pub const fn takes_volume(&self) -> bool {
+    /// The limit of its channel for the day that it takes a part of: it is a payment,
+    /// pre-authorisation or payout that has moved or held money, or may have.
+    pub const fn takes_volume(&self) -> Option<VolumeKind> {
         let may_have = matches!(
             self.state,
             AttemptState::Sending
@@ -135,7 +169,7 @@ impl Attempt {
                 | AttemptState::Unknown
                 | AttemptState::Approved
         );
-        self.operation.begins_with_card() && may_have
+        if may_have { VolumeKind::of(self.operation) } else { None }
     }
 
     /// Keeps that the channel has it, and the number that it gives it.

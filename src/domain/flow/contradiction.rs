@@ -61,7 +61,7 @@ impl DecisionDraft<'_> {
                     self.owe_undo(attempt, approval, evidence, id);
                     undo = Some(id);
                 }
-                Operation::Refund | Operation::Void => {
+                Operation::Refund | Operation::Void | Operation::Payout => {
                     self.expect_reported_success(attempt, approval, evidence);
                 }
                 // Another undo cannot take it back: a person must find out what happened.
@@ -153,9 +153,9 @@ impl DecisionDraft<'_> {
         self.effects.extend([Effect::Book, Effect::WorkReversals]);
     }
 
-    /// Money that a refund or void gave back although our books had ended it: it is expected on the
-    /// channel's statement and booked as a receivable. Taking it from the cardholder again without
-    /// being asked would make a dispute of a mistake, so a person decides.
+    /// Money that a refund, void or payout gave away although our books had ended it: it is
+    /// expected on the channel's statement and booked as a receivable. Taking it from the
+    /// cardholder again without being asked would make a dispute of a mistake, so a person decides.
     fn expect_reported_success(
         &mut self,
         attempt: &Attempt,
@@ -166,10 +166,15 @@ impl DecisionDraft<'_> {
             return;
         }
         let (claimed, _) = self.reported_transaction(attempt, approval, evidence);
-        let original = self.original.as_mut().expect("the engine loads a follow-up's original");
-        original.accounting_sequence += 1;
+        // A payout follows nothing up: its chain is its own.
+        let root = match self.order.instruction.kind {
+            OrderKind::Payout => &mut self.order,
+            _ => self.original.as_mut().expect("the engine loads a follow-up's original"),
+        };
+        root.accounting_sequence += 1;
+        let id = RequestId { chain: root.id, sequence: root.accounting_sequence };
         let booking = Booking {
-            id: RequestId { chain: original.id, sequence: original.accounting_sequence },
+            id,
             order: self.order.id,
             event: BookingEvent::SuspenseReceivable,
             amount: self.order.instruction.amount,

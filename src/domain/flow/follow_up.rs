@@ -67,7 +67,7 @@ impl DecisionDraft<'_> {
             Operation::Refund => original.instruction.kind.is_paid_in(),
             Operation::Void => original.instruction.kind.is_paid_in() || hold,
             Operation::Capture => hold,
-            Operation::Payment | Operation::Undo | Operation::Preauth => false,
+            Operation::Payment | Operation::Undo | Operation::Preauth | Operation::Payout => false,
         };
         if !fits {
             return Err(Refusal::WrongKind);
@@ -86,9 +86,11 @@ impl DecisionDraft<'_> {
             // A hold is charged once, and what is cancelled is cancelled as a whole.
             Operation::Capture => wanted_minor > left_minor || left_minor < whole_minor,
             Operation::Void => wanted_minor != whole_minor || left_minor < whole_minor,
-            Operation::Refund | Operation::Payment | Operation::Undo | Operation::Preauth => {
-                wanted_minor > left_minor
-            }
+            Operation::Refund
+            | Operation::Payment
+            | Operation::Undo
+            | Operation::Preauth
+            | Operation::Payout => wanted_minor > left_minor,
         };
         if exceeds {
             let once = operation == Operation::Capture && left_minor < whole_minor;
@@ -121,7 +123,8 @@ impl DecisionDraft<'_> {
             | Operation::Capture
             | Operation::Payment
             | Operation::Undo
-            | Operation::Preauth => Ok(()),
+            | Operation::Preauth
+            | Operation::Payout => Ok(()),
         }
     }
 

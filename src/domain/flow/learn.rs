@@ -160,7 +160,10 @@ impl DecisionDraft<'_> {
             original.instruction.kind == OrderKind::Preauth
         };
         match self.order.instruction.kind {
-            OrderKind::Payment | OrderKind::Capture { .. } | OrderKind::Refund { .. } => true,
+            OrderKind::Payment
+            | OrderKind::Capture { .. }
+            | OrderKind::Refund { .. }
+            | OrderKind::Payout => true,
             OrderKind::Preauth | OrderKind::Release { .. } => false,
             OrderKind::Void { .. } | OrderKind::Undo { .. } => !of_hold(),
         }
@@ -264,6 +267,7 @@ impl DecisionDraft<'_> {
             OrderKind::Capture { .. }
             | OrderKind::Refund { .. }
             | OrderKind::Void { .. }
+            | OrderKind::Payout
             | OrderKind::Release { .. } => {
                 self.finish_order(OrderStatus::Failed, Some(decline.reason));
             }
@@ -289,6 +293,7 @@ impl DecisionDraft<'_> {
             OrderKind::Capture { .. }
             | OrderKind::Refund { .. }
             | OrderKind::Void { .. }
+            | OrderKind::Payout
             | OrderKind::Release { .. } => {
                 self.finish_order(OrderStatus::Failed, Some(Reason::ChannelUnavailable));
             }
@@ -364,6 +369,10 @@ impl DecisionDraft<'_> {
             Outcome::Approved(_) | Outcome::Declined(_) => unreachable!("these end an attempt"),
         };
         attempt.state = state;
+        // Its payee was sealed for the call that is over; most inquiries need no number (I-11).
+        if attempt.operation == Operation::Payout && !self.terms.keeps_pan {
+            attempt.sealed_pan = None;
+        }
         if evidence.objection.is_some() {
             attempt.objection.clone_from(&evidence.objection);
         }
@@ -386,6 +395,7 @@ fn computed_fee(terms: &Terms, order: &Order, date: BusinessDate) -> Fee {
         category: order.instruction.merchant_category,
         amount_minor: order.instruction.amount.get(),
         date,
+        is_payout: order.instruction.kind == OrderKind::Payout,
     })
 }
 
@@ -422,6 +432,6 @@ const fn event_of_success(
         (Operation::Undo, SettlementMode::Instant | SettlementMode::Escrow) => {
             Some(BookingEvent::SuspenseBalanced)
         }
-        (Operation::Refund | Operation::Void | Operation::Preauth, _) => None,
+        (Operation::Refund | Operation::Void | Operation::Preauth | Operation::Payout, _) => None,
     }
 }

@@ -13,6 +13,7 @@ mod contradiction;
 mod follow_up;
 mod learn;
 mod operator;
+mod payout;
 mod release;
 mod reverse;
 mod sweep;
@@ -96,7 +97,10 @@ impl<'a> DecisionDraft<'a> {
     fn accept(&mut self, card: &CardInMemory) -> Result<(), Refusal> {
         assert_eq!(self.order.version, 0, "an order is accepted once");
         assert!(self.order.attempts.is_empty(), "a new order has not been tried");
-        self.try_next(card)
+        match self.order.instruction.kind {
+            OrderKind::Payout => self.accept_payout(card),
+            _ => self.try_next(card),
+        }
     }
 
     /// Makes the next candidate's attempt durable and owes its sending (I-1, I-4).
@@ -129,6 +133,10 @@ impl<'a> DecisionDraft<'a> {
     /// notice.
     fn finish_order(&mut self, status: OrderStatus, reason: Option<Reason>) {
         self.order.reason = reason;
+        // What a payout that never left was booked on is named by its plan, which ends with it.
+        if status != OrderStatus::Succeeded && self.order.instruction.kind == OrderKind::Payout {
+            self.take_payout_back();
+        }
         self.order.finish(status, self.now);
         self.entry = None;
         if status != OrderStatus::Succeeded && self.order.instruction.kind.is_follow_up() {

@@ -40,6 +40,8 @@ pub enum OrderKind {
     Void {
         of: OrderId,
     },
+    /// Pays money out to a card (代付).
+    Payout,
 }
 
 impl OrderKind {
@@ -60,13 +62,14 @@ impl OrderKind {
             Self::Capture { .. } => Some(Operation::Capture),
             Self::Refund { .. } => Some(Operation::Refund),
             Self::Void { .. } => Some(Operation::Void),
+            Self::Payout => Some(Operation::Payout),
         }
     }
 
     /// The order that it refers to.
     pub const fn original(self) -> Option<OrderId> {
         match self {
-            Self::Payment | Self::Preauth => None,
+            Self::Payment | Self::Preauth | Self::Payout => None,
             Self::Undo { of } => Some(of.order),
             Self::Release { of }
             | Self::Capture { of }
@@ -79,7 +82,11 @@ impl OrderKind {
     pub const fn is_follow_up(self) -> bool {
         match self {
             Self::Capture { .. } | Self::Refund { .. } | Self::Void { .. } => true,
-            Self::Payment | Self::Preauth | Self::Undo { .. } | Self::Release { .. } => false,
+            Self::Payment
+            | Self::Preauth
+            | Self::Payout
+            | Self::Undo { .. }
+            | Self::Release { .. } => false,
         }
     }
 
@@ -91,7 +98,8 @@ impl OrderKind {
             | Self::Undo { .. }
             | Self::Release { .. }
             | Self::Refund { .. }
-            | Self::Void { .. } => false,
+            | Self::Void { .. }
+            | Self::Payout => false,
         }
     }
 }
@@ -129,8 +137,8 @@ closed_set! {
 
 closed_set! {
     /// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded |
-    /// failed | reversed`. An undo that waits to be sent, and a refund or void that waits for
-    /// accounting, are `accepted`.
+    /// failed | reversed`. An undo that waits to be sent, and a refund, void or payout that waits
+    /// for accounting, are `accepted`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum OrderStatus {
         Accepted = 1 => "accepted",
@@ -284,7 +292,8 @@ pub struct Order {
     pub released_minor: i64,
     /// The amounts that refunds, voids and captures have drawn from it.
     pub claims: Claims,
-    /// The card number that a follow-up needs when it leaves, while it waits for accounting (I-11).
+    /// The card number that a follow-up needs when it leaves, or the payee of a payout, while it
+    /// waits for accounting (I-11).
     pub sealed_pan: Option<SealedPan>,
     /// How many accounting requests its chain has.
     pub accounting_sequence: u16,

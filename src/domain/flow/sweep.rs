@@ -39,11 +39,13 @@ impl DecisionDraft<'_> {
             && self.view.order.status != OrderStatus::Succeeded;
         let writes = &self.writes;
         if succeeds {
-            // Orders that give money back are booked before; operations that move no money are not
-            // cleared.
+            // Orders that give money back or pay it out are booked before; operations that move no
+            // money are not cleared.
             let (clearing, requests) = match (self.order.instruction.kind, self.moves_money()) {
                 (_, false) => (0, 0),
-                (OrderKind::Refund { .. } | OrderKind::Void { .. }, true) => (1, 0),
+                (OrderKind::Refund { .. } | OrderKind::Void { .. } | OrderKind::Payout, true) => {
+                    (1, 0)
+                }
                 (
                     OrderKind::Payment
                     | OrderKind::Capture { .. }

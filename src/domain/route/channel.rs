@@ -8,7 +8,7 @@ use jiff::civil;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::closed_set;
 use crate::domain::fee::FeeSchedule;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::attempt::{Operation, VolumeKind};
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
 use crate::domain::route::RouteSubject;
@@ -70,8 +70,11 @@ pub struct ChannelProfile {
     pub per_order_min_minor: i64,
     /// The largest amount of one order, in minor units.
     pub per_order_max_minor: i64,
-    /// The most that it takes in one of its clearing days, in minor units.
+    /// The most that it takes by payments and pre-authorisations in one of its clearing days, in
+    /// minor units.
     pub per_day_minor: Option<i64>,
+    /// The most that leaves by payouts in one of its clearing days, in minor units.
+    pub payouts_per_day_minor: Option<i64>,
     /// When it takes orders, in its clearing time zone; always if absent.
     pub hours: Option<Hours>,
     /// When it takes none although its hours say so.
@@ -83,6 +86,16 @@ pub struct ChannelProfile {
     pub keeps_pan: bool,
 }
 
+impl ChannelProfile {
+    /// The limit of its clearing days; `None` if there is none.
+    pub const fn limit_of_day(&self, kind: VolumeKind) -> Option<i64> {
+        match kind {
+            VolumeKind::Charges => self.per_day_minor,
+            VolumeKind::Payouts => self.payouts_per_day_minor,
+        }
+    }
+}
+
 /// How a channel does at the moment of a plan. Routing takes it as given and measures nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelHealth {
@@ -91,8 +104,9 @@ pub struct ChannelHealth {
     pub success_rate_ppm: u32,
     /// Whether its pace leaves room for one more request.
     pub rate_left: bool,
-    /// The volume of its current clearing day, in minor units.
-    pub used_today_minor: i64,
+    /// The volumes of its current clearing day, by [`VolumeKind`], in minor units; 0 where it has
+    /// no limit.
+    pub used_today_minor: [i64; VolumeKind::ALL.len()],
 }
 
 /// A channel as a plan sees it.
@@ -271,8 +285,9 @@ fn maximum(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> 
 }
 
 fn daily_limit(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
-    let used_minor = channel.health.used_today_minor.max(0);
-    let left_minor = channel.profile.per_day_minor?.saturating_sub(used_minor).max(0);
+    let kind = VolumeKind::of(subject.instruction.kind.operation()?)?;
+    let used_minor = channel.health.used_today_minor[kind as usize].max(0);
+    let left_minor = channel.profile.limit_of_day(kind)?.saturating_sub(used_minor).max(0);
     (subject.instruction.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
 }
 

@@ -22,7 +22,7 @@ use crate::domain::bin::{BinRow, Brand, CardBrands, CardType};
 use crate::domain::closed_set;
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Candidate, Instruction};
+use crate::domain::flow::order::{Candidate, Instruction, OrderKind};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
@@ -280,6 +280,7 @@ impl Strategy {
                     category: subject.instruction.merchant_category,
                     amount_minor: subject.instruction.amount.get(),
                     date: profile.calendar.date_of(subject.now),
+                    is_payout: subject.instruction.kind == OrderKind::Payout,
                 });
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }

@@ -54,6 +54,7 @@ fn fees(rate_ppm: u32) -> Arc<FeeSchedule> {
         name: "standard".to_owned(),
         from: None,
         until: None,
+        is_payout: false,
         card_types: Vec::new(),
         categories: Vec::new(),
         from_minor: 0,
@@ -79,6 +80,7 @@ fn profile(name: &str) -> ChannelProfile {
         per_order_min_minor: 1,
         per_order_max_minor: AMOUNT_MINOR_MAX,
         per_day_minor: None,
+        payouts_per_day_minor: None,
         hours: None,
         maintenance: Vec::new(),
         fees: fees(6_000),
@@ -91,7 +93,7 @@ const WELL: ChannelHealth = ChannelHealth {
     breaker_open: false,
     success_rate_ppm: 1_000_000,
     rate_left: true,
-    used_today_minor: 0,
+    used_today_minor: [0; 2],
 };
 
 /// The five channels of these tests, each changed as a test wants it.
@@ -287,7 +289,7 @@ fn each_reason_strikes_and_is_named() {
         ("above_maximum", |profile, _| profile.per_order_max_minor = 99_999),
         ("daily_limit", |profile, health| {
             profile.per_day_minor = Some(1_000_000);
-            health.used_today_minor = 900_001;
+            health.used_today_minor = [900_001, 0];
         }),
         ("outside_hours", |profile, _| profile.hours = Some(beijing("22:00-10:00"))),
         ("maintenance", |profile, _| {
@@ -335,7 +337,7 @@ fn a_bound_belongs_to_what_it_allows() {
         profile.per_order_min_minor = 100_000;
         profile.per_order_max_minor = 100_000;
         profile.per_day_minor = Some(300_000);
-        health.used_today_minor = 200_000;
+        health.used_today_minor = [200_000, 0];
         profile.card_types = vec![CardType::Debit];
         profile.brands = vec![Brand::UnionPay];
         profile.currencies = vec![Currency::Cny];

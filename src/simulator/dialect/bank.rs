@@ -29,6 +29,7 @@ closed_set! {
     pub(in crate::simulator) enum BankOperation {
         Payment => "charge",
         Preauth => "preauth",
+        Payout => "payout",
         Capture => "capture",
         Void => "void",
         /// A void for which "taken back already" is no refusal.
@@ -215,10 +216,10 @@ impl Bank {
         };
         let instruction = request.instruction(amount, request.currency, Some(card.mask.clone()));
         let (ledger, now) = (&running.ledger, running.now());
-        let entered = if request.operation == BankOperation::Preauth {
-            ledger.preauthorise(now, instruction, verdict, codes.dead)
-        } else {
-            ledger.charge(now, instruction, verdict, codes.dead)
+        let entered = match request.operation {
+            BankOperation::Preauth => ledger.preauthorise(now, instruction, verdict, codes.dead),
+            BankOperation::Payout => ledger.pay_out(now, instruction, verdict, codes.dead),
+            _ => ledger.charge(now, instruction, verdict, codes.dead),
         };
         self.end_of(running, request, entered)
     }
@@ -388,7 +389,9 @@ impl Dialect for Bank {
 
     fn carry_out(&self, running: &Arc<SimulatorState>, call: &BankRequest) -> BankResult {
         match call.operation {
-            BankOperation::Payment | BankOperation::Preauth => self.begin(running, call),
+            BankOperation::Payment | BankOperation::Preauth | BankOperation::Payout => {
+                self.begin(running, call)
+            }
             BankOperation::Capture
             | BankOperation::Void
             | BankOperation::Undo
@@ -414,11 +417,10 @@ impl Dialect for Bank {
         };
         // Only a charge can also be "pending".
         let code = match (codes.unclear_charge, call.operation) {
-            (Some(code), BankOperation::Payment | BankOperation::Preauth)
-                if variant.is_multiple_of(2) =>
-            {
-                code
-            }
+            (
+                Some(code),
+                BankOperation::Payment | BankOperation::Preauth | BankOperation::Payout,
+            ) if variant.is_multiple_of(2) => code,
             _ => codes.busy,
         };
         self.api.write(running, Some(call), &BankResult::code(code), ReplyForm::Honest)

@@ -121,6 +121,8 @@ impl LinkRequest {
             (EntryKind::Capture, operation) => operation == LinkOperation::Capture,
             // The reversal has a message type of its own, so a refund's looks like a void's.
             (EntryKind::Undo | EntryKind::Refund, operation) => operation == LinkOperation::Void,
+            // No link pays out.
+            (EntryKind::Payout, _) => false,
         };
         is_same && self.amount.is_none_or(|amount| amount == original.amount)
     }

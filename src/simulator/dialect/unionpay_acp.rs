@@ -1,6 +1,6 @@
 //! UnionPay's online platform, ACP 5.1.0, back-end product without redirect: consume,
-//! authorisation, capture, refund, their undos, reversal, query, the notice of the result, and the
-//! statement file.
+//! authorisation, capture, refund, their undos, payout, reversal, query, the notice of the result,
+//! and the statement file.
 //!
 //! To a message that moves or holds money, `respCode` 00 means accepted: the result follows by
 //! notice, and queries carry it as `origRespCode`. `merId`, `orderId` and `txnTime` together name a
@@ -53,6 +53,8 @@ const WRONG_STATE: &str = "35";
 const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
 const ALREADY_REVERSED: &str = "46";
+/// `bizType` of payouts.
+const PAYOUT_PRODUCT: &str = "000401";
 /// The code of a consume that comes after its reversal found no order: not allowed.
 const DEAD: &str = "30";
 
@@ -95,6 +97,7 @@ pub(in crate::simulator) struct UnionPayPlatform {
 enum AcpOperation {
     Consume,
     Preauth,
+    Payout,
     Capture,
     /// Takes back a consume, an authorisation or a capture: each has a type of its own.
     Undo(EntryKind),
@@ -113,6 +116,7 @@ impl AcpOperation {
         let (operation, fits) = match pair {
             ("01", "01") => (Self::Consume, path == BACK_PATH),
             ("02", "01") => (Self::Preauth, path == BACK_PATH),
+            ("12", "00") => (Self::Payout, path == BACK_PATH),
             ("03", "00") => (Self::Capture, path == BACK_PATH),
             ("04", "00") => (Self::Refund, path == BACK_PATH),
             ("31", "00") => (Self::Undo(EntryKind::Charge), path == BACK_PATH),
@@ -130,6 +134,7 @@ impl AcpOperation {
         match self {
             Self::Consume => "charge",
             Self::Preauth => "preauth",
+            Self::Payout => "payout",
             Self::Capture => "capture",
             Self::Undo(_) => "undo",
             Self::Refund => "refund",
@@ -139,10 +144,10 @@ impl AcpOperation {
         }
     }
 
-    /// Whether the request brings a card to pay with.
+    /// Whether the request brings a card to pay with, or to pay to.
     const fn takes_card(self) -> bool {
         match self {
-            Self::Consume | Self::Preauth => true,
+            Self::Consume | Self::Preauth | Self::Payout => true,
             Self::Capture
             | Self::Undo(_)
             | Self::Refund
@@ -152,9 +157,14 @@ impl AcpOperation {
         }
     }
 
-    const fn takes_money(self) -> bool {
+    const fn names_money(self) -> bool {
         match self {
-            Self::Consume | Self::Preauth | Self::Capture | Self::Undo(_) | Self::Refund => true,
+            Self::Consume
+            | Self::Preauth
+            | Self::Payout
+            | Self::Capture
+            | Self::Undo(_)
+            | Self::Refund => true,
             Self::Reverse | Self::Query | Self::File => false,
         }
     }
@@ -227,12 +237,13 @@ impl UnionPayPlatform {
             order_no: order_no(operation, fields).to_owned(),
             sent_at: fields.get("txnTime").unwrap_or_default().to_owned(),
             echoed: echo(fields),
-            money: if operation.takes_money() { Some(read_money(fields)?) } else { None },
+            money: if operation.names_money() { Some(read_money(fields)?) } else { None },
             card,
         })
     }
 
-    fn consume(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
+    /// Answers what brings a card: a consume, an authorisation or a payout.
+    fn begin(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         let (Some((amount, currency)), Some(card)) = (call.money, &call.card) else {
             return AcpResult::bare(FORMAT);
         };
@@ -249,10 +260,10 @@ impl UnionPayPlatform {
             card: Some(card.masked.clone()),
         };
         let (ledger, now) = (&running.ledger, running.now());
-        let entered = if call.operation == AcpOperation::Preauth {
-            ledger.preauthorise(now, instruction, verdict, DEAD)
-        } else {
-            ledger.charge(now, instruction, verdict, DEAD)
+        let entered = match call.operation {
+            AcpOperation::Preauth => ledger.preauthorise(now, instruction, verdict, DEAD),
+            AcpOperation::Payout => ledger.pay_out(now, instruction, verdict, DEAD),
+            _ => ledger.charge(now, instruction, verdict, DEAD),
         };
         self.accept(running, call, entered)
     }
@@ -285,6 +296,7 @@ impl UnionPayPlatform {
             }
             AcpOperation::Consume
             | AcpOperation::Preauth
+            | AcpOperation::Payout
             | AcpOperation::Reverse
             | AcpOperation::Query
             | AcpOperation::File => return AcpResult::bare(NO_PERMISSION),
@@ -400,7 +412,9 @@ impl Dialect for UnionPayPlatform {
 
     fn carry_out(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         match call.operation {
-            AcpOperation::Consume | AcpOperation::Preauth => self.consume(running, call),
+            AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::Payout => {
+                self.begin(running, call)
+            }
             AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
                 self.follow_up(running, call)
             }
@@ -492,7 +506,7 @@ fn check_common(fields: &Fields) -> Result<(), &'static str> {
 /// The fields that an operation needs beyond the common ones.
 fn check_own(operation: AcpOperation, fields: &Fields) -> Result<(), &'static str> {
     let needed: &[&str] = match operation {
-        AcpOperation::Consume | AcpOperation::Preauth => {
+        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::Payout => {
             &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"]
         }
         AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
@@ -503,7 +517,15 @@ fn check_own(operation: AcpOperation, fields: &Fields) -> Result<(), &'static st
         AcpOperation::File => &["fileType", "settleDate"],
     };
     let missing = |key: &&str| fields.get(key).is_none_or(str::is_empty);
-    if needed.iter().any(missing) { Err(MISSING) } else { Ok(()) }
+    if needed.iter().any(missing) {
+        return Err(MISSING);
+    }
+    // Payouts are a product of their own.
+    let is_payout = operation == AcpOperation::Payout;
+    if is_payout && fields.get("bizType") != Some(PAYOUT_PRODUCT) {
+        return Err(NO_PERMISSION);
+    }
+    Ok(())
 }
 
 fn read_money(fields: &Fields) -> Result<(AmountMinor, Currency), &'static str> {

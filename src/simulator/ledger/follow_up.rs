@@ -123,7 +123,7 @@ impl Ledger {
                 original.facts.changed_at = now;
                 original.undone_by = Some(asked.order_no.into());
             }
-            EntryKind::Charge | EntryKind::Preauth => {}
+            EntryKind::Charge | EntryKind::Preauth | EntryKind::Payout => {}
         }
         // An authorisation whose capture is undone may be captured again.
         let above = original.original.clone().filter(|_| kind == EntryKind::Undo);
@@ -148,7 +148,7 @@ impl Ledger {
         match kind {
             EntryKind::Refund | EntryKind::Capture => self.use_more(original_no, -amount.get()),
             EntryKind::Undo => self.restore(now, original_no),
-            EntryKind::Charge | EntryKind::Preauth => {}
+            EntryKind::Charge | EntryKind::Preauth | EntryKind::Payout => {}
         }
     }
 
@@ -202,7 +202,7 @@ fn may_follow(
         EntryKind::Capture => {
             (fresh, original.used_minor > 0, amount * 100 <= whole * CAPTURE_PERCENT_MAX)
         }
-        EntryKind::Charge | EntryKind::Preauth => (false, false, false),
+        EntryKind::Charge | EntryKind::Preauth | EntryKind::Payout => (false, false, false),
     };
     if !allowed {
         return Err(FollowUpResult::Refused);

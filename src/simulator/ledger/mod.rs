@@ -27,6 +27,8 @@ pub use self::snapshot::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
 const SHARDS: usize = 64;
 const RATE_WHOLE_PPM: i64 = 1_000_000;
+/// What one payout costs, whatever its amount.
+const PAYOUT_FEE_MINOR: i64 = 100;
 
 /// The issuer's decision about an order, before it is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,6 +233,17 @@ impl Ledger {
         self.begin(now, EntryKind::Preauth, instruction, verdict, dead_code)
     }
 
+    /// Enters a payout, in the same way: it is never taken back.
+    pub fn pay_out(
+        &self,
+        now: Timestamp,
+        instruction: BankOrder<'_>,
+        verdict: IssuerDecision,
+        dead_code: &'static str,
+    ) -> OrderResult {
+        self.begin(now, EntryKind::Payout, instruction, verdict, dead_code)
+    }
+
     fn begin(
         &self,
         now: Timestamp,
@@ -328,8 +341,10 @@ impl Ledger {
             EntryState::Declined => return ReversalResult::Refused(record.facts),
             EntryState::Working | EntryState::Approved => {}
         }
-        // Most channels reverse no refund, and none an order that a refund or a capture rests on.
-        let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
+        // Most channels reverse no refund, and none a payout or an order that a refund or a capture
+        // rests on.
+        let spared = record.facts.kind == EntryKind::Refund && !with_refunds
+            || record.facts.kind == EntryKind::Payout;
         let built_upon = record.facts.used_minor > 0 || spared;
         if is_put_off || built_upon || record.facts.settle_date != taken_on {
             return ReversalResult::Refused(record.facts);
@@ -391,7 +406,7 @@ impl Ledger {
     ) -> EntryFacts {
         // At most 10^12 times 10^6, which 63 bits hold; rounded half up. A hold costs nothing.
         let free = match kind {
-            EntryKind::Preauth => true,
+            EntryKind::Preauth | EntryKind::Payout => true,
             EntryKind::Refund => self.keeps_refund_fees,
             EntryKind::Charge | EntryKind::Undo | EntryKind::Capture => false,
         };
@@ -410,7 +425,10 @@ impl Ledger {
             changed_at: now,
             settle_date: self.calendar.day(now).settles,
             reversed_on: None,
-            fee_minor: (rated + RATE_WHOLE_PPM / 2) / RATE_WHOLE_PPM,
+            fee_minor: match kind {
+                EntryKind::Payout => PAYOUT_FEE_MINOR,
+                _ => (rated + RATE_WHOLE_PPM / 2) / RATE_WHOLE_PPM,
+            },
             used_minor: 0,
             requests: 1,
             contradicted: false,

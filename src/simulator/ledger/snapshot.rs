@@ -19,6 +19,8 @@ pub enum EntryKind {
     Preauth,
     /// Takes what an authorisation holds.
     Capture,
+    /// Pays money out to a card.
+    Payout,
 }
 
 /// The state of an entry.
@@ -85,7 +87,7 @@ impl LedgerEntry {
     fn takes(&self) -> bool {
         match self.kind {
             EntryKind::Charge | EntryKind::Capture => true,
-            EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth => false,
+            EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth | EntryKind::Payout => false,
         }
     }
 

@@ -56,7 +56,8 @@ async fn play_listing(
     (Simulator::start(settings).await.expect("a simulator"), layout)
 }
 
-/// Enters a day's work: charges, refunds and captures, an undo, a reversal, a decline, a hold.
+/// Enters a day's work: charges, refunds and captures, an undo, a reversal, a decline, a hold, and
+/// payouts where the channel has them.
 fn work(simulator: &Simulator, day: u32) {
     let ledger = &simulator.running.ledger;
     let now = simulator.running.now();
@@ -75,7 +76,11 @@ fn work(simulator: &Simulator, day: u32) {
         card: None,
     };
     let asked = |index: u32, minor| asked(number(index).leak(), minor);
+    let pays_out = ["unionpay", "harbour-bank"].contains(&simulator.settings().id.as_str());
     for index in 0..200 {
+        if pays_out && index % 20 == 11 {
+            ledger.pay_out(now, asked(300 + index, 70_000), verdict(index != 11), "05");
+        }
         let minor = 10_000 + i64::from(index) * 37;
         ledger.charge(now, asked(index, minor), verdict(index % 40 != 7), "05");
         if index % 10 == 3 {
@@ -103,13 +108,15 @@ fn record(entry: &LedgerEntry, reference: bool) -> Option<String> {
         EntryKind::Capture => "capture",
         EntryKind::Refund => "refund",
         EntryKind::Undo => "void",
+        EntryKind::Payout => "payout",
         EntryKind::Preauth => return None,
     };
     if !matches!(entry.state, EntryState::Approved | EntryState::Undone) {
         return None;
     }
     let sign = if matches!(movement, "payment" | "capture") { 1 } else { -1 };
-    let (amount, fee) = (sign * entry.amount_minor, sign * entry.fee_minor);
+    let fee_sign = if movement == "payout" { 1 } else { sign };
+    let (amount, fee) = (sign * entry.amount_minor, fee_sign * entry.fee_minor);
     let number = &entry.order_no;
     let reference = match reference {
         true => format!("{:012}-{:06}", entry.trace, entry.trace % 1_000_000),

@@ -1,6 +1,7 @@
 //! The limits that nodes share, in memory.
 
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::memory::{MemoryStore, lock};
@@ -19,11 +20,14 @@ impl SharedLimits for MemoryStore {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> StoreRead<'a, Option<i64>> {
-        self.with_standings(move |standings| standings.change_volume(channel, date, minor, limit))
+        self.with_standings(move |standings| {
+            standings.change_volume(channel, kind, date, minor, limit)
+        })
     }
 
     fn set_breaker<'a>(

@@ -1,6 +1,7 @@
 //! The limits that nodes share: one statement each, so that the row's lock puts all nodes in order.
 
 use crate::domain::cluster::ChannelStandings;
+use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::sql::read::{field, parameters};
@@ -9,12 +10,13 @@ use crate::store::{SharedLimits, StoreError, StoreRead};
 use super::PostgresStore;
 
 const CHANGE_VOLUME: &str = "UPDATE channel_volumes \
-     SET used_minor = greatest(used_minor + $3::bigint, 0) WHERE channel = $1 AND date = $2 \
-     AND ($3::bigint <= 0 OR $4::bigint IS NULL OR used_minor <= $4::bigint - $3::bigint) \
+     SET used_minor = greatest(used_minor + $4::bigint, 0) \
+     WHERE channel = $1 AND kind = $2 AND date = $3 \
+     AND ($4::bigint <= 0 OR $5::bigint IS NULL OR used_minor <= $5::bigint - $4::bigint) \
      RETURNING used_minor";
-const BEGIN_VOLUME: &str = "INSERT INTO channel_volumes (channel, date, used_minor) \
-     SELECT $1::text, $2::date, greatest($3::bigint, 0) \
-     WHERE $3::bigint <= 0 OR $4::bigint IS NULL OR $3::bigint <= $4::bigint \
+const BEGIN_VOLUME: &str = "INSERT INTO channel_volumes (channel, kind, date, used_minor) \
+     SELECT $1::text, $2::text, $3::date, greatest($4::bigint, 0) \
+     WHERE $4::bigint <= 0 OR $5::bigint IS NULL OR $4::bigint <= $5::bigint \
      ON CONFLICT DO NOTHING RETURNING used_minor";
 const SET_BREAKER: &str = "INSERT INTO channel_breakers (channel, open_until) VALUES ($1, $2) \
      ON CONFLICT (channel) DO UPDATE SET open_until = $2";
@@ -25,7 +27,7 @@ const SWITCH_ON: &str = "DELETE FROM channels_off WHERE channel = $1";
 pub(super) const SWITCH_OFF: &str =
     "INSERT INTO channels_off (channel) VALUES ($1) ON CONFLICT DO NOTHING";
 /// Days of late: clearing days end at other hours than the database's.
-const VOLUMES: &str = "SELECT channel, date, used_minor FROM channel_volumes \
+const VOLUMES: &str = "SELECT channel, kind, date, used_minor FROM channel_volumes \
      WHERE date >= current_date - 2";
 const BREAKERS: &str = "SELECT channel, open_until FROM channel_breakers";
 pub(super) const OFF: &str = "SELECT channel FROM channels_off";
@@ -34,13 +36,14 @@ impl PostgresStore {
     async fn change_day(
         &self,
         channel: &ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> Result<Option<i64>, StoreError> {
         // The row is there but for a day's first change, which two nodes may make at once.
         for sql in [CHANGE_VOLUME, BEGIN_VOLUME, CHANGE_VOLUME] {
-            let change = parameters![channel.as_str(), date, minor, limit];
+            let change = parameters![channel.as_str(), kind.name(), date, minor, limit];
             let sum = |values: Vec<Option<&[u8]>>| field::<i64>(&values, 0);
             if let [sum] = self.tables.query(sql, change, sum).await?[..] {
                 return Ok(Some(sum));
@@ -51,7 +54,8 @@ impl PostgresStore {
 
     async fn read_standings(&self) -> Result<ChannelStandings, StoreError> {
         let volume = |values: Vec<Option<&[u8]>>| {
-            Ok(((field(&values, 0)?, field(&values, 1)?), field(&values, 2)?))
+            let day = (field(&values, 0)?, field(&values, 1)?, field(&values, 2)?);
+            Ok((day, field(&values, 3)?))
         };
         let breaker = |values: Vec<Option<&[u8]>>| Ok((field(&values, 0)?, field(&values, 1)?));
         let off = |values: Vec<Option<&[u8]>>| field(&values, 0);
@@ -67,11 +71,12 @@ impl SharedLimits for PostgresStore {
     fn change_volume<'a>(
         &'a self,
         channel: &'a ChannelId,
+        kind: VolumeKind,
         date: BusinessDate,
         minor: i64,
         limit: Option<i64>,
     ) -> StoreRead<'a, Option<i64>> {
-        Box::pin(self.change_day(channel, date, minor, limit))
+        Box::pin(self.change_day(channel, kind, date, minor, limit))
     }
 
     fn set_breaker<'a>(

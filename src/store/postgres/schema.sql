@@ -114,9 +114,10 @@ CREATE TABLE link_keys (
 -- What is taken of a channel's clearing day, with what nodes have drawn and not used yet.
 CREATE TABLE channel_volumes (
   channel text NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('charges', 'payouts')),
   date date NOT NULL,
   used_minor bigint NOT NULL CHECK (used_minor >= 0),
-  PRIMARY KEY (channel, date)
+  PRIMARY KEY (channel, kind, date)
 ) WITH (fillfactor = 55);
 
 -- Until when a channel's breaker keeps orders away; NULL if it was open, and is closed.
@@ -159,7 +160,7 @@ CREATE TABLE orders (
   caller text NOT NULL,
   caller_order_id text NOT NULL,
   kind text NOT NULL CHECK (kind IN
-    ('payment', 'undo', 'refund', 'void', 'preauth', 'capture', 'release')),
+    ('payment', 'undo', 'refund', 'void', 'preauth', 'capture', 'payout', 'release')),
   original bigint,
   original_attempt smallint,
   merchant_id text NOT NULL,

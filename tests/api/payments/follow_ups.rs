@@ -12,7 +12,7 @@ use switchyard::domain::write_set::WriteSet;
 use crate::gateway::{CARD, Gateway, members, payment, unknown, with};
 
 /// An accounting system is set up. Nobody delivers to it in these tests but they themselves.
-const ACCOUNTING: &str = "[accounting]\nurl = \"http://127.0.0.1:9/vouchers\"";
+pub const ACCOUNTING: &str = "[accounting]\nurl = \"http://127.0.0.1:9/vouchers\"";
 /// Another published test card.
 const OTHER_CARD: &str = "6235240000020757577";
 
@@ -39,12 +39,12 @@ async fn held(gateway: &Gateway, order_id: &str) -> String {
 }
 
 /// Sends without waiting for what takes time.
-async fn send(gateway: &Gateway, path: &str, body: &Value) -> crate::gateway::Answer {
+pub async fn send(gateway: &Gateway, path: &str, body: &Value) -> crate::gateway::Answer {
     gateway.send(gateway.posting("core", path, body).header("prefer", "wait=0")).await
 }
 
 /// Accounting acknowledges everything it is owed, in order; what that begins is carried out.
-async fn book_all(gateway: &Gateway) {
+pub async fn book_all(gateway: &Gateway) {
     let store = &gateway.store;
     let owed = Some(DeliveryStatus::Owed);
     for mut request in store.accounting_requests(owed, None, 100).await.expect("a read") {

@@ -2,6 +2,7 @@
 
 mod follow_ups;
 mod merchant;
+mod payouts;
 
 use serde_json::{Value, json};
 

@@ -21,7 +21,7 @@ impl Declarative {
         request: &ChannelRequest,
         now: Timestamp,
     ) -> Result<(WireRequest, Option<CoveredText>), EncodeError> {
-        let written = self.build(request, now).map(|written| (written.wire, written.message));
+        let written = self.build(request, None, now).map(|written| (written.wire, written.message));
         written.map_err(|problem| EncodeError { request: request.name(), problem })
     }
 

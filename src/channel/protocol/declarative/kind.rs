@@ -49,9 +49,10 @@ impl RequestKind {
     pub const TOKEN: Self = own("token", Action::Credential);
 
     /// Those that ask about an attempt, or for one.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         own("payment", Action::Charge),
         own("preauth", Action::Charge),
+        own("payout", Action::Charge),
         own("capture", Action::FollowUp),
         own("void", Action::FollowUp),
         own("preauth_void", Action::FollowUp),
@@ -65,6 +66,7 @@ impl RequestKind {
         own("void_inquiry", Action::Inquiry),
         own("refund_inquiry", Action::Inquiry),
         own("undo_inquiry", Action::Inquiry),
+        own("payout_inquiry", Action::Inquiry),
         shared("reversal", Action::Reversal),
         own("preauth_reversal", Action::Reversal),
         own("capture_reversal", Action::Reversal),
@@ -97,12 +99,13 @@ const fn own_inquiry(operation: Operation) -> &'static str {
         Operation::Void => "void_inquiry",
         Operation::Refund => "refund_inquiry",
         Operation::Undo => "undo_inquiry",
+        Operation::Payout => "payout_inquiry",
     }
 }
 
 const fn own_reversal(operation: Operation) -> &'static str {
     match operation {
-        Operation::Payment | Operation::Undo => "",
+        Operation::Payment | Operation::Undo | Operation::Payout => "",
         Operation::Preauth => "preauth_reversal",
         Operation::Capture => "capture_reversal",
         Operation::Void => "void_reversal",

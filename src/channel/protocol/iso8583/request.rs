@@ -71,7 +71,8 @@ impl TransactionCodes {
                 | Operation::Preauth
                 | Operation::Refund
                 | Operation::Void
-                | Operation::Undo,
+                | Operation::Undo
+                | Operation::Payout,
                 _,
             ) => None,
         }

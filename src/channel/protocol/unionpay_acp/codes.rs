@@ -130,7 +130,7 @@ impl CodeTables {
 
     fn of(&self, operation: Operation) -> &OperationCodes {
         match operation {
-            Operation::Payment | Operation::Preauth => &self.charge,
+            Operation::Payment | Operation::Preauth | Operation::Payout => &self.charge,
             Operation::Undo => &self.undo,
             Operation::Refund | Operation::Void | Operation::Capture => &self.follow_up,
         }

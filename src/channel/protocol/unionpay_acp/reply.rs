@@ -154,9 +154,9 @@ impl UnionPayAcp {
     fn product_of(&self, request: &ChannelRequest) -> &str {
         match request {
             ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
-            ChannelRequest::Charge { .. }
-            | ChannelRequest::Inquiry { .. }
-            | ChannelRequest::FollowUp { .. } => &self.settings.biz_type,
+            ChannelRequest::Charge { facts, .. }
+            | ChannelRequest::Inquiry { facts, .. }
+            | ChannelRequest::FollowUp { facts, .. } => self.settings.product(facts.operation),
         }
     }
 
@@ -199,8 +199,11 @@ impl UnionPayAcp {
             .map(|code| Currency::parse_any(code).ok_or(unreadable("its currency is unknown here")))
             .transpose()?;
         let product = fields.get("bizType").filter(|text| !text.is_empty());
-        if product.is_some_and(|product| ![&self.settings.biz_type, ANY_PRODUCT].contains(&product))
-        {
+        let is_own = |product: &str| {
+            product == ANY_PRODUCT
+                || operations.iter().all(|one| self.settings.product(*one) == product)
+        };
+        if product.is_some_and(|product| !is_own(product)) {
             return Err(unreadable("it is about another product than the channel's"));
         }
         let code = required("respCode", "it has no respCode")?;

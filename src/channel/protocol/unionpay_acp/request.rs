@@ -60,6 +60,7 @@ pub(super) const RESERVED_FIELDS: [&str; 23] = [
 pub(super) enum TransactionType {
     Payment,
     Preauth,
+    Payout,
     Capture,
     Refund,
     /// Taking back a payment, a pre-authorisation or a capture: each has a type of its own.
@@ -77,6 +78,7 @@ impl TransactionType {
         match operation {
             Operation::Payment => Some(Self::Payment),
             Operation::Preauth => Some(Self::Preauth),
+            Operation::Payout => Some(Self::Payout),
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture => None,
         }
     }
@@ -96,7 +98,8 @@ impl TransactionType {
                 | Operation::Undo
                 | Operation::Void
                 | Operation::Refund
-                | Operation::Capture,
+                | Operation::Capture
+                | Operation::Payout,
                 _,
             ) => None,
         }
@@ -112,9 +115,12 @@ impl TransactionType {
                 let kind = Self::of_follow_up(facts.operation, original.operation);
                 kind.ok_or("the original's operation has no such follow-up")
             }
-            // A refund may only be repeated or asked about: its money is not in our hands.
+            // These may only be asked about: their money is not in our hands.
             ChannelRequest::Reversal { facts, .. } if facts.operation == Operation::Refund => {
                 Err("a refund is never reversed")
+            }
+            ChannelRequest::Reversal { facts, .. } if facts.operation == Operation::Payout => {
+                Err("a payout is never reversed")
             }
             ChannelRequest::Reversal { .. } => Ok(Self::Reversal),
             ChannelRequest::Inquiry { .. } => Ok(Self::Inquiry),
@@ -126,6 +132,7 @@ impl TransactionType {
         match operation {
             Operation::Payment => &[Self::Payment],
             Operation::Preauth => &[Self::Preauth],
+            Operation::Payout => &[Self::Payout],
             Operation::Capture => &[Self::Capture],
             Operation::Refund => &[Self::Refund],
             Operation::Undo | Operation::Void => {
@@ -140,6 +147,7 @@ impl TransactionType {
             Self::Preauth => "02",
             Self::Capture => "03",
             Self::Refund => "04",
+            Self::Payout => "12",
             Self::VoidPayment => "31",
             Self::VoidPreauth => "32",
             Self::VoidCapture => "33",
@@ -154,6 +162,7 @@ impl TransactionType {
             Self::Payment | Self::Preauth | Self::Reversal | Self::File => "01",
             Self::Capture
             | Self::Refund
+            | Self::Payout
             | Self::VoidPayment
             | Self::VoidPreauth
             | Self::VoidCapture
@@ -215,7 +224,7 @@ impl UnionPayAcp {
         })
     }
 
-    /// A consume or a pre-authorisation without redirect, 01/01 or 02/01.
+    /// A consume or a pre-authorisation without redirect, 01/01 or 02/01, or a payout, 12/00.
     fn charge(
         &self,
         kind: TransactionType,
@@ -223,7 +232,7 @@ impl UnionPayAcp {
         card: &CardInput,
         now_s: i64,
     ) -> Result<Fields, String> {
-        let mut fields = self.common(kind, facts, &self.settings.biz_type);
+        let mut fields = self.common(kind, facts, self.settings.product(facts.operation));
         self.add_money(&mut fields, facts)?;
         for (name, value) in &self.settings.payment_fields {
             fields.set(name, value);
@@ -248,7 +257,7 @@ impl UnionPayAcp {
 
     /// 00/00, by the number and time of the transaction itself. The demos send no channelType here.
     fn inquiry(&self, facts: &AttemptFacts) -> Fields {
-        self.common(TransactionType::Inquiry, facts, &self.settings.biz_type)
+        self.common(TransactionType::Inquiry, facts, self.settings.product(facts.operation))
     }
 
     /// 99/01, with the number and time of the transaction that it takes back.

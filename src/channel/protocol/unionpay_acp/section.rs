@@ -15,7 +15,9 @@ use crate::config::section::Section;
 
 use super::UnionPayAcp;
 use super::codes::{CodeOverrides, ReversalReply};
-use super::settings::{AccessType, MerchantSettings, REVERSAL_BIZ_TYPE, SigningPem};
+use super::settings::{
+    AccessType, MerchantSettings, PAYOUT_BIZ_TYPE, REVERSAL_BIZ_TYPE, SigningPem,
+};
 
 const ACCESS_TYPES: [(&str, AccessType); 3] = [
     ("direct", AccessType::Direct),
@@ -71,6 +73,7 @@ impl SectionReader<'_, '_, '_> {
             merchant_id: self.text("merchant_id", "777…"),
             access_type: section.choice_or("access_type", AccessType::Direct, &ACCESS_TYPES),
             biz_type: self.text("biz_type", "000301"),
+            payout_biz_type: section.text_or("payout_biz_type", PAYOUT_BIZ_TYPE),
             reversal_biz_type: section.text_or("reversal_biz_type", REVERSAL_BIZ_TYPE),
             channel_type: section.text_or("channel_type", "07"),
             transaction_url: self.text(

@@ -5,6 +5,8 @@
 
 use zeroize::Zeroizing;
 
+use crate::domain::flow::attempt::Operation;
+
 use super::codes::{CodeOverrides, ReversalReply};
 use super::identity::{EncryptionIdentity, SigningIdentity};
 use super::request::RESERVED_FIELDS;
@@ -12,6 +14,9 @@ use super::trust::{TEST_SIGNER, Trust};
 
 /// The bizType of a reversal, whatever the product (facts §6).
 pub const REVERSAL_BIZ_TYPE: &str = "000000";
+
+/// The bizType of payouts where the file does not say it.
+pub const PAYOUT_BIZ_TYPE: &str = "000401";
 
 /// Bytes of a notice address (`backUrl`, ANS1..256).
 const NOTICE_URL_BYTES_MAX: usize = 256;
@@ -22,12 +27,15 @@ const FIELDS_MAX: usize = 32;
 const UNSPOKEN_PRODUCTS: [(&str, &str); 7] = [
     ("000201", "needs the cardholder's browser sent to UnionPay"),
     ("000202", "needs the cardholder's browser sent to UnionPay"),
-    ("000401", "pays out"),
+    ("000401", "pays out, and is named by payout_biz_type"),
     ("000501", "collects under an agreement"),
     ("000901", "binds cards"),
     ("000902", "pays with tokens, which are not asked for or sent"),
     ("001001", "needs a subscription"),
 ];
+
+/// The one place where an otherwise unspoken product is right.
+const PAYOUTS: (&str, &str) = ("payout_biz_type", PAYOUT_BIZ_TYPE);
 
 /// Who stands between UnionPay and the merchant: field `accessType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +74,8 @@ pub struct MerchantSettings {
     pub access_type: AccessType,
     /// Six digits of the product; follow-ups and inquiries carry it too.
     pub biz_type: String,
+    /// Six digits: the product of payouts, and of what asks about them.
+    pub payout_biz_type: String,
     /// Six digits; see [`REVERSAL_BIZ_TYPE`].
     pub reversal_biz_type: String,
     /// Two digits.
@@ -96,8 +106,24 @@ pub struct MerchantSettings {
     pub codes: CodeOverrides,
     /// Fixed fields of every request, such as `acqInsCode`.
     pub fields: Vec<(String, String)>,
-    /// Fixed fields of payments and pre-authorisations only, such as `merCatCode` or `subMerId`.
+    /// Fixed fields of payments, pre-authorisations and payouts only, such as `merCatCode` or
+    /// `subMerId`.
     pub payment_fields: Vec<(String, String)>,
+}
+
+impl MerchantSettings {
+    /// The product that an operation belongs to.
+    pub(super) fn product(&self, operation: Operation) -> &str {
+        match operation {
+            Operation::Payout => &self.payout_biz_type,
+            Operation::Payment
+            | Operation::Preauth
+            | Operation::Undo
+            | Operation::Refund
+            | Operation::Void
+            | Operation::Capture => &self.biz_type,
+        }
+    }
 }
 
 /// A mistake in one setting.
@@ -163,11 +189,13 @@ fn check_identifiers(settings: &MerchantSettings, problems: &mut Problems) {
     }
     let digits = [
         ("biz_type", &settings.biz_type, 6, "write for example \"000301\""),
+        ("payout_biz_type", &settings.payout_biz_type, 6, "write for example \"000401\""),
         ("reversal_biz_type", &settings.reversal_biz_type, 6, "write for example \"000000\""),
         ("channel_type", &settings.channel_type, 2, "write for example \"07\""),
     ];
     for (key, text, length, advice) in digits {
-        let unspoken = UNSPOKEN_PRODUCTS.iter().find(|(product, _)| product == text);
+        let is_unspoken = |product: &str| product == text && (key, product) != PAYOUTS;
+        let unspoken = UNSPOKEN_PRODUCTS.iter().find(|(product, _)| is_unspoken(product));
         if let Some((product, needs)) = unspoken {
             let problem = format!("{product} cannot be spoken: it {needs}");
             problems.add(key, problem, "write \"000301\", payment without redirect");

@@ -9,7 +9,8 @@ fn any_channel(name: &'static str) -> impl Generate<Value = (ChannelProfile, Cha
     let limits = (1..150_000_i64, 50_000..300_000_i64, prop::option::of(0..400_000_i64));
     let facts = (state, prop::bool::weighted(0.9), prop::bool::weighted(0.2), 0..=3_u32);
     (health, limits, facts).prop_map(move |(health, limits, facts)| {
-        let (breaker_open, rate, rate_left, used_today_minor) = health;
+        let (breaker_open, rate, rate_left, used_minor) = health;
+        let used_today_minor = [used_minor, 0];
         let (minimum, maximum, per_day_minor) = limits;
         let (state, enabled, credit_only, fee) = facts;
         let profile = ChannelProfile {

@@ -1,9 +1,9 @@
 //! Harbour Bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
-//! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over
-//! time-stamp, line feed and body in both directions; amounts in fen. A query has a code of its own
-//! beside the original's state.
+//! `/v1/voids`, `/v1/refunds`, `/v1/payouts`, `/v1/statements` (whose reply is the file itself);
+//! HMAC-SHA256 over time-stamp, line feed and body in both directions; amounts in fen. A query has
+//! a code of its own beside the original's state.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -156,6 +156,7 @@ impl Harbour {
         let operation = match received.path.as_str() {
             "/v1/charges" => BankOperation::Payment,
             "/v1/preauths" => BankOperation::Preauth,
+            "/v1/payouts" => BankOperation::Payout,
             "/v1/charges/query" => BankOperation::Inquiry,
             "/v1/charges/reverse" => BankOperation::Reversal,
             "/v1/charges/undo" => BankOperation::Undo,
@@ -166,7 +167,9 @@ impl Harbour {
             _ => return None,
         };
         match operation {
-            BankOperation::Payment | BankOperation::Preauth => self.charge(operation, body),
+            BankOperation::Payment | BankOperation::Preauth | BankOperation::Payout => {
+                self.charge(operation, body)
+            }
             BankOperation::Inquiry | BankOperation::Reversal => {
                 let order: HarbourOrder<'_> = serde_json::from_slice(body).ok()?;
                 let order_no = self.order_no(&order.merchant_id, &order.order_no)?;
@@ -228,7 +231,10 @@ impl BankApi for Harbour {
     }
 
     fn pending_parts(&self, operation: BankOperation) -> u16 {
-        let is_charge = matches!(operation, BankOperation::Payment | BankOperation::Preauth);
+        let is_charge = matches!(
+            operation,
+            BankOperation::Payment | BankOperation::Preauth | BankOperation::Payout
+        );
         if is_charge { u16::from(self.pending_percent) * 100 } else { 0 }
     }
 

@@ -81,7 +81,7 @@ fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
     let code = if kind == "01" { "S56".to_owned() } else { format!("S{kind}") };
     let pays = line.pays_merchant();
     let signed = |paid: bool, minor: i64| format!("{}{minor:012}", if paid { 'C' } else { 'D' });
-    let net = signed(pays, entry.amount_minor - entry.fee_minor);
+    let net = signed(pays, net_minor(line));
     let number = |width: usize| "0".repeat(width);
     let original = line.original.as_ref();
     let text = |text: &str| text.to_owned();
@@ -102,13 +102,13 @@ fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
         text("01"),
         original.map_or_else(|| number(6), trace),
         original.map_or_else(|| number(10), time),
-        signed(!pays, entry.fee_minor),
+        signed(!line.charges_fee(), entry.fee_minor),
         net.clone(),
         blank(),
         blank(),
         text(kind),
         text(sub),
-        text("000301"),
+        text(if entry.kind == EntryKind::Payout { "000401" } else { "000301" }),
         text("01"),
         blank(),
         blank(),
@@ -132,6 +132,15 @@ fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
     ]
 }
 
+/// What the line settles, whichever way: a payout costs its fee beside its amount.
+const fn net_minor(line: &ChannelStatementLine) -> i64 {
+    let LedgerEntry { amount_minor, fee_minor, .. } = &line.entry;
+    match line.entry.kind {
+        EntryKind::Payout => *amount_minor + *fee_minor,
+        _ => *amount_minor - *fee_minor,
+    }
+}
+
 /// `txnType` and `txnSubType`.
 fn kinds(line: &ChannelStatementLine) -> (&'static str, &'static str) {
     let undone = line.original.as_ref().map(|one| one.kind);
@@ -140,6 +149,7 @@ fn kinds(line: &ChannelStatementLine) -> (&'static str, &'static str) {
         EntryKind::Preauth => ("02", "01"),
         EntryKind::Capture => ("03", "00"),
         EntryKind::Refund => ("04", "00"),
+        EntryKind::Payout => ("12", "00"),
         EntryKind::Undo if undone == Some(EntryKind::Capture) => ("33", "00"),
         EntryKind::Undo => ("31", "00"),
     }
@@ -165,14 +175,17 @@ fn received_at(entry: &LedgerEntry) -> jiff::civil::DateTime {
 /// A page for people, with the totals of the detail file: 借 is charged to the merchant, 贷 is paid
 /// to it.
 fn summary(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
-    let sum = |pays: bool, of: fn(&LedgerEntry) -> i64| -> i64 {
-        let lines = statement.lines.iter().filter(|line| line.pays_merchant() == pays);
-        lines.map(|line| of(&line.entry)).sum()
+    let lines = || statement.lines.iter();
+    let sum = |pays: bool, of: fn(&ChannelStatementLine) -> i64| -> i64 {
+        lines().filter(|line| line.pays_merchant() == pays).map(of).sum()
     };
-    let [paid, taken] = [true, false].map(|pays| sum(pays, |entry| entry.amount_minor));
-    let [kept, returned] = [true, false].map(|pays| sum(pays, |entry| entry.fee_minor));
-    let [net_paid, net_taken] =
-        [true, false].map(|pays| sum(pays, |entry| entry.amount_minor - entry.fee_minor));
+    let fees = |charged: bool| -> i64 {
+        let of_way = lines().filter(|line| line.charges_fee() == charged);
+        of_way.map(|line| line.entry.fee_minor).sum()
+    };
+    let [paid, taken] = [true, false].map(|pays| sum(pays, |line| line.entry.amount_minor));
+    let [kept, returned] = [true, false].map(fees);
+    let [net_paid, net_taken] = [true, false].map(|pays| sum(pays, net_minor));
     let count = statement.lines.len();
     let columns = [taken, paid, kept, returned, net_taken, net_paid].map(yuan);
     let columns: String = columns.iter().map(|column| format!(" {column:>15}")).collect();

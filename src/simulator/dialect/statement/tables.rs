@@ -25,13 +25,14 @@ fn sum(statement: &ChannelStatement, of: impl Fn(&ChannelStatementLine) -> i64) 
     statement.lines.iter().map(of).sum()
 }
 
-/// The word for a line's kind, of charge, capture, refund and undo in this order. A line that takes
-/// a success back under its own number has the word of an undo.
-const fn word(line: &ChannelStatementLine, words: [&'static str; 4]) -> &'static str {
+/// The word for a line's kind, of charge, capture, refund, undo and payout in this order. A line
+/// that takes a success back under its own number has the word of an undo.
+const fn word(line: &ChannelStatementLine, words: [&'static str; 5]) -> &'static str {
     match line.entry.kind {
         EntryKind::Charge if !line.takes_back => words[0],
         EntryKind::Capture if !line.takes_back => words[1],
         EntryKind::Refund => words[2],
+        EntryKind::Payout => words[4],
         // A statement has no line about a hold.
         EntryKind::Charge | EntryKind::Capture | EntryKind::Undo | EntryKind::Preauth => words[3],
     }
@@ -51,16 +52,16 @@ pub fn commas(statement: &ChannelStatement) -> Vec<u8> {
             "{},H{:014},{},{},{},{},{},{}\n",
             entry.order_no,
             entry.trace,
-            word(line, ["payment", "capture", "refund", "void"]),
+            word(line, ["payment", "capture", "refund", "void", "payout"]),
             signed(line, entry.amount_minor),
-            signed(line, entry.fee_minor),
+            line.fee_minor(),
             entry.currency,
             if line.succeeded { "succeeded" } else { "failed" },
             statement.date,
         ));
     }
     let amounts = sum(statement, |line| signed(line, line.entry.amount_minor));
-    let fees = sum(statement, |line| signed(line, line.entry.fee_minor));
+    let fees = sum(statement, |line| line.fee_minor());
     text.push_str(&format!("TOTAL,{},{amounts},{fees}\n", statement.lines.len()));
     text.into_bytes()
 }
@@ -75,7 +76,7 @@ pub fn bars(statement: &ChannelStatement) -> Vec<u8> {
             digits(statement.date),
             entry.order_no,
             entry.trace,
-            word(line, ["PAY", "CAPTURE", "REFUND", "CANCEL"]),
+            word(line, ["PAY", "CAPTURE", "REFUND", "CANCEL", "PAYOUT"]),
             yuan(entry.amount_minor),
             yuan(entry.fee_minor),
             if line.succeeded { "00" } else { "01" },
@@ -98,9 +99,9 @@ pub fn fixed(statement: &ChannelStatement) -> Vec<u8> {
             digits(statement.date),
             entry.order_no,
             format!("{:012}", entry.trace),
-            word(line, ["P", "C", "R", "V"]),
+            word(line, ["P", "C", "R", "V", "O"]),
             signed(line, entry.amount_minor),
-            signed(line, entry.fee_minor),
+            line.fee_minor(),
             entry.currency,
             if line.succeeded { "S" } else { "F" },
         )));
@@ -109,7 +110,7 @@ pub fn fixed(statement: &ChannelStatement) -> Vec<u8> {
         bytes.extend_from_slice(b"\r\n");
     }
     let amounts = sum(statement, |line| signed(line, line.entry.amount_minor));
-    let fees = sum(statement, |line| signed(line, line.entry.fee_minor));
+    let fees = sum(statement, |line| line.fee_minor());
     bytes.extend(gbk(&format!("T{:010}{amounts:+019}{fees:+019}\r\n", statement.lines.len())));
     bytes
 }
@@ -125,7 +126,7 @@ pub fn terminals(statement: &ChannelStatement) -> Vec<u8> {
         text.push_str(&format!(
             "{},{terminal},{trace},{},{:012}-{:06},{},{},{},{}\n",
             digits(statement.date),
-            word(line, ["SALE", "CAPTURE", "REFUND", "VOID"]),
+            word(line, ["SALE", "CAPTURE", "REFUND", "VOID", "PAYOUT"]),
             entry.trace,
             entry.trace % 1_000_000,
             yuan(entry.amount_minor),
@@ -186,7 +187,7 @@ pub fn backticks(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
             of_refund("SUCCESS"),
             "茶叶, 两盒".to_owned(),
             String::new(),
-            format!("{}000", yuan(signed(line, entry.fee_minor))),
+            format!("{}000", yuan(line.fee_minor())),
             "0.60%".to_owned(),
             taken,
             given,
@@ -199,7 +200,7 @@ pub fn backticks(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     };
     let taken_sum = yuan(sum(statement, taken));
     let given_sum = yuan(sum(statement, |line| line.entry.amount_minor - taken(line)));
-    let fees = yuan(sum(statement, |line| signed(line, line.entry.fee_minor)));
+    let fees = yuan(sum(statement, |line| line.fee_minor()));
     let count = statement.lines.len().to_string();
     let totals =
         [&count, &taken_sum, &given_sum, &none(), &format!("{fees}000"), &taken_sum, &given_sum];

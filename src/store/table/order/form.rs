@@ -78,6 +78,7 @@ enum KindRecord {
         #[serde(with = "postcard::fixint::le")]
         order: u64,
     },
+    Payout,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -228,6 +229,7 @@ fn kind_record(kind: OrderKind) -> KindRecord {
         }
         OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
         OrderKind::Preauth => KindRecord::Preauth,
+        OrderKind::Payout => KindRecord::Payout,
         OrderKind::Capture { of } => KindRecord::Capture { order: of.as_u64() },
         OrderKind::Refund { of } => KindRecord::Refund { order: of.as_u64() },
         OrderKind::Void { of } => KindRecord::Void { order: of.as_u64() },
@@ -334,6 +336,7 @@ fn read_kind(record: &KindRecord) -> OrderKind {
         }
         KindRecord::Release { order } => OrderKind::Release { of: id(order) },
         KindRecord::Preauth => OrderKind::Preauth,
+        KindRecord::Payout => OrderKind::Payout,
         KindRecord::Capture { order } => OrderKind::Capture { of: id(order) },
         KindRecord::Refund { order } => OrderKind::Refund { of: id(order) },
         KindRecord::Void { order } => OrderKind::Void { of: id(order) },

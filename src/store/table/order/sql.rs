@@ -164,6 +164,7 @@ fn original_attempt(order: &Order) -> Option<u8> {
         OrderKind::Payment
         | OrderKind::Release { .. }
         | OrderKind::Preauth
+        | OrderKind::Payout
         | OrderKind::Capture { .. }
         | OrderKind::Refund { .. }
         | OrderKind::Void { .. } => None,
@@ -195,6 +196,7 @@ fn read_kind(row: &SqlFields<'_>) -> Result<OrderKind, StoreError> {
     Ok(match kind.as_str() {
         "payment" => OrderKind::Payment,
         "preauth" => OrderKind::Preauth,
+        "payout" => OrderKind::Payout,
         "release" => OrderKind::Release { of: of()? },
         "capture" => OrderKind::Capture { of: of()? },
         "refund" => OrderKind::Refund { of: of()? },

@@ -112,6 +112,7 @@ impl Draw {
             OrderKind::Capture { of: self.id() },
             OrderKind::Refund { of: self.id() },
             OrderKind::Void { of: self.id() },
+            OrderKind::Payout,
         ];
         let mut attempts = self.several(4, Self::attempt);
         for (place, attempt) in (1..).zip(&mut attempts) {

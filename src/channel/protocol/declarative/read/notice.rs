@@ -14,13 +14,14 @@ use crate::channel::protocol::declarative::sign::Verification;
 use crate::config::section::Section;
 
 /// Sections of notices, the more particular ones first: the first whose `when` fits reads a notice.
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "payment_notice",
     "refund_notice",
     "void_notice",
     "preauth_notice",
     "capture_notice",
     "undo_notice",
+    "payout_notice",
     "reversal_notice",
     "notice",
 ];

@@ -91,10 +91,13 @@ fn what_there_is_no_such_thing_of_is_not_sent() {
         let encoded = adapter().encode(&charge, now());
         assert_eq!(encoded.is_ok(), operation.begins_with_card(), "{operation:?}");
     }
-    assert_eq!(refused, 27);
+    assert_eq!(refused, 40);
     let reversal = reversal_of(facts(Operation::Refund), Some(facts(Operation::Payment)));
     let error = adapter().encode(&reversal, now()).err().expect("it is refused");
     assert_eq!(error.problem, "a refund is never reversed");
+    let error = adapter().encode(&reversal_of(facts(Operation::Payout), None), now());
+    let error = error.err().expect("it is refused");
+    assert_eq!(error.problem, "a payout is never reversed");
     let reversal = reversal_of(facts(Operation::Preauth), None);
     assert_eq!(sent(&reversal).1.get("txnType"), Some("99"));
 }
@@ -139,7 +142,7 @@ fn i_2_the_end_of_one_kind_is_not_that_of_another() {
         let inquiry = ChannelRequest::Inquiry { facts: facts(operation), pan: None, now: now() };
         let own: Vec<&str> =
             TransactionType::all_of(operation).iter().map(|kind| kind.code()).collect();
-        for kind in ["01", "02", "03", "04", "31", "32", "33", "99"] {
+        for kind in ["01", "02", "03", "04", "12", "31", "32", "33", "99"] {
             let end = outcome(&inquiry, kind, &[("respCode", "00"), ("origRespCode", "00")]);
             let expected = if own.contains(&kind) { "approved" } else { "unknown" };
             assert_eq!(end.name(), expected, "{operation:?} {kind}");
@@ -168,7 +171,7 @@ fn each_kind_has_its_notice() {
         let notice = adapter().decode_notice(&notice(form), now()).expect("a notice");
         notice.understood.outcome.name()
     };
-    for kind in ["01", "02", "03", "04", "31", "32", "33"] {
+    for kind in ["01", "02", "03", "04", "12", "31", "32", "33"] {
         assert_eq!([told(kind, "00"), told(kind, "60")], ["approved", "declined"], "{kind}");
     }
     // A void and an undo read it differently, and the notice does not say which it was.

@@ -72,6 +72,7 @@ pub fn settings() -> MerchantSettings {
         merchant_id: MERCHANT_ID.to_owned(),
         access_type: AccessType::Direct,
         biz_type: "000301".to_owned(),
+        payout_biz_type: "000401".to_owned(),
         reversal_biz_type: "000000".to_owned(),
         channel_type: "07".to_owned(),
         transaction_url: "https://acp.example.com/gateway/api/backTransReq.do".to_owned(),
@@ -154,7 +155,14 @@ pub fn undo() -> ChannelRequest {
 pub fn echo(txn_type: &str) -> Fields {
     [
         ("accessType", "0"),
-        ("bizType", if txn_type == "99" { "000000" } else { "000301" }),
+        (
+            "bizType",
+            match txn_type {
+                "99" => "000000",
+                "12" => "000401",
+                _ => "000301",
+            },
+        ),
         ("currencyCode", "156"),
         ("encoding", "UTF-8"),
         ("merId", MERCHANT_ID),
