@@ -21,7 +21,7 @@ use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::maintenance::MaintenanceWindow;
 use switchyard::domain::route::{
-    CardTraits, IssuerTraits, RouteSubject, RouteTarget, Rule, Strategy, plan,
+    CardTraits, IssuerTraits, RouteAsk, RouteSubject, RouteTarget, Rule, Strategy, plan,
 };
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
@@ -39,7 +39,7 @@ fn main() {
     let amount = AmountMinor::new(123_456).expect("an amount");
     let instruction = Instruction::unsent(OrderKind::Payment, merchant, amount, Currency::Cny);
     let subject = RouteSubject {
-        instruction: &instruction,
+        ask: RouteAsk::Order(&instruction),
         prefix: CardPrefix::leading("6216261000000000018"),
         card: Some(CardTraits {
             issuer: Some(IssuerTraits { code: "03070010", name: "平安银行" }),
@@ -141,6 +141,7 @@ fn profile(number: usize) -> ChannelProfile {
         state: ChannelState::Live,
         enabled: true,
         operations: Operation::ALL.to_vec(),
+        services: Vec::new(),
         card_types: vec![CardType::Credit, CardType::Debit],
         brands: vec![Brand::UnionPay],
         currencies: vec![Currency::Cny],

@@ -24,6 +24,7 @@ use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::{ChannelId, SHARDS};
 use crate::domain::outcome::Outcome;
+use crate::domain::verification::VerificationVerdict;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +94,9 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 30] = [
+pub const METRICS: [Metric; 31] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
+    counts("switchyard_verifications_total", "card verifications that have ended, by verdict"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
     counts("switchyard_channel_requests_total", "requests to channels, by what they came to"),
@@ -145,6 +147,9 @@ pub fn describe_metrics() {
     for status in OrderStatus::ALL.into_iter().filter(|status| status.is_final()) {
         counter!("switchyard_orders_total", "status" => status.name()).increment(0);
     }
+    for verdict in VerificationVerdict::ALL {
+        counter!("switchyard_verifications_total", "verdict" => verdict.name()).increment(0);
+    }
     for cause in RefusalCause::ALL {
         counter!("switchyard_callers_refused_total", "cause" => cause.name()).increment(0);
     }
@@ -160,6 +165,11 @@ pub fn count_end(order: &Order) {
     if order.status.is_final() && order.instruction.kind == OrderKind::Payment {
         counter!("switchyard_orders_total", "status" => order.status.name()).increment(1);
     }
+}
+
+/// The end of a card verification.
+pub fn count_verification(verdict: VerificationVerdict) {
+    counter!("switchyard_verifications_total", "verdict" => verdict.name()).increment(1);
 }
 
 /// A counter and a histogram for each key that has occurred. Their labels are hashed once, and not

@@ -128,6 +128,8 @@ impl Town {
             biz_type: "000301".to_owned(),
             payout_biz_type: "000401".to_owned(),
             reversal_biz_type: "000000".to_owned(),
+            verification_biz_type: "000501".to_owned(),
+            verification_sub_type: "01".to_owned(),
             channel_type: "07".to_owned(),
             transaction_url: format!("{host}/backTransReq.do"),
             query_url: format!("{host}/queryTrans.do"),

@@ -162,6 +162,8 @@ fn adapter(base: &str, notice_url: &str) -> UnionPayAcp {
         biz_type: "000301".to_owned(),
         payout_biz_type: "000401".to_owned(),
         reversal_biz_type: "000000".to_owned(),
+        verification_biz_type: "000501".to_owned(),
+        verification_sub_type: "01".to_owned(),
         channel_type: "07".to_owned(),
         transaction_url: format!("{base}/gateway/api/backTransReq.do"),
         query_url: format!("{base}/gateway/api/queryTrans.do"),

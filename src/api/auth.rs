@@ -66,7 +66,12 @@ impl Seat {
 
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
     pub fn may_see(&self, order: &Order) -> bool {
-        order.instruction.caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
+        self.may_see_of(&order.instruction.caller)
+    }
+
+    /// The same of anything else that a caller has asked for.
+    pub fn may_see_of(&self, caller: &CallerId) -> bool {
+        *caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
     }
 }
 

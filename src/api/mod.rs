@@ -23,6 +23,7 @@ pub mod reconciliation;
 pub mod reversals;
 mod server;
 mod stream;
+pub mod verifications;
 
 pub use server::tls::ListenerTls;
 pub use server::{Listener, serve};
@@ -191,6 +192,8 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/preauths/{id}/void", post(payments::follow_ups::preauth_void))
         .route("/v1/payouts", post(payments::pay_out))
         .route("/v1/payouts/{id}", get(payments::payout_by_id))
+        .route("/v1/verifications", post(verifications::create).get(verifications::by_order_id))
+        .route("/v1/verifications/{id}", get(verifications::by_id))
         .route("/v1/bins/{prefix}", get(bins::lookup))
         .route("/v1/bin-table", get(bins::table))
         .route("/v1/bin-table/refresh", post(bins::refresh))

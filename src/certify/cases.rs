@@ -15,6 +15,7 @@ use crate::channel::protocol::declarative::far_side::{MessageSigner, Saying, Tol
 use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now, sample_requests};
 use crate::channel::{Adapter, ChannelRequest};
 use crate::clock::Clock;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
@@ -39,7 +40,18 @@ pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
             player.play_lost_reversal(&mut report).await;
         }
     }
+    leave_out_services(rehearsal, &mut report);
     report
+}
+
+/// Says which services of the file are in no case.
+pub fn leave_out_services(rehearsal: &Rehearsal, report: &mut CertifyReport) {
+    for service in CardService::ALL {
+        if rehearsal.file.abilities.can(Ability::of_service(service)) {
+            let why = "a service is in no books; its golden samples are held against the file";
+            report.leave_out(LeftOut::new(service.name(), "every case", why));
+        }
+    }
 }
 
 /// A case before it is played.
@@ -77,7 +89,7 @@ impl CasePlayer<'_> {
         let is_it = |request: &ChannelRequest| {
             let begins =
                 matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. });
-            begins && request.facts().operation == self.operation
+            begins && request.attempt().is_some_and(|facts| facts.operation == self.operation)
         };
         let found = sample_requests(sample_now()).into_iter().find(is_it);
         found.expect("there is a sample of every operation")
@@ -256,6 +268,7 @@ impl CasePlayer<'_> {
         Ok(match self.operation {
             Operation::Payment => Ok(stage.charge(OrderKind::Payment).await?),
             Operation::Preauth => Ok(stage.charge(OrderKind::Preauth).await?),
+            Operation::Payout => Ok(stage.pay_out().await?),
             Operation::Capture => match original(OrderKind::Preauth).await? {
                 Ok(of) => Ok(stage.follow_up(&of, OrderKind::Capture { of: of.id }).await?),
                 Err(problem) => Err(problem),

@@ -23,12 +23,15 @@ use crate::channel::{
 };
 use crate::clock::{Clock, Timekeeper};
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::ids::{ChannelId, ChannelOrderNo};
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
+
+/// What the desk has a word for is of an attempt.
+const NO_SERVICE: &str = "a service is never answered here";
 
 /// What truly became of a request at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,7 +208,7 @@ impl DeskChannel {
 
     /// The answer to the first request of an operation.
     fn begin(&self, request: &ChannelRequest) -> FirstAnswer {
-        let facts = request.facts();
+        let facts = request.attempt().expect(NO_SERVICE);
         let number = facts.channel_order_no;
         let (meant, fails) = {
             let mut state = self.state();
@@ -243,7 +246,7 @@ impl DeskChannel {
 
     fn inquired(&self, request: &ChannelRequest) -> FirstAnswer {
         use ToldMeaning::{Approved, Declined, NotFound, Pending, TakenBack};
-        let number = request.facts().channel_order_no;
+        let number = request.stated().channel_order_no;
         if self.state().is_mute {
             return FirstAnswer::LostAfter;
         }
@@ -264,7 +267,7 @@ impl DeskChannel {
 
     fn reversed(&self, request: &ChannelRequest) -> FirstAnswer {
         use ToldMeaning::{Approved, Declined, NotFound};
-        let number = request.facts().channel_order_no;
+        let number = request.stated().channel_order_no;
         let no = Declined(Reason::ChannelFailure);
         let is_lost = {
             let mut state = self.state();
@@ -289,7 +292,7 @@ impl DeskChannel {
     /// The file has no word for what the channel would say.
     fn mute(&self, request: &ChannelRequest) -> FirstAnswer {
         let section = self.far.section(request).unwrap_or_else(|| request.name());
-        let fact = self.fact(request.facts().channel_order_no);
+        let fact = self.fact(request.stated().channel_order_no);
         let text = format!("[http.{section}] has no word for an order that is {}", fact.words());
         self.state().unsayable.push(text);
         FirstAnswer::LostAfter
@@ -313,6 +316,8 @@ impl DeskChannel {
             ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => self.begin(&request),
             ChannelRequest::Inquiry { .. } => self.inquired(&request),
             ChannelRequest::Reversal { .. } => self.reversed(&request),
+            // Cases are of operations: the desk has no word for a service.
+            ChannelRequest::Service { .. } => FirstAnswer::LostBefore,
         };
         let written = match &answer {
             FirstAnswer::LostBefore | FirstAnswer::LostAfter => None,
@@ -408,7 +413,8 @@ impl DeskChannel {
     ) -> Result<WireReply, String> {
         let now = self.clock.now();
         let settle_date = self.terms.calendar.date_of(now);
-        let word = FarWord { about: request.facts(), saying, settle_date, signer };
+        let word =
+            FarWord { about: request.attempt().expect(NO_SERVICE), saying, settle_date, signer };
         self.far.reply(request, &word, now)
     }
 }
@@ -461,7 +467,7 @@ impl Channels for DeskChannel {
     }
 
     /// A desk has no limit for the day.
-    fn give_back(&self, _channel: &ChannelId, _sent_at: Timestamp, _amount: AmountMinor) {}
+    fn give_back(&self, _attempt: &Attempt, _amount: AmountMinor) {}
 
     fn share(&self, _part: NodePart) -> bool {
         true

@@ -115,14 +115,15 @@ impl CaseExchange {
         happened: String,
         heard: String,
     ) -> Self {
-        let facts = observed.request.facts();
         let name = observed.request.name();
         let what = match observed.request {
-            ChannelRequest::Inquiry { .. } | ChannelRequest::Reversal { .. } => {
+            ChannelRequest::Inquiry { facts, .. } | ChannelRequest::Reversal { facts, .. } => {
                 format!("{name} of {} {}", facts.operation.name(), facts.channel_order_no)
             }
-            ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => {
-                format!("{name} {}", facts.channel_order_no)
+            ChannelRequest::Charge { .. }
+            | ChannelRequest::FollowUp { .. }
+            | ChannelRequest::Service { .. } => {
+                format!("{name} {}", observed.request.stated().channel_order_no)
             }
         };
         let sent = Some(PageShown::of_request(observed));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::certify::Rehearsal;
 use crate::certify::case::{BooksSeen, CaseReport, judge_books};
+use crate::certify::cases::leave_out_services;
 use crate::certify::channel::{DeskChannel, HostLine};
 use crate::certify::report::{CertifyReport, LeftOut};
 use crate::certify::stage::{RehearsalClock, RehearsalStage};
@@ -105,6 +106,12 @@ impl HostPlayer<'_> {
                 let _ = self.stage.channel.take_record();
             }
         }
+        if self.can(Operation::Payout) {
+            let why =
+                "money would leave for the sample's card; ask the bank for a payee of its own";
+            self.report.leave_out(LeftOut::new(Operation::Payout.name(), "every case", why));
+        }
+        leave_out_services(self.rehearsal, self.report);
         self.inquire_unknown().await;
     }
 

@@ -152,6 +152,13 @@ impl RehearsalStage {
         Acceptance::outcome(accepted).await
     }
 
+    /// Takes a payout, has it booked, and carries it out.
+    pub async fn pay_out(&self) -> Result<Order, EngineError> {
+        let order = self.charge(OrderKind::Payout).await?;
+        self.book().await?;
+        self.order(order.id).await
+    }
+
     /// Takes a follow-up of an order, has it booked where that comes first, and carries it out.
     pub async fn follow_up(&self, of: &Order, kind: OrderKind) -> Result<Order, EngineError> {
         let (caller, own) = self.name();

@@ -24,6 +24,7 @@ use bytes::Bytes;
 
 use crate::domain::card::words::CardEcho;
 use crate::domain::card::{CardInput, Pan};
+use crate::domain::card_service::CardService;
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
@@ -54,6 +55,17 @@ pub struct AttemptFacts {
     pub channel_reference: Option<String>,
 }
 
+/// The facts of a request that is about a card and no order: no money moves by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceFacts {
+    pub service: CardService,
+    /// Of the same sequence as orders' numbers.
+    pub channel_order_no: ChannelOrderNo,
+    /// When the try became durable.
+    pub sent_at: Timestamp,
+    pub merchant_id: MerchantId,
+}
+
 /// One thing that a channel is asked. An operation that a protocol or a channel's file does not
 /// have is an [`EncodeError`]: nothing is sent then.
 #[derive(Debug, Clone)]
@@ -77,6 +89,8 @@ pub enum ChannelRequest {
     /// operation. `pan` where the core gave the original's card number again; nothing else of the
     /// card is kept while a follow-up waits to be booked (I-11), so nothing else is sent.
     FollowUp { facts: AttemptFacts, original: AttemptFacts, pan: Option<Pan> },
+    /// A service to a card: the card has what the core gave of it.
+    Service { facts: ServiceFacts, card: Arc<CardInput> },
 }
 
 impl ChannelRequest {
@@ -86,13 +100,14 @@ impl ChannelRequest {
             Self::Charge { facts, .. } | Self::FollowUp { facts, .. } => facts.operation.name(),
             Self::Inquiry { .. } => "inquiry",
             Self::Reversal { .. } => "reversal",
+            Self::Service { facts, .. } => facts.service.name(),
         }
     }
 
     /// The card data of the request, to be taken out of the reply.
     pub fn echo(&self) -> CardEcho<'_> {
         match self {
-            Self::Charge { card, .. } => CardEcho::of(card),
+            Self::Charge { card, .. } | Self::Service { card, .. } => CardEcho::of(card),
             Self::FollowUp { pan, .. } | Self::Inquiry { pan, .. } | Self::Reversal { pan, .. } => {
                 CardEcho::of_number(pan.as_ref())
             }
@@ -106,19 +121,52 @@ impl ChannelRequest {
             | Self::Inquiry { facts, .. }
             | Self::Reversal { facts, .. }
             | Self::FollowUp { facts, .. } => facts.merchant_id = merchant,
+            Self::Service { facts, .. } => facts.merchant_id = merchant,
         }
         self
     }
 
-    /// The attempt that the channel is asked about, or to carry out.
-    pub const fn facts(&self) -> &AttemptFacts {
+    /// The attempt that the channel is asked about, or to carry out. A service has none.
+    pub const fn attempt(&self) -> Option<&AttemptFacts> {
         match self {
             Self::Charge { facts, .. }
             | Self::Inquiry { facts, .. }
             | Self::Reversal { facts, .. }
-            | Self::FollowUp { facts, .. } => facts,
+            | Self::FollowUp { facts, .. } => Some(facts),
+            Self::Service { .. } => None,
         }
     }
+
+    /// What every request states, and its reply may repeat.
+    pub const fn stated(&self) -> StatedFacts<'_> {
+        match self {
+            Self::Charge { facts, .. }
+            | Self::Inquiry { facts, .. }
+            | Self::Reversal { facts, .. }
+            | Self::FollowUp { facts, .. } => StatedFacts {
+                channel_order_no: facts.channel_order_no,
+                sent_at: facts.sent_at,
+                merchant_id: &facts.merchant_id,
+                money: Some((facts.amount, facts.currency)),
+            },
+            Self::Service { facts, .. } => StatedFacts {
+                channel_order_no: facts.channel_order_no,
+                sent_at: facts.sent_at,
+                merchant_id: &facts.merchant_id,
+                money: None,
+            },
+        }
+    }
+}
+
+/// What a request states, whatever it asks.
+#[derive(Debug, Clone, Copy)]
+pub struct StatedFacts<'r> {
+    pub channel_order_no: ChannelOrderNo,
+    pub sent_at: Timestamp,
+    pub merchant_id: &'r MerchantId,
+    /// `None` where no money is spoken of.
+    pub money: Option<(AmountMinor, Currency)>,
 }
 
 /// An HTTP request, ready to be delivered. Its body may hold card data: it is never logged.

@@ -162,6 +162,10 @@ number_id!(
     /// The number of a channel's settlement.
     SettlementId
 );
+number_id!(
+    /// The number of a card verification.
+    VerificationId
+);
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -7,6 +7,7 @@
 
 pub mod bin;
 pub mod card;
+pub mod card_service;
 pub mod closed_set;
 pub mod cluster;
 pub mod fee;
@@ -16,6 +17,7 @@ pub mod outcome;
 pub mod route;
 pub mod terms;
 pub mod time;
+pub mod verification;
 
 pub mod write_set;
 pub mod command;

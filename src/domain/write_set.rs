@@ -16,6 +16,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::verification::CardVerification;
 
 closed_set! {
     /// The end that a contradiction reports against our books (I-5).
@@ -107,9 +108,9 @@ pub enum ReadGuard {
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
 /// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
-///   settlement, settled date) is new with version 1, and with version n > 1 replaces the stored
-///   row of version n - 1;
-/// - no other order has the same caller and caller's order id;
+///   settlement, settled date, verification) is new with version 1, and with version n > 1
+///   replaces the stored row of version n - 1;
+/// - no other order has the same caller and caller's order id, and no other verification;
 /// - each other row is new: transactions, clearing records, contradictions, closes, statement
 ///   revisions, agreed lines and found differences;
 /// - each close, and each day that is shut, is later than the channel's last close, and each
@@ -139,6 +140,7 @@ pub struct WriteSet {
     pub differences: Vec<Difference>,
     pub settlements: Vec<ChannelSettlement>,
     pub settled: Vec<SettledDate>,
+    pub verifications: Vec<CardVerification>,
     pub unchanged: Vec<ReadGuard>,
 }
 

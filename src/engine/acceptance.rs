@@ -28,7 +28,7 @@ use crate::store::CommitError;
 
 /// How long a call whose wait is over still waits for its order to become durable: until then there
 /// is nothing true to answer.
-const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// An order that is in the books, and the work on it, which whoever waits for its outcome does, and
 /// which goes on by itself when nobody waits any more.

@@ -10,13 +10,15 @@ use tokio::time::Instant;
 use crate::channel::registry::Registry;
 use crate::domain::bin::{BinRow, Brand};
 use crate::domain::card::{CardFacts, CardInput};
+use crate::domain::card_service::CardService;
 use crate::domain::flow::order::{Candidate, Instruction, Order};
 use crate::domain::ids::ChannelId;
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
-use crate::domain::route::{CardTraits, RoutePlan, RouteSubject, Rule, plan};
+use crate::domain::route::{CardTraits, RouteAsk, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
-use crate::engine::{Acceptance, Engine, EngineError};
+use crate::domain::verification::VerificationRequest;
+use crate::engine::{Acceptance, Engine, EngineError, VerificationAnswer};
 use crate::entropy::Entropy;
 use crate::tables::bin::{LiveBinTable, RowView};
 use crate::tables::routes::LiveRoutes;
@@ -34,7 +36,7 @@ pub struct ChannelRefusal {
 /// Why a payment was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
-    #[error("no channel can take this payment")]
+    #[error("no channel can take this")]
     NoRoute {
         /// The rule that decided; `None` if no rule fitted.
         rule: Option<String>,
@@ -111,6 +113,30 @@ impl Intake {
         Ok(Acceptance::repeat(kept))
     }
 
+    /// Verifies a card, routed like a payment. The same id with the same elements gives the same
+    /// answer again (I-9), even where no channel could be asked now.
+    pub async fn verify(
+        &self,
+        asked: VerificationRequest,
+        card: CardInput,
+        until: Instant,
+    ) -> Result<VerificationAnswer, PayError> {
+        let now = self.engine.clock().now();
+        let row = self.bins.lookup(card.pan.expose().as_bytes());
+        let (service, merchant_id) = (CardService::Verification, &asked.merchant_id);
+        let ask = RouteAsk::Service { service, merchant_id };
+        match self.plan_of(ask, &card, row.as_deref(), now) {
+            Ok(candidates) => {
+                let channels = candidates.into_iter().map(|one| one.channel).collect();
+                Ok(self.engine.verify(asked, card, channels, until).await?)
+            }
+            Err(refused) => {
+                let kept = self.engine.kept_verification(&asked).await?;
+                kept.map(VerificationAnswer::repeat).ok_or(refused)
+            }
+        }
+    }
+
     fn plan(
         &self,
         instruction: &Instruction,
@@ -122,10 +148,20 @@ impl Intake {
         if card.expiry.is_some_and(|expiry| expiry.has_passed(proven)) {
             return Err(PayError::ExpiredCard);
         }
+        self.plan_of(RouteAsk::Order(instruction), card, row, now)
+    }
+
+    fn plan_of(
+        &self,
+        ask: RouteAsk<'_>,
+        card: &CardInput,
+        row: Option<&BinRow>,
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, PayError> {
         let routes = self.routes.current();
         let prefix = CardPrefix::leading(card.pan.expose());
         let traits = CardTraits::of(row, card.pan.expose().as_bytes());
-        let subject = RouteSubject { instruction, prefix, card: traits, now };
+        let subject = RouteSubject { ask, prefix, card: traits, now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() { Err(no_route(&plan)) } else { Ok(plan.candidates()) }
@@ -168,7 +204,7 @@ pub fn explain_route<T>(
         matches.rows().next().map(Arc::as_ref)
     });
     let subject = RouteSubject {
-        instruction: &question.instruction,
+        ask: RouteAsk::Order(&question.instruction),
         prefix: CardPrefix::leading(&question.digits),
         card: CardTraits::of(row, digits),
         now,

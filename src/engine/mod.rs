@@ -15,6 +15,7 @@ pub mod share;
 mod shares;
 pub mod shared_settings;
 mod vault;
+mod verifications;
 mod waiters;
 
 use std::sync::Arc;
@@ -48,6 +49,7 @@ pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 use share::NodeShare;
 pub use shares::StoreShares;
 pub use vault::Vault;
+pub use verifications::VerificationAnswer;
 use waiters::Waiters;
 
 /// How often a command is decided again because its rows had changed meanwhile.

@@ -20,6 +20,7 @@ mod ledger;
 mod links;
 mod message;
 mod notices;
+mod person;
 mod state;
 mod server;
 mod settings;

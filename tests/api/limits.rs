@@ -158,7 +158,9 @@ async fn health_needs_no_key() {
     assert_eq!((ready.status.as_u16(), ready.json()["ready"].clone()), (200, json!(true)));
     gateway.state.ready.store(false, std::sync::atomic::Ordering::SeqCst);
     let starting = gateway.get("", "/readyz").await;
-    assert_eq!(starting.json(), json!({ "ready": false, "reasons": ["starting"], "doubts": [] }));
+    let told = starting.json();
+    let told = ["ready", "reasons", "doubts"].map(|name| told[name].clone());
+    assert_eq!(told, [json!(false), json!(["starting"]), json!([])]);
     gateway.state.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
     let refused = gateway.pay(&payment("A-1")).await;
     assert_eq!(refused.problem(), (503, "stopping".to_owned()));

@@ -19,4 +19,5 @@ mod payments;
 mod reconciliation;
 mod refusals;
 mod reversals;
+mod verifications;
 mod workers;

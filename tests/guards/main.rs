@@ -31,7 +31,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::support::core::{Answer, Core};
 use crate::support::installation::{CALLER_KEY, metrics};
 use crate::support::wire::until;
-use crate::town::{CHANNELS, MEADOW, Town};
+use crate::town::{CHANNELS, MEADOW, Town, UNIONPAY};
 
 /// What all threads have logged.
 #[derive(Clone, Default)]
@@ -84,7 +84,7 @@ impl Secrets {
     fn new(place: usize) -> Self {
         let payload = format!("62162617395{place:07}");
         let pan = format!("{payload}{}", luhn_digit(&payload));
-        Self { pan, cvv: "8473", expiry: "4907", id_number: "11010119490307771X" }
+        Self { pan, cvv: "8473", expiry: "4907", id_number: "110101194903077718" }
     }
 
     fn body(&self, order_id: &str, merchant: &str) -> Value {
@@ -98,6 +98,18 @@ impl Secrets {
                 "id_type": "01", "id_number": self.id_number, "phone": "13800138473",
             },
         })
+    }
+
+    /// The question whether the card is that person's.
+    fn verification(&self, order_id: &str) -> Value {
+        let mut body = self.body(order_id, UNIONPAY.id);
+        for key in ["amount", "currency"] {
+            body.as_object_mut().expect("an object").remove(key);
+        }
+        for key in ["expiry", "cvv"] {
+            body["card"].as_object_mut().expect("an object").remove(key);
+        }
+        body
     }
 
     /// What of it stands in these bytes, however it is grouped.
@@ -146,6 +158,21 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     found
 }
 
+/// A verification, and one whose reply is not believed.
+async fn verify(town: &Town, core: &Core) -> Vec<(Secrets, Answer)> {
+    let mut verified = Vec::new();
+    for (place, unsigned) in [0, 10_000].into_iter().enumerate() {
+        town.set_faults(Faults { bad_signature: unsigned, ..Faults::calm() });
+        let card = Secrets::new(80 + place);
+        let body = card.verification(&format!("verified-{place}"));
+        let answer = core.post("/v1/verifications", &body).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        verified.push((card, answer));
+    }
+    town.set_faults(Faults::calm());
+    verified
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
     let log = log();
@@ -175,6 +202,10 @@ async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
             answers.push(kept(&core.get(&format!("/v1/reversals/{}", paid.id())).await));
             cards.push(card);
         }
+    }
+    for (card, verified) in verify(&town, &core).await {
+        answers.push(kept(&verified));
+        cards.push(card);
     }
     // What is refused is not kept either.
     let card = Secrets::new(90);

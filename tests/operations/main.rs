@@ -10,6 +10,7 @@
 mod accounting;
 mod agree;
 mod lives;
+mod services;
 mod statements;
 #[path = "../support/mod.rs"]
 mod support;

@@ -326,6 +326,8 @@ impl Channels for Bank {
                     self.check_original(facts, original.as_ref().map(|one| one.operation));
                     self.reverse(channel, facts).await
                 }
+                // The books have no part in it, and the world asks for none.
+                ChannelRequest::Service { .. } => Outcome::NotSent(NotSentCause::NotEncodable),
             };
             self.pulse.step(&self.world).await;
             drop((on_its_way, turn));

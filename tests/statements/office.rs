@@ -119,7 +119,7 @@ impl Channels for Bank {
         let said = self.says.lock().expect("nobody panics here").pop_front();
         let mut outcome = said.unwrap_or_else(yes);
         if let Outcome::Approved(approval) = &mut outcome {
-            approval.channel_reference = Some(format!("R{}", request.facts().channel_order_no));
+            approval.channel_reference = Some(format!("R{}", request.stated().channel_order_no));
         }
         Box::pin(async move { ReplyMeaning::new(outcome, String::new()) })
     }

@@ -10,6 +10,7 @@ mod orders;
 mod queues;
 mod reconciliations;
 mod rows;
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -22,6 +23,7 @@ use histories::*;
 use orders::*;
 use queues::*;
 use reconciliations::*;
+use services::*;
 use support::Scratch;
 use support::books::id;
 use support::postgres::{self as servers, Database};
@@ -119,6 +121,7 @@ suite! {
     differences_are_listed_by_date,
     a_bank_receipt_belongs_to_one_settlement,
     settled_dates_count_their_versions,
+    i_9_a_caller_uses_an_id_of_a_verification_once,
     what_was_read_must_be_as_it_was,
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,
     random_histories_of_differences_equal_a_plain_model,

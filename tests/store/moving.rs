@@ -21,6 +21,7 @@ use crate::random_histories_of_differences_equal_a_plain_model;
 use crate::rows::{
     close, day, ended, found, neighbour, reconciliation, settled, settlement, statement,
 };
+use crate::services::verification;
 use crate::support::Scratch;
 use crate::support::books::{accepted, audit, channel, id, order, paid};
 use crate::support::postgres::{Database, database};
@@ -80,6 +81,7 @@ async fn fill(store: &dyn Store) {
             found: vec![found(9, 0, Class::OnlyTheirs, 1)],
             settlements: vec![settlement(8, channel(), &["R-1", "R-2"])],
             settled: vec![settled(day(22), Currency::Cny, 1), settled(day(22), Currency::Usd, 1)],
+            verifications: vec![verification(7, "core", "V-7")],
             audit: vec![audit("a NUL is \0")],
             ..WriteSet::default()
         },

@@ -73,11 +73,30 @@ pub fn read_payout(
     asked.merchant_category = merchant_category(&mut fields)?;
     let mut card = fields.object("card", "card.")?;
     let pan = pan(&mut card, rules.luhn_waiver)?;
-    let payee = owned_card(card, pan, None, None)?;
+    let mut payee = CardInput::of_number(pan);
+    person_fields(&mut card, &mut payee)?;
+    card.finish()?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
     Ok((asked, payee))
+}
+
+/// Reads the body of a verification: its own id, the merchant, and the elements.
+pub fn read_verification(
+    body: &[u8],
+    rules: FieldRules<'_>,
+) -> Result<(CallerOrderId, MerchantId, CardInput), ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let (id, merchant) = (order_id(&mut fields)?, merchant_id(&mut fields)?);
+    let mut card = fields.object("card", "card.")?;
+    let mut read = CardInput::of_number(pan(&mut card, rules.luhn_waiver)?);
+    person_fields(&mut card, &mut read)?;
+    let has_element = read.holder.is_some() || read.id_number.is_some() || read.phone.is_some();
+    let missing = card.missing("holder");
+    card.finish()?;
+    fields.finish()?;
+    if has_element { Ok((id, merchant, read)) } else { Err(missing) }
 }
 
 /// Reads a release's body: its own order id, and how much (everything that is left, if absent).
@@ -194,37 +213,28 @@ fn merchant_fee(fields: &mut JsonFields<'_>, whole: AmountMinor) -> Result<Optio
 }
 
 fn card_fields(mut card: JsonFields<'_>, rules: FieldRules<'_>) -> Result<CardInput, ApiError> {
-    let pan = pan(&mut card, rules.luhn_waiver)?;
-    let expiry = expiry(&mut card)?;
-    let cvv = card
+    let mut read = CardInput::of_number(pan(&mut card, rules.luhn_waiver)?);
+    read.expiry = expiry(&mut card)?;
+    read.cvv = card
         .text("cvv")?
         .map(|text| Cvv::parse(&text).ok_or_else(|| card.invalid("cvv", "3 or 4 digits")))
         .transpose()?;
-    owned_card(card, pan, expiry, cvv)
-}
-
-/// The rest of a card's fields, which tell of its owner.
-fn owned_card(
-    mut card: JsonFields<'_>,
-    pan: Pan,
-    expiry: Option<Expiry>,
-    cvv: Option<Cvv>,
-) -> Result<CardInput, ApiError> {
-    let read = CardInput {
-        pan,
-        expiry,
-        cvv,
-        holder: plain(&mut card, "holder", HOLDER_LENGTH_MAX, |_| true)?,
-        id_type: plain(&mut card, "id_type", 2, |letter| letter.is_ascii_alphanumeric())?,
-        id_number: plain(&mut card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {
-            letter.is_ascii_alphanumeric() || letter == '-'
-        })?,
-        phone: plain(&mut card, "phone", 20, |letter| {
-            letter.is_ascii_digit() || letter == '+' || letter == '-'
-        })?,
-    };
+    person_fields(&mut card, &mut read)?;
     card.finish()?;
     Ok(read)
+}
+
+/// The fields that name the cardholder.
+fn person_fields(card: &mut JsonFields<'_>, into: &mut CardInput) -> Result<(), ApiError> {
+    into.holder = plain(card, "holder", HOLDER_LENGTH_MAX, |_| true)?;
+    into.id_type = plain(card, "id_type", 2, |letter| letter.is_ascii_alphanumeric())?;
+    into.id_number = plain(card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {
+        letter.is_ascii_alphanumeric() || letter == '-'
+    })?;
+    into.phone = plain(card, "phone", 20, |letter| {
+        letter.is_ascii_digit() || letter == '+' || letter == '-'
+    })?;
+    Ok(())
 }
 
 /// A whole card number. The refusal says which check failed, and never the number (I-11).

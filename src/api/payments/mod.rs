@@ -6,7 +6,7 @@
 //! stops nothing that has begun.
 
 pub mod follow_ups;
-mod wait;
+pub(super) mod wait;
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ async fn charge(
     wait.answer(state, acceptance).await
 }
 
-fn refusal(error: PayError) -> ApiError {
+pub(super) fn refusal(error: PayError) -> ApiError {
     match error {
         PayError::Engine(error) => error.into(),
         PayError::ExpiredCard => {

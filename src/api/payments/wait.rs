@@ -17,8 +17,8 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// How long a call may take to its answer.
 #[derive(Clone, Copy)]
-pub(super) struct Wait {
-    pub(super) patience: Patience,
+pub(in crate::api) struct Wait {
+    pub(in crate::api) patience: Patience,
     /// The seconds that were asked for and granted, if any were.
     preferred_s: Option<u64>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Wait {
 impl Wait {
     /// `Prefer: wait=N` (RFC 7240), never above the settings' bound; else the settings' default.
     /// Without a wish of the caller's own an unknown order is not waited for.
-    pub(super) fn of(headers: &HeaderMap, state: &ApiState) -> Self {
+    pub(in crate::api) fn of(headers: &HeaderMap, state: &ApiState) -> Self {
         let preferred = preferred_wait_s(headers).map(Duration::from_secs);
         let granted = preferred.map(|wait| wait.min(state.settings.wait_max));
         let wait = granted.unwrap_or(state.settings.wait_default);
@@ -50,7 +50,11 @@ impl Wait {
         let is_repeat = acceptance.is_repeat;
         let order = state.engine.end_of(acceptance, self.patience).await?;
         let status = if order.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let mut response = json(status, &OrderBody::from(&order));
+        Ok(self.dress(json(status, &OrderBody::from(&order)), is_repeat))
+    }
+
+    /// Says in the headers of an answer what it repeats, and how long it was waited for.
+    pub(in crate::api) fn dress(self, mut response: Response, is_repeat: bool) -> Response {
         let headers = response.headers_mut();
         if is_repeat {
             headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -59,7 +63,7 @@ impl Wait {
         if let Some(applied) = applied {
             headers.insert(PREFERENCE_APPLIED, applied);
         }
-        Ok(response)
+        response
     }
 }
 

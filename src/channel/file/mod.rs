@@ -23,6 +23,7 @@ use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::books::accounting::AccountNames;
+use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
@@ -60,6 +61,7 @@ closed_set! {
         Preauth => "preauth",
         Capture => "capture",
         Payout => "payout",
+        Verification => "verification",
     }
 }
 
@@ -74,6 +76,13 @@ impl Ability {
             Operation::Preauth => Self::Preauth,
             Operation::Capture => Self::Capture,
             Operation::Payout => Self::Payout,
+        }
+    }
+
+    /// The ability to do a service to a card.
+    pub const fn of_service(service: CardService) -> Self {
+        match service {
+            CardService::Verification => Self::Verification,
         }
     }
 }
@@ -101,6 +110,12 @@ impl Abilities {
     pub fn order_operations(&self) -> Vec<Operation> {
         let takes = |operation: &Operation| self.can(Ability::of(*operation));
         Operation::ALL.into_iter().filter(takes).collect()
+    }
+
+    /// The services to a card among them, as routing asks for them.
+    pub fn services(&self) -> Vec<CardService> {
+        let has = |service: &CardService| self.can(Ability::of_service(*service));
+        CardService::ALL.into_iter().filter(has).collect()
     }
 }
 
@@ -155,6 +170,7 @@ impl ChannelFile {
             state: self.state,
             enabled,
             operations: self.abilities.order_operations(),
+            services: self.abilities.services(),
             card_types: self.abilities.card_types.clone().unwrap_or_default(),
             brands: self.abilities.brands.clone().unwrap_or_default(),
             currencies: self.abilities.currencies.clone(),

@@ -1,8 +1,9 @@
 //! One made-up request of every kind, with every fact that it can have: what cannot be built from
 //! these could be built for no order. The card is made from a BIN and the Luhn digit (I-11).
 
-use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::channel::{AttemptFacts, ChannelRequest, ServiceFacts};
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -24,13 +25,25 @@ pub fn sample_statement_date() -> BusinessDate {
     BusinessDate::from_yyyymmdd(20_261_121).expect("it is a date")
 }
 
+fn sample_number(sequence: u64) -> ChannelOrderNo {
+    ChannelOrderNo { order: OrderId::compose(SAMPLE_DATE, 1, sequence), attempt: 1 }
+}
+
+/// A sample service to a card.
+pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
+    let facts = ServiceFacts {
+        service,
+        channel_order_no: sample_number(2),
+        sent_at: sample_now(),
+        merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
+    };
+    ChannelRequest::Service { facts, card: card.into() }
+}
+
 /// The facts of a sample attempt; `sequence` tells attempts apart.
 pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
     AttemptFacts {
-        channel_order_no: ChannelOrderNo {
-            order: OrderId::compose(SAMPLE_DATE, 1, sequence),
-            attempt: 1,
-        },
+        channel_order_no: sample_number(sequence),
         sent_at: sample_now(),
         operation,
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
@@ -78,7 +91,7 @@ fn originals_of(operation: Operation) -> impl Iterator<Item = Option<Operation>>
 }
 
 /// Every operation: its own request, an inquiry about it, and its reversal. A void has one request
-/// and one reversal for each operation that it can cancel.
+/// and one reversal for each operation that it can cancel. Behind them every service to a card.
 pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
     let mut requests = Vec::new();
     for operation in Operation::ALL {
@@ -100,5 +113,6 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             ChannelRequest::Reversal { facts, original, pan: pan(), now }
         }));
     }
+    requests.extend(CardService::ALL.map(|service| sample_service(service, sample_card())));
     requests
 }

@@ -391,11 +391,12 @@ impl Registry {
             return not_sent(NotSentCause::Disabled);
         };
         let order = matches!(request, ChannelRequest::Charge { .. });
-        if order && !loaded.profile.enabled {
+        let begins = order || matches!(request, ChannelRequest::Service { .. });
+        if begins && !loaded.profile.enabled {
             return not_sent(NotSentCause::Disabled);
         }
-        // Only new orders are kept away from a failing channel: inquiries are how we learn.
-        if order && !self.is_admitted(loaded, now).await {
+        // Only what begins is kept away from a failing channel: inquiries are how we learn.
+        if begins && !self.is_admitted(loaded, now).await {
             return not_sent(NotSentCause::BreakerOpen);
         }
         let Some(_turn) = loaded.pace.turn().await else {
@@ -406,10 +407,11 @@ impl Registry {
         }
         // Taken before it is sent, so that no two take the same rest. What comes of it is given
         // back by whoever learns that no money moved.
-        let (facts, calendar) = (request.facts(), &loaded.terms.calendar);
-        let minor = facts.amount.get();
-        let dates = self.clock.present().dates(calendar, facts.sent_at);
-        let volume = VolumeKind::of(facts.operation).filter(|_| order);
+        let (stated, calendar) = (request.stated(), &loaded.terms.calendar);
+        let minor = stated.money.map_or(0, |(amount, _)| amount.get());
+        let dates = self.clock.present().dates(calendar, stated.sent_at);
+        let moved = request.attempt().filter(|_| order);
+        let volume = moved.and_then(|facts| VolumeKind::of(facts.operation));
         if let Some(kind) = volume {
             match self.takes_volume(loaded, kind, dates, minor).await {
                 Ok(true) => {}

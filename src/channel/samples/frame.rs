@@ -114,6 +114,7 @@ fn sent_by(adapter: &Iso8583, ask: Purpose, request: &ChannelRequest) -> Result<
         Purpose::Operation
         | Purpose::First
         | Purpose::Reversal
+        | Purpose::Service(_)
         | Purpose::Inquiry
         | Purpose::Notice
         | Purpose::Statement => adapter
@@ -153,6 +154,8 @@ fn of_node(request: &ChannelRequest, node: u16) -> ChannelRequest {
             renumber(facts);
             renumber(original);
         }
+        // No link carries one.
+        ChannelRequest::Service { .. } => {}
     }
     request
 }

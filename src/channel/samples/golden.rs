@@ -9,9 +9,12 @@ use super::frame::FrameScript;
 use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
-use crate::channel::protocol::sample::{SAMPLE_MERCHANT, sample_card, sample_facts, sample_now};
+use crate::channel::protocol::sample::{
+    SAMPLE_MERCHANT, sample_card, sample_facts, sample_now, sample_service,
+};
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
 
@@ -69,24 +72,7 @@ impl Golden {
 
     fn read(section: Section<'_>, medium: Medium) -> Self {
         let operations = Operation::ALL.map(|operation| (operation.name(), operation));
-        let mut asks: Vec<(&str, (Purpose, Option<Operation>))> = operations
-            .iter()
-            .map(|(name, one)| (*name, (Purpose::Operation, Some(*one))))
-            .collect();
-        asks.push(("reversal", (Purpose::Reversal, None)));
-        asks.extend(match medium {
-            Medium::Http => {
-                let words = [
-                    (INQUIRY, Purpose::Inquiry),
-                    (NOTICE, Purpose::Notice),
-                    (STATEMENT, Purpose::Statement),
-                ];
-                words.map(|(word, ask)| (word, (ask, None))).to_vec()
-            }
-            Medium::Links => {
-                vec![(SIGN_ON, (Purpose::SignOn, None)), (LINE_TEST, (Purpose::LineTest, None))]
-            }
-        });
+        let asks = asks_over(medium);
         let usual = (Purpose::Operation, Some(Operation::Payment));
         let (ask, operation) = section.choice_or("ask", usual, &asks);
         let of = section.choice_or("of", Operation::Payment, &operations);
@@ -102,7 +88,9 @@ impl Golden {
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
             ChannelRequest::Reversal { original, .. } => original.as_mut(),
-            ChannelRequest::Charge { .. } | ChannelRequest::Inquiry { .. } => None,
+            ChannelRequest::Charge { .. }
+            | ChannelRequest::Inquiry { .. }
+            | ChannelRequest::Service { .. } => None,
         };
         if let (Medium::Links, Some(original)) = (medium, linked) {
             original.channel_reference = Some(LINKED_REFERENCE.to_owned());
@@ -121,7 +109,9 @@ impl Golden {
             }
         };
         let covers = match ask {
-            Purpose::Operation | Purpose::Inquiry | Purpose::Reversal => request.name(),
+            Purpose::Operation | Purpose::Inquiry | Purpose::Reversal | Purpose::Service(_) => {
+                request.name()
+            }
             Purpose::First => FIRST,
             Purpose::Notice => NOTICE,
             Purpose::Statement => STATEMENT,
@@ -178,6 +168,27 @@ fn first_of(section: &Section<'_>, ask: Purpose) -> Purpose {
     Purpose::First
 }
 
+/// The words of what a sample may ask.
+fn asks_over(medium: Medium) -> Vec<(&'static str, (Purpose, Option<Operation>))> {
+    let operations = Operation::ALL.into_iter();
+    let operations = operations.map(|one| (one.name(), (Purpose::Operation, Some(one))));
+    let mut words = vec![("reversal", Purpose::Reversal)];
+    match medium {
+        Medium::Http => {
+            words.extend([
+                (INQUIRY, Purpose::Inquiry),
+                (NOTICE, Purpose::Notice),
+                (STATEMENT, Purpose::Statement),
+            ]);
+            words.extend(CardService::ALL.map(|one| (one.name(), Purpose::Service(one))));
+        }
+        Medium::Links => {
+            words.extend([(SIGN_ON, Purpose::SignOn), (LINE_TEST, Purpose::LineTest)]);
+        }
+    }
+    operations.chain(words.into_iter().map(|(word, ask)| (word, (ask, None)))).collect()
+}
+
 fn request_of(
     ask: Purpose,
     operation: Operation,
@@ -191,6 +202,7 @@ fn request_of(
         (card.id_type, card.id_number, card.phone) = (None, None, None);
     }
     match (ask, operation) {
+        (Purpose::Service(service), _) => sample_service(service, card),
         (Purpose::Inquiry, _) => {
             ChannelRequest::Inquiry { facts, pan: Some(card.pan.clone()), now: sample_now() }
         }

@@ -108,6 +108,7 @@ fn sent_by(
             Purpose::Operation
             | Purpose::Inquiry
             | Purpose::Reversal
+            | Purpose::Service(_)
             | Purpose::Notice
             | Purpose::SignOn
             | Purpose::LineTest,

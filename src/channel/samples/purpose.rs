@@ -2,6 +2,7 @@
 
 use crate::channel::first::FirstEnd;
 use crate::channel::statement::StatementReply;
+use crate::domain::card_service::CardService;
 use crate::domain::outcome::Outcome;
 
 /// The purpose of a sample's request.
@@ -13,6 +14,8 @@ pub(super) enum Purpose {
     First,
     Inquiry,
     Reversal,
+    /// A service to a card; there is no order.
+    Service(CardService),
     /// Nothing: the channel posts a notice.
     Notice,
     /// The statement of a clearing date; there is no order.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::books::Books;
 use super::drain::OpenWork;
-use super::load::{FollowUpOutcome, PaymentAnswer};
+use super::load::{FollowUpOutcome, PaymentAnswer, VerifiedCard};
 use super::sinks::{BookingLog, NoticeLog};
 use super::town::CHANNELS;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
@@ -17,6 +17,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::attempt::AttemptState;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::domain::verification::VerificationVerdict;
 use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
 /// Something that must not be.
@@ -130,6 +131,9 @@ fn check_answers(
         if is_final(&answer.status) && answer.status != kept {
             findings.broken("I-5", order.id, format!("answered {}, now {kept}", answer.status));
         }
+        if let Some(verified) = &answer.verification {
+            check_verification(findings, order.id, verified);
+        }
         if let Some((id, status, replayed)) = &answer.repeat {
             let changed = is_final(&answer.status) && *status != answer.status;
             if *id != answer.id || changed || !replayed {
@@ -155,6 +159,18 @@ fn check_answers(
                 findings.broken("I-8", order.id, format!("its release is {:?}", release.outcome));
             }
         }
+    }
+}
+
+/// A verification is answered once, and nobody is the holder of no card.
+fn check_verification(findings: &mut DemoFindings, order: OrderId, verified: &VerifiedCard) {
+    let (verdict, (again, replayed)) = (&verified.verdict, &verified.repeat);
+    if !verdict.is_empty() && (again != verdict || !replayed) {
+        let what = format!("its card's verification: {verdict}, then {again}, said {replayed}");
+        findings.broken("I-9", order, what);
+    }
+    if !verified.names_somebody && verdict == VerificationVerdict::Matches.name() {
+        findings.broken("I-2", order, "its card is said to be nobody's");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The payment core's side: payments with made-up cards of real BINs, repeats and escrow releases,
-//! all over the daemon's own HTTP API.
+//! The payment core's side: payments with made-up cards of real BINs, verifications of these cards,
+//! repeats and escrow releases, all over the daemon's own HTTP API.
 //!
 //! Like a real core it repeats a call that was refused for the moment, under the same order id, and
 //! remembers what it was answered. What it asks for is drawn beforehand, each payment's from a seed
@@ -99,8 +99,21 @@ pub struct PaymentAnswer {
     pub repeat: Option<(String, String, bool)>,
     /// The answer to an escrow release, if there was one.
     pub release: Option<FollowUpCall>,
+    /// The verification of its card, if there was one.
+    pub verification: Option<VerifiedCard>,
     /// Its other calls: holds, captures, refunds and voids.
     pub others: Vec<FollowUpCall>,
+}
+
+/// A card verification, and the same asked again.
+#[derive(Debug, Clone)]
+pub struct VerifiedCard {
+    /// Whether the person that was named can be anybody: nobody's identity number matches no card.
+    pub names_somebody: bool,
+    /// Empty where the channel was still being asked.
+    pub verdict: String,
+    /// What the repeat was answered, and whether the answer said that it was a repeat.
+    pub repeat: (String, bool),
 }
 
 /// One further thing that was asked for.
@@ -137,6 +150,9 @@ pub fn count(answers: &[PaymentAnswer]) -> BTreeMap<&'static str, usize> {
         if answer.repeat.is_some() {
             add("repeats");
         }
+        if answer.verification.is_some() {
+            add("verifications");
+        }
         answer.release.iter().chain(&answer.others).for_each(|one| add(one.what));
     }
     counts
@@ -150,7 +166,13 @@ struct PlannedPayment {
     repeats: bool,
     releases: bool,
     then: PlannedFollowUp,
+    /// The identity number with which the card is verified first.
+    verifies: Option<&'static str>,
 }
+
+/// Identity numbers of nobody: the standard's example, and one whose check digit does not fit.
+const SOMEBODY: &str = "11010519491231002X";
+const NOBODY: &str = "110105194912310021";
 
 /// The call that follows a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,6 +258,11 @@ fn draw(seed: u64, number: u32) -> PlannedPayment {
         repeats: below(entropy, 100) < 4,
         releases: escrow && below(entropy, 2) == 0,
         then: PlannedFollowUp::draw(entropy),
+        verifies: match below(entropy, 20) {
+            0 => Some(NOBODY),
+            1..4 => Some(SOMEBODY),
+            _ => None,
+        },
     }
 }
 
@@ -252,7 +279,11 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
 }
 
 async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<PaymentAnswer> {
-    let PlannedPayment { body, wait_s, repeats, releases, then } = payment;
+    let PlannedPayment { body, wait_s, repeats, releases, then, verifies } = payment;
+    let verification = match verifies {
+        Some(id_number) => Some(verify(&api, &body, id_number).await?),
+        None => None,
+    };
     let first = api.post("/v1/payments", &body, wait_s).await?;
     if !matches!(first.status, 200 | 202) {
         let (order_id, detail) = (&body["order_id"], first.text("detail"));
@@ -261,6 +292,7 @@ async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<Pay
     let mut answered = PaymentAnswer {
         id: first.text("id").to_owned(),
         status: first.text("status").to_owned(),
+        verification,
         ..PaymentAnswer::default()
     };
     if repeats {
@@ -278,6 +310,35 @@ async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<Pay
     let may_be_taken = answered.status == "succeeded" && gives_back;
     answered.others = caller.follow(&answered.id, may_be_taken, then).await?;
     Ok(answered)
+}
+
+/// Verifies the payment's card, and asks the same again.
+async fn verify(
+    api: &ApiClient,
+    payment: &Value,
+    id_number: &'static str,
+) -> anyhow::Result<VerifiedCard> {
+    let body = json!({
+        "order_id": payment["order_id"],
+        "merchant_id": payment["merchant_id"],
+        "card": {
+            "pan": payment["card"]["pan"], "holder": "ZHANG SAN", "id_type": "01",
+            "id_number": id_number, "phone": "13800138000",
+        },
+    });
+    let first = api.post("/v1/verifications", &body, None).await?;
+    let again = api.post("/v1/verifications", &body, None).await?;
+    for answer in [&first, &again] {
+        if !matches!(answer.status, 200 | 202) {
+            let (order_id, detail) = (&body["order_id"], answer.text("detail"));
+            bail!("the verification {order_id} was refused with {}: {detail}", answer.status);
+        }
+    }
+    Ok(VerifiedCard {
+        names_somebody: id_number == SOMEBODY,
+        verdict: first.text("verdict").to_owned(),
+        repeat: (again.text("verdict").to_owned(), again.replayed),
+    })
 }
 
 /// How a follow-up is refused whose original has not succeeded, goes over a channel that cannot do

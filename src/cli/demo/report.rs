@@ -14,6 +14,7 @@ use crate::cli::table::aligned;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
+use crate::domain::verification::VerificationVerdict;
 use crate::simulator::SimulatorEvent;
 
 /// Broken invariants that are printed one by one.
@@ -43,6 +44,11 @@ impl DemoReport<'_> {
         let of_kind =
             self.books.core_orders().filter(|order| order.instruction.kind.name() == kind);
         of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
+    }
+
+    fn with_verdict(&self, verdict: VerificationVerdict) -> usize {
+        let verified = self.witnesses.answers.iter().filter_map(|one| one.verification.as_ref());
+        verified.filter(|one| one.verdict == verdict.name()).count()
     }
 
     fn acknowledged_notices(&self) -> usize {
@@ -82,6 +88,8 @@ impl DemoReport<'_> {
             "refunded": self.succeeded("refund"),
             "voided": self.succeeded("void"),
             "captured": self.succeeded("capture"),
+            "cards_matched": self.with_verdict(VerificationVerdict::Matches),
+            "cards_differed": self.with_verdict(VerificationVerdict::Differs),
         })
         .to_string()
     }
@@ -135,6 +143,9 @@ impl DemoReport<'_> {
         let released = self.books.orders.values().filter(releases).count();
         let repeats = self.witnesses.answers.iter().filter(|one| one.repeat.is_some()).count();
         line(text, &format!("{repeats} repeated calls, {released} escrow payments released"));
+        let verdicts = VerificationVerdict::ALL
+            .map(|verdict| format!("{} {}", self.with_verdict(verdict), verdict.name()));
+        line(text, &format!("cards verified: {}", verdicts.join(", ")));
     }
 
     fn write_follow_ups(&self, text: &mut String) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::civil;
 
 use crate::domain::bin::{Brand, CardType};
+use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::{Operation, VolumeKind};
@@ -60,6 +61,8 @@ pub struct ChannelProfile {
     pub enabled: bool,
     /// The operations that it supports.
     pub operations: Vec<Operation>,
+    /// The services to a card that it has.
+    pub services: Vec<CardService>,
     /// Empty means all, cards without a row of the BIN table included.
     pub card_types: Vec<CardType>,
     /// Empty means all, cards without a row of the BIN table included.
@@ -250,7 +253,8 @@ impl Channel<'_> {
 }
 
 fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
-    (!subject.is_one_of(&channel.profile.operations)).then_some(Strike::Operation)
+    let ChannelProfile { operations, services, .. } = channel.profile;
+    (!subject.is_one_of(operations, services)).then_some(Strike::Operation)
 }
 
 fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
@@ -268,27 +272,28 @@ fn brand(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
 
 fn currency(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.currencies;
-    (!taken.is_empty() && !taken.contains(&subject.instruction.currency))
-        .then_some(Strike::Currency)
+    let fits = taken.is_empty() || taken.contains(&subject.order()?.currency);
+    (!fits).then_some(Strike::Currency)
 }
 
 fn minimum(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let minimum_minor = channel.profile.per_order_min_minor;
-    (subject.instruction.amount.get() < minimum_minor)
+    (subject.order()?.amount.get() < minimum_minor)
         .then_some(Strike::BelowMinimum { minimum_minor })
 }
 
 fn maximum(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let maximum_minor = channel.profile.per_order_max_minor;
-    (subject.instruction.amount.get() > maximum_minor)
+    (subject.order()?.amount.get() > maximum_minor)
         .then_some(Strike::AboveMaximum { maximum_minor })
 }
 
 fn daily_limit(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
-    let kind = VolumeKind::of(subject.instruction.kind.operation()?)?;
+    let order = subject.order()?;
+    let kind = VolumeKind::of(order.kind.operation()?)?;
     let used_minor = channel.health.used_today_minor[kind as usize].max(0);
     let left_minor = channel.profile.limit_of_day(kind)?.saturating_sub(used_minor).max(0);
-    (subject.instruction.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
+    (order.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
 }
 
 fn hours(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {

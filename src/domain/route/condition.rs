@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::domain::bin::{Brand, CardType};
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
@@ -16,6 +17,9 @@ pub const CARD_PREFIX_LENGTH_MAX: usize = 12;
 
 /// Digits of an issuer code that name the institution; the rest name its region (UnionPay).
 pub const INSTITUTION_DIGITS: usize = 4;
+
+/// Why a condition on money does not hold of a service to a card.
+const NO_MONEY: &str = "it has no money";
 
 /// How many values a sentence for people lists.
 const LISTED_MAX: usize = 8;
@@ -84,7 +88,7 @@ impl fmt::Debug for CardPrefix {
 /// One condition of a rule. The condition holds if one of its values fits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
-    Operations(Vec<Operation>),
+    Operations(Vec<Operation>, Vec<CardService>),
     /// In minor units, both ends included.
     Amount {
         from_minor: i64,
@@ -105,7 +109,7 @@ impl Condition {
     /// The stable word of the routes file and of explanations.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Operations(_) => "operations",
+            Self::Operations(..) => "operations",
             Self::Amount { .. } => "amount",
             Self::Currencies(_) => "currencies",
             Self::Settlements(_) => "settlements",
@@ -118,16 +122,19 @@ impl Condition {
         }
     }
 
-    /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand.
+    /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand, and
+    /// what has no money no amount, currency or settlement.
     pub(super) fn holds(&self, subject: &RouteSubject<'_>) -> bool {
         match self {
-            Self::Operations(operations) => subject.is_one_of(operations),
-            Self::Amount { from_minor, to_minor } => {
-                (*from_minor..=*to_minor).contains(&subject.instruction.amount.get())
+            Self::Operations(operations, services) => subject.is_one_of(operations, services),
+            Self::Amount { from_minor, to_minor } => subject
+                .order()
+                .is_some_and(|order| (*from_minor..=*to_minor).contains(&order.amount.get())),
+            Self::Currencies(currencies) => {
+                subject.order().is_some_and(|order| currencies.contains(&order.currency))
             }
-            Self::Currencies(currencies) => currencies.contains(&subject.instruction.currency),
             Self::Settlements(settlements) => {
-                settlements.contains(&subject.instruction.settlement_mode)
+                subject.order().is_some_and(|order| settlements.contains(&order.settlement_mode))
             }
             Self::CardTypes(kinds) => {
                 let card_type = subject.card.and_then(|card| card.card_type);
@@ -141,7 +148,7 @@ impl Condition {
             Self::BinPrefixes(prefixes) => {
                 prefixes.iter().any(|prefix| subject.prefix.begins_with(prefix))
             }
-            Self::Merchants(merchants) => merchants.contains(&subject.instruction.merchant_id),
+            Self::Merchants(merchants) => merchants.contains(subject.merchant_id()),
             Self::Hours(hours) => hours.contains(subject.now),
         }
     }
@@ -150,25 +157,32 @@ impl Condition {
     pub(super) fn sentence(&self, subject: &RouteSubject<'_>) -> String {
         let card = subject.card;
         match self {
-            Self::Operations(wanted) => {
-                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!("the operation is {}, not {wanted}", subject.instruction.kind.name())
+            Self::Operations(operations, services) => {
+                let services = services.iter().map(|service| service.name());
+                let wanted = operations.iter().map(|wanted| wanted.name()).chain(services);
+                format!("the operation is {}, not {}", subject.asked_name(), listed(wanted))
             }
-            Self::Amount { from_minor, to_minor } => format!(
-                "the amount is {} minor units, not {from_minor} to {to_minor}",
-                subject.instruction.amount
-            ),
-            Self::Currencies(wanted) => {
-                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!("the currency is {}, not {wanted}", subject.instruction.currency.name())
-            }
-            Self::Settlements(wanted) => {
-                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!(
-                    "the settlement is {}, not {wanted}",
-                    subject.instruction.settlement_mode.name()
-                )
-            }
+            Self::Amount { from_minor, to_minor } => match subject.order() {
+                Some(order) => format!(
+                    "the amount is {} minor units, not {from_minor} to {to_minor}",
+                    order.amount
+                ),
+                None => NO_MONEY.to_owned(),
+            },
+            Self::Currencies(wanted) => match subject.order() {
+                Some(order) => {
+                    let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                    format!("the currency is {}, not {wanted}", order.currency.name())
+                }
+                None => NO_MONEY.to_owned(),
+            },
+            Self::Settlements(wanted) => match subject.order() {
+                Some(order) => {
+                    let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                    format!("the settlement is {}, not {wanted}", order.settlement_mode.name())
+                }
+                None => NO_MONEY.to_owned(),
+            },
             Self::CardTypes(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
                 let found = card.and_then(|card| card.card_type);
@@ -194,7 +208,7 @@ impl Condition {
             }
             Self::Merchants(wanted) => {
                 let wanted = listed(wanted.iter().map(MerchantId::as_str));
-                format!("the merchant is {}, not {wanted}", subject.instruction.merchant_id)
+                format!("the merchant is {}, not {wanted}", subject.merchant_id())
             }
             Self::Hours(wanted) => format!("the time is outside {wanted}"),
         }

@@ -19,11 +19,12 @@ pub mod maintenance;
 use std::cmp::Reverse;
 
 use crate::domain::bin::{BinRow, Brand, CardBrands, CardType};
+use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Instruction, OrderKind};
-use crate::domain::ids::ChannelId;
+use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
 use condition::{CardPrefix, Condition};
@@ -69,20 +70,59 @@ impl<'a> CardTraits<'a> {
     }
 }
 
-/// An order as routing sees it.
+/// What a channel is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub enum RouteAsk<'a> {
+    Order(&'a Instruction),
+    /// It has no money: no condition on money holds, and no limit of money is in its way.
+    Service {
+        service: CardService,
+        merchant_id: &'a MerchantId,
+    },
+}
+
+/// An order, or a service to a card, as routing sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct RouteSubject<'a> {
-    pub instruction: &'a Instruction,
+    pub ask: RouteAsk<'a>,
     pub prefix: CardPrefix,
     /// `None` if nothing is known of the card.
     pub card: Option<CardTraits<'a>>,
     pub now: Timestamp,
 }
 
-impl RouteSubject<'_> {
-    /// Whether it asks a channel for one of these operations.
-    fn is_one_of(&self, operations: &[Operation]) -> bool {
-        self.instruction.kind.operation().is_some_and(|asked| operations.contains(&asked))
+impl<'a> RouteSubject<'a> {
+    /// Whether it asks a channel for one of these operations or services.
+    fn is_one_of(&self, operations: &[Operation], services: &[CardService]) -> bool {
+        match self.ask {
+            RouteAsk::Order(order) => {
+                order.kind.operation().is_some_and(|asked| operations.contains(&asked))
+            }
+            RouteAsk::Service { service, .. } => services.contains(&service),
+        }
+    }
+
+    /// The order, where it is one.
+    const fn order(&self) -> Option<&'a Instruction> {
+        match self.ask {
+            RouteAsk::Order(order) => Some(order),
+            RouteAsk::Service { .. } => None,
+        }
+    }
+
+    const fn merchant_id(&self) -> &'a MerchantId {
+        match self.ask {
+            RouteAsk::Order(order) => &order.merchant_id,
+            RouteAsk::Service { merchant_id, .. } => merchant_id,
+        }
+    }
+
+    /// The operation's or the service's own word.
+    const fn asked_name(&self) -> &'static str {
+        match self.ask {
+            RouteAsk::Order(order) => order.kind.name(),
+            RouteAsk::Service { service, .. } => service.name(),
+        }
     }
 }
 
@@ -275,12 +315,14 @@ impl Strategy {
             Self::Weighted => i64::from(weight),
             Self::LowestCost => {
                 let profile = channel.profile;
+                // What a service costs stands in no schedule: they come as listed.
+                let Some(order) = subject.order() else { return FEE_NOT_KNOWN };
                 let fee = profile.fees.fee(&FeeSubject {
                     card_type: subject.card.and_then(|card| card.card_type),
-                    category: subject.instruction.merchant_category,
-                    amount_minor: subject.instruction.amount.get(),
+                    category: order.merchant_category,
+                    amount_minor: order.amount.get(),
                     date: profile.calendar.date_of(subject.now),
-                    is_payout: subject.instruction.kind == OrderKind::Payout,
+                    is_payout: order.kind == OrderKind::Payout,
                 });
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }

@@ -74,6 +74,7 @@ fn profile(name: &str) -> ChannelProfile {
         state: ChannelState::Live,
         enabled: true,
         operations: vec![Operation::Payment],
+        services: Vec::new(),
         card_types: Vec::new(),
         brands: Vec::new(),
         currencies: Vec::new(),
@@ -144,7 +145,8 @@ fn order() -> Order {
 impl Order {
     fn subject(&self) -> RouteSubject<'_> {
         let Self { instruction, prefix, card, now } = self;
-        RouteSubject { instruction, prefix: *prefix, card: *card, now: *now }
+        let ask = RouteAsk::Order(instruction);
+        RouteSubject { ask, prefix: *prefix, card: *card, now: *now }
     }
 
     fn amount(mut self, minor: i64) -> Self {
@@ -241,8 +243,8 @@ fn each_condition_fits_what_it_names_and_nothing_else() {
     let amount = |from_minor, to_minor| Condition::Amount { from_minor, to_minor };
     let issuers = |code: &str| Condition::IssuerCodes(vec![code.to_owned()]);
     let rows = [
-        (Condition::Operations(vec![Operation::Payment]), order(), true),
-        (Condition::Operations(vec![Operation::Undo]), order(), false),
+        (Condition::Operations(vec![Operation::Payment], Vec::new()), order(), true),
+        (Condition::Operations(vec![Operation::Undo], Vec::new()), order(), false),
         (amount(100_000, 100_000), order(), true),
         (amount(100_001, AMOUNT_MINOR_MAX), order(), false),
         (amount(1, 99_999), order(), false),

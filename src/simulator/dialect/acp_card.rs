@@ -14,6 +14,7 @@ use crate::codec::form::Fields;
 use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
 
 use super::super::keys::SimulatorKeys;
+use super::super::person::{is_mobile, is_somebody};
 
 pub const FORMAT: &str = "10";
 const WRONG_NUMBER: &str = "61";
@@ -94,10 +95,11 @@ fn data_problem<'a>(
         return Some(WRONG_SECRET);
     }
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let wrong_phone = |text: &str| text.len() != 11 || !digits(text);
+    let wrong_phone = |text: &str| !is_mobile(text);
     let wrong_document = |text: &str| text.len() != 2 || !digits(text);
     let wrong_person = get("phoneNo").is_some_and(wrong_phone)
         || get("certifTp").is_some_and(wrong_document)
-        || get("certifTp").is_some() != get("certifId").is_some();
+        || get("certifTp").is_some() != get("certifId").is_some()
+        || get("certifTp").zip(get("certifId")).is_some_and(|(kind, id)| !is_somebody(kind, id));
     wrong_person.then_some(WRONG_PERSON)
 }

@@ -40,6 +40,7 @@ closed_set! {
         Statement => "statement",
         /// The file that the reply about a statement named.
         File => "file",
+        Verification => "verify",
     }
 }
 
@@ -57,6 +58,8 @@ pub(in crate::simulator) struct BankRequest {
     pub amount: Option<AmountMinor>,
     pub currency: Currency,
     pub card: Option<RequestCard>,
+    /// Whether the person that a verification names can be anybody.
+    pub is_somebody: bool,
     /// The bank's host as the merchant wrote it, for replies that name an address.
     pub host: String,
 }
@@ -74,6 +77,7 @@ impl BankRequest {
             amount: None,
             currency: Currency::Cny,
             card: None,
+            is_somebody: true,
             host: String::new(),
         }
     }
@@ -171,6 +175,12 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
     /// The requests out of ten thousand that are answered "pending" and decided later.
     fn pending_parts(&self, _operation: BankOperation) -> u16 {
         0
+    }
+
+    /// How issuers answer whether a card is a person's, where the bank asks them; the first decline
+    /// is that it is not.
+    fn verification_codes(&self) -> Option<&'static AnswerCodes> {
+        None
     }
 
     /// Verifies and parses a request; the error is the code of its refusal.
@@ -355,6 +365,21 @@ impl Bank {
         refusal.map_or_else(|| BankResult::of(codes.answers.approved, facts), BankResult::code)
     }
 
+    /// Answers for the issuer, at once and for good: nothing is entered.
+    fn verify(&self, running: &SimulatorState, request: &BankRequest) -> BankResult {
+        let codes = self.api.codes();
+        let (Some(card), Some(answers)) = (&request.card, self.api.verification_codes()) else {
+            return BankResult::code(codes.format);
+        };
+        if !card.number_fits {
+            return BankResult::code(codes.invalid_card);
+        }
+        let differs = answers.declines.first().map(|(decline, _)| decline.code);
+        let differs = differs.filter(|_| !request.is_somebody);
+        let code = differs.unwrap_or_else(|| decide(running, &request.order_no, answers).code);
+        BankResult::code(code)
+    }
+
     fn statement(&self, running: &SimulatorState, date: &str) -> BankResult {
         let codes = self.api.codes();
         let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
@@ -401,6 +426,7 @@ impl Dialect for Bank {
             BankOperation::Statement | BankOperation::File => {
                 self.statement(running, &call.order_no)
             }
+            BankOperation::Verification => self.verify(running, call),
         }
     }
 

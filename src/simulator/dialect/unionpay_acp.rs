@@ -74,6 +74,16 @@ const CODES: AnswerCodes = AnswerCodes {
     ],
 };
 
+/// How issuers answer whether a card is a person's.
+const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
+    approved: SUCCESS,
+    declines: &[
+        (DeclineCode::at_once("66"), 70),
+        (DeclineCode::at_once("63"), 15),
+        (DeclineCode::at_once("68"), 15),
+    ],
+};
+
 /// Fields that every message has; one about an order has its `orderId` too.
 const MANDATORY: [&str; 9] = [
     "version",
@@ -106,6 +116,8 @@ enum AcpOperation {
     Query,
     /// The statement file of a date.
     File,
+    /// Whether the card is the named person's.
+    Verify,
 }
 
 impl AcpOperation {
@@ -122,6 +134,7 @@ impl AcpOperation {
             ("31", "00") => (Self::Undo(EntryKind::Charge), path == BACK_PATH),
             ("32", "00") => (Self::Undo(EntryKind::Preauth), path == BACK_PATH),
             ("33", "00") => (Self::Undo(EntryKind::Capture), path == BACK_PATH),
+            ("72", "01") => (Self::Verify, path == BACK_PATH),
             ("99", "01") => (Self::Reverse, path == BACK_PATH || path == QUERY_PATH),
             ("00", "00") => (Self::Query, path == QUERY_PATH),
             ("76", "01") => (Self::File, path == FILE_PATH),
@@ -141,13 +154,14 @@ impl AcpOperation {
             Self::Reverse => "reverse",
             Self::Query => "query",
             Self::File => "file",
+            Self::Verify => "verify",
         }
     }
 
-    /// Whether the request brings a card to pay with, or to pay to.
+    /// Whether the request brings a card to pay with, to pay to, or to verify.
     const fn takes_card(self) -> bool {
         match self {
-            Self::Consume | Self::Preauth | Self::Payout => true,
+            Self::Consume | Self::Preauth | Self::Payout | Self::Verify => true,
             Self::Capture
             | Self::Undo(_)
             | Self::Refund
@@ -165,7 +179,7 @@ impl AcpOperation {
             | Self::Capture
             | Self::Undo(_)
             | Self::Refund => true,
-            Self::Reverse | Self::Query | Self::File => false,
+            Self::Reverse | Self::Query | Self::File | Self::Verify => false,
         }
     }
 }
@@ -299,7 +313,8 @@ impl UnionPayPlatform {
             | AcpOperation::Payout
             | AcpOperation::Reverse
             | AcpOperation::Query
-            | AcpOperation::File => return AcpResult::bare(NO_PERMISSION),
+            | AcpOperation::File
+            | AcpOperation::Verify => return AcpResult::bare(NO_PERMISSION),
         };
         match entered {
             FollowUpResult::Entered(entered) => self.accept(running, call, entered),
@@ -343,6 +358,13 @@ impl UnionPayPlatform {
                 }),
             },
         );
+    }
+
+    /// Answers for the issuer, at once and for good: nothing is entered, and nothing follows.
+    fn verify(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let problem = call.card.as_ref().and_then(|card| card.problem);
+        let decided = decide(running, &call.order_no, &VERIFICATION_CODES);
+        AcpResult::bare(problem.unwrap_or(decided.code))
     }
 
     fn query(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
@@ -421,6 +443,7 @@ impl Dialect for UnionPayPlatform {
             AcpOperation::Reverse => Self::reverse(running, call),
             AcpOperation::Query => Self::query(running, call),
             AcpOperation::File => self.file(running, call),
+            AcpOperation::Verify => Self::verify(running, call),
         }
     }
 
@@ -515,6 +538,7 @@ fn check_own(operation: AcpOperation, fields: &Fields) -> Result<(), &'static st
         AcpOperation::Reverse => &["channelType"],
         AcpOperation::Query => &[],
         AcpOperation::File => &["fileType", "settleDate"],
+        AcpOperation::Verify => &["channelType", "accType", "accNo", "customerInfo"],
     };
     let missing = |key: &&str| fields.get(key).is_none_or(str::is_empty);
     if needed.iter().any(missing) {

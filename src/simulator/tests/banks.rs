@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::channel::file::ChannelFile;
-use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now};
+use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now, sample_service};
 use crate::channel::samples::purpose::describe;
 use crate::channel::{Adapter, ChannelRequest, WireReply, protocol};
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
@@ -86,7 +87,7 @@ impl BankSession {
         if let Outcome::Approved(approval) = &outcome
             && let Some(reference) = &approval.channel_reference
         {
-            let number = request.facts().channel_order_no.to_string();
+            let number = request.stated().channel_order_no.to_string();
             self.references.lock().expect("no panic").insert(number, reference.clone());
         }
         describe(&outcome)
@@ -121,6 +122,12 @@ pub fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
         pan: None,
         now: sample_now(),
     }
+}
+
+fn verification(phone: &str) -> ChannelRequest {
+    let mut card = sample_card();
+    card.phone = Some(phone.to_owned());
+    sample_service(CardService::Verification, card)
 }
 
 pub async fn play(met: &BankSession, rows: Vec<(ChannelRequest, &str)>) {
@@ -168,6 +175,8 @@ async fn harbour_bank_and_its_file_agree_on_every_operation() {
         (reversal(Preauth, 18), "approved"),
         (follow(Capture, 19, (Preauth, 18), 1_000), refused),
         (reversal(Refund, 3), refused),
+        (verification("13800138000"), "approved"),
+        (verification("138"), "declined identity_mismatch"),
     ];
     play(&met, rows).await;
     assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 0);

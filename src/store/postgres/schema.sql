@@ -511,6 +511,28 @@ CREATE TABLE settlements (
 );
 CREATE INDEX settlements_of_channel ON settlements (channel, id);
 
+-- Of the elements nothing is kept but keyed digests.
+CREATE TABLE verifications (
+  id bigint PRIMARY KEY,
+  caller text NOT NULL,
+  caller_order_id text NOT NULL,
+  merchant_id text NOT NULL,
+  pan_digest bytea NOT NULL,
+  element_digests bytea NOT NULL,
+  created_at timestamptz NOT NULL,
+  version bigint NOT NULL,
+  channel text NOT NULL,
+  tries smallint NOT NULL CHECK (tries > 0),
+  sent_at timestamptz NOT NULL,
+  verdict text CHECK (verdict IN ('matches', 'differs', 'refused', 'unknown')),
+  reason text,
+  unknown_cause text,
+  code text,
+  ended_at timestamptz,
+  CONSTRAINT verifications_caller UNIQUE (caller, caller_order_id),
+  CONSTRAINT verifications_end CHECK ((ended_at IS NOT NULL) = (verdict IS NOT NULL))
+) WITH (fillfactor = 80);
+
 CREATE TABLE receipts (
   channel text NOT NULL,
   bank_reference text NOT NULL,

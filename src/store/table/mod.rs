@@ -26,6 +26,7 @@ mod notice;
 mod order;
 mod reversal;
 mod transaction;
+mod verification;
 mod view;
 
 #[cfg(test)]
@@ -57,12 +58,13 @@ use notice::CoreNotices;
 use order::Orders;
 use reversal::Reversals;
 use transaction::Transactions;
+use verification::Verifications;
 
 pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 17] = [
+pub(super) static TABLES: [AnyTable; 18] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -79,6 +81,7 @@ pub(super) static TABLES: [AnyTable; 17] = [
     AnyTable::of::<Differences, _>(),
     AnyTable::of::<Settlements, _>(),
     AnyTable::of::<SettledDates, _>(),
+    AnyTable::of::<Verifications, _>(),
     AnyTable::of::<Audit, _>(),
 ];
 

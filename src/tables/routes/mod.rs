@@ -15,7 +15,8 @@
 //! fall_through = false             # true: if all are struck, the next fitting rule decides
 //!
 //! [rule.when]                      # all must hold; without it the rule fits every order
-//! operations = ["payment"]
+//! operations = ["payment"]         # or "verification", which has no money: no condition on
+//!                                  # amounts, currencies or settlements holds for it
 //! amount_from_minor = 100000       # both ends belong to it
 //! amount_to_minor = 5000000
 //! currencies = ["CNY"]

@@ -12,6 +12,7 @@ use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::{Document, Tree};
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::{ChannelId, MerchantId};
@@ -279,7 +280,9 @@ impl RuleReader<'_> {
 
     /// The conditions of a rule, cheap ones first.
     fn conditions(&self, file_zone: &TimeZone) -> Vec<Condition> {
-        let operations = Operation::ALL.map(|operation| (operation.name(), operation));
+        let operations = Operation::ALL.map(|operation| (operation.name(), Ok(operation)));
+        let services = CardService::ALL.map(|service| (service.name(), Err(service)));
+        let operations: Vec<_> = operations.into_iter().chain(services).collect();
         let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
         let settlements = SettlementMode::ALL.map(|settlement| (settlement.name(), settlement));
         let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
@@ -290,7 +293,7 @@ impl RuleReader<'_> {
         let merchants = self.parsed("merchants", "the core's id of a merchant", MerchantId::parse);
         let merchants = merchants.map(|ids| ids.into_iter().collect::<BTreeSet<_>>());
         let given = [
-            self.choices("operations", &operations).map(Condition::Operations),
+            self.choices("operations", &operations).map(operations_condition),
             self.amount(),
             self.choices("currencies", &currencies).map(Condition::Currencies),
             self.choices("settlements", &settlements).map(Condition::Settlements),
@@ -374,6 +377,13 @@ impl RuleReader<'_> {
         };
         Some(Hours { windows, zone: own_zone.unwrap_or_else(|| file_zone.clone()) })
     }
+}
+
+/// Operations of orders and services to a card stand in one list.
+fn operations_condition(listed: Vec<Result<Operation, CardService>>) -> Condition {
+    let operations = listed.iter().filter_map(|one| one.ok()).collect();
+    let services = listed.iter().filter_map(|one| one.err()).collect();
+    Condition::Operations(operations, services)
 }
 
 fn issuer_code(text: &str) -> Result<String, &'static str> {

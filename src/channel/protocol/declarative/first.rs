@@ -142,7 +142,8 @@ impl FirstRequest for Declarative {
         brought: Arc<Brought>,
         now: Timestamp,
     ) -> Result<WireRequest, EncodeError> {
-        self.build(request, Some(brought), now).map(|written| written.wire)
+        self.build(request, Some(brought), now)
+            .map(|written| written.wire)
             .map_err(|problem| EncodeError { request: request.name(), problem })
     }
 }

@@ -17,6 +17,8 @@ pub enum Action {
     FollowUp,
     Inquiry,
     Reversal,
+    /// Is about a card, and no attempt.
+    Service,
     /// Is about a clearing date, and no attempt.
     Statement,
     /// Gets a credential, and is about nothing.
@@ -49,7 +51,7 @@ impl RequestKind {
     pub const TOKEN: Self = own("token", Action::Credential);
 
     /// Those that ask about an attempt, or for one.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         own("payment", Action::Charge),
         own("preauth", Action::Charge),
         own("payout", Action::Charge),
@@ -72,6 +74,7 @@ impl RequestKind {
         own("capture_reversal", Action::Reversal),
         own("void_reversal", Action::Reversal),
         own("refund_reversal", Action::Reversal),
+        own("verification", Action::Service),
     ];
 
     /// The names of the sections that may describe a request: the closest one, then the wider one.
@@ -87,6 +90,7 @@ impl RequestKind {
             }
             ChannelRequest::Inquiry { facts, .. } => (own_inquiry(facts.operation), "inquiry"),
             ChannelRequest::Reversal { facts, .. } => (own_reversal(facts.operation), "reversal"),
+            ChannelRequest::Service { facts, .. } => (facts.service.name(), ""),
         }
     }
 }
@@ -116,6 +120,7 @@ const fn own_reversal(operation: Operation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::card_service::CardService;
 
     #[test]
     fn every_name_that_a_request_looks_for_is_a_section() {
@@ -124,6 +129,10 @@ mod tests {
                 let known = RequestKind::ALL.iter().any(|kind| kind.name == name);
                 assert!(known || name.is_empty(), "{name}");
             }
+        }
+        for service in CardService::ALL {
+            let own = RequestKind::ALL.iter().find(|kind| kind.name == service.name());
+            assert_eq!(own.map(|kind| kind.action), Some(Action::Service), "{service}");
         }
         for (index, kind) in RequestKind::ALL.iter().enumerate() {
             assert!(

@@ -178,8 +178,10 @@ impl Declarative {
     fn call(&self, request: &ChannelRequest) -> Option<&Call> {
         let (closest, wider) = RequestKind::names_for(request);
         let named = |name: &str| self.calls.iter().find(|call| call.kind.name == name);
-        let serves =
-            |call: &&Call| !call.kind.is_shared || call.of.contains(&request.facts().operation);
+        let serves = |call: &&Call| {
+            let attempt = request.attempt();
+            !call.kind.is_shared || attempt.is_some_and(|facts| call.of.contains(&facts.operation))
+        };
         named(closest).or_else(|| named(wider).filter(serves))
     }
 
@@ -276,7 +278,7 @@ impl Declarative {
     ) -> Result<Outcome, Uncertainty> {
         let call = self.call(request).ok_or(UnknownCause::Garbled)?;
         let answer = self.answer(call.reply.member.as_ref(), reply, now)?;
-        call.reply.outcome(&answer, Some(request.facts()))
+        call.reply.outcome(&answer, Some(request.stated()))
     }
 
     /// A reply that is believed, as far as it is signed; `member` is where its code stands.
@@ -373,7 +375,8 @@ impl Adapter for Declarative {
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning {
         let understood = self.understand(request, reply, now);
         let reference = understood.as_ref().ok().and_then(Outcome::reference);
-        let known = [reference, request.facts().channel_reference.as_deref()];
+        let attempt = request.attempt();
+        let known = [reference, attempt.and_then(|facts| facts.channel_reference.as_deref())];
         let known: Vec<&str> = known.into_iter().flatten().collect();
         let words = keep_words(&reply.body, request.echo(), &known);
         match understood {

@@ -12,9 +12,9 @@ use super::kind::Action;
 use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
-use crate::channel::{AttemptFacts, Uncertainty};
+use crate::channel::{StatedFacts, Uncertainty};
 use crate::codec::order_form::OrderForm;
-use crate::domain::money::Currency;
+use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
 /// The longest number of a transaction that a channel may give us, in bytes.
@@ -90,12 +90,12 @@ pub struct ReplyMap {
 }
 
 impl ReplyMap {
-    /// What a verified reply proves about the attempt that `facts` names. A notice is read without:
-    /// whoever knows the attempt compares then.
+    /// What a verified reply proves about what was asked. A notice is read without: whoever knows
+    /// the attempt compares then.
     pub fn outcome(
         &self,
         answer: &ChannelAnswer,
-        facts: Option<&AttemptFacts>,
+        asked: Option<StatedFacts<'_>>,
     ) -> Result<Outcome, Uncertainty> {
         let code = match &self.code {
             Some(path) => find(answer, Some(path), PathNeed::AsFileSays)?,
@@ -112,22 +112,22 @@ impl ReplyMap {
                 if let Some(path) = &self.state {
                     let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
                     let state = self.states.get(&*state).ok_or(UnknownCause::UnlistedCode)?;
-                    self.state_outcome(*state, answer, facts, &code)
+                    self.state_outcome(*state, answer, asked, &code)
                 } else if self.result_code.is_some() {
-                    self.result_outcome(answer, facts)
+                    self.result_outcome(answer, asked)
                 } else {
-                    self.approved(answer, facts, &code)
+                    self.approved(answer, asked, &code)
                 }
             }
             CodeMeaning::Pending => {
-                self.compare(answer, facts, PathNeed::IfThere)?;
+                self.compare(answer, asked, PathNeed::IfThere)?;
                 Ok(self.pending(answer, short(&code)))
             }
             verdict @ (CodeMeaning::Unknown
             | CodeMeaning::NotFound
             | CodeMeaning::Declined(_)
             | CodeMeaning::Elsewhere(_)) => {
-                self.compare(answer, facts, PathNeed::IfThere)?;
+                self.compare(answer, asked, PathNeed::IfThere)?;
                 unapproved(verdict, &code)
             }
         }
@@ -164,7 +164,7 @@ impl ReplyMap {
         let (inquires, reverses, begins) = (
             self.action == Some(Action::Inquiry),
             self.action == Some(Action::Reversal),
-            self.action == Some(Action::Charge),
+            matches!(self.action, Some(Action::Charge | Action::Service)),
         );
         match self.shared_codes.verdict(code) {
             None
@@ -193,7 +193,7 @@ impl ReplyMap {
         &self,
         state: StateMeaning,
         answer: &ChannelAnswer,
-        facts: Option<&AttemptFacts>,
+        asked: Option<StatedFacts<'_>>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
         let result = match &self.result_code {
@@ -202,28 +202,28 @@ impl ReplyMap {
         };
         let shown = short(result.as_deref().unwrap_or(code));
         match state {
-            StateMeaning::Approved => self.approved(answer, facts, &shown),
+            StateMeaning::Approved => self.approved(answer, asked, &shown),
             StateMeaning::Declined => {
-                self.compare(answer, facts, PathNeed::AsFileSays)?;
+                self.compare(answer, asked, PathNeed::AsFileSays)?;
                 self.declined(result.as_deref(), shown)
             }
             StateMeaning::Pending => {
-                self.compare(answer, facts, PathNeed::IfThere)?;
+                self.compare(answer, asked, PathNeed::IfThere)?;
                 Ok(self.pending(answer, shown))
             }
             StateMeaning::Reversed if self.action == Some(Action::Reversal) => {
-                self.approved(answer, facts, &shown)
+                self.approved(answer, asked, &shown)
             }
             // Whoever inquires does so because the result was unknown. The channel says that it was
             // undone since, by a reversal of ours whose answer was lost or by its own: no money
             // moved in the end, so it is a final no, and this is its one true reason.
             StateMeaning::Reversed => {
-                self.compare(answer, facts, PathNeed::AsFileSays)?;
+                self.compare(answer, asked, PathNeed::AsFileSays)?;
                 let reason = Reason::ReversedAfterUnknown;
                 Ok(Outcome::Declined(Decline { reason, code: shown, elsewhere: false }))
             }
             StateMeaning::NotFound => {
-                self.compare(answer, facts, PathNeed::IfThere)?;
+                self.compare(answer, asked, PathNeed::IfThere)?;
                 Ok(Outcome::NotFound { code: shown })
             }
             StateMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
@@ -254,19 +254,19 @@ impl ReplyMap {
     fn result_outcome(
         &self,
         answer: &ChannelAnswer,
-        facts: Option<&AttemptFacts>,
+        asked: Option<StatedFacts<'_>>,
     ) -> Result<Outcome, Uncertainty> {
         let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
         let result = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
         let verdict = self.shared_codes.verdict(&result).ok_or(UnknownCause::UnlistedCode)?;
         match verdict {
-            CodeMeaning::Approved => self.approved(answer, facts, &result),
+            CodeMeaning::Approved => self.approved(answer, asked, &result),
             CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_) | CodeMeaning::NotFound => {
-                self.compare(answer, facts, PathNeed::AsFileSays)?;
+                self.compare(answer, asked, PathNeed::AsFileSays)?;
                 unapproved(verdict, &result)
             }
             CodeMeaning::Pending => {
-                self.compare(answer, facts, PathNeed::IfThere)?;
+                self.compare(answer, asked, PathNeed::IfThere)?;
                 Ok(self.pending(answer, short(&result)))
             }
             CodeMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
@@ -285,10 +285,10 @@ impl ReplyMap {
     fn approved(
         &self,
         answer: &ChannelAnswer,
-        facts: Option<&AttemptFacts>,
+        asked: Option<StatedFacts<'_>>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
-        self.compare(answer, facts, PathNeed::AsFileSays)?;
+        self.compare(answer, asked, PathNeed::AsFileSays)?;
         find(answer, self.amount.as_ref(), PathNeed::AsFileSays)?;
         find(answer, self.currency.as_ref(), PathNeed::AsFileSays)?;
         let reference = find(answer, self.reference.as_ref(), PathNeed::AsFileSays)?;
@@ -304,32 +304,39 @@ impl ReplyMap {
     fn compare(
         &self,
         answer: &ChannelAnswer,
-        facts: Option<&AttemptFacts>,
+        asked: Option<StatedFacts<'_>>,
         need: PathNeed,
     ) -> Result<(), Uncertainty> {
         let number = find(answer, self.order_no.as_ref(), need)?;
-        let Some(facts) = facts else { return Ok(()) };
-        let is_ours = |text: &str| self.order_form.read(text) == Some(facts.channel_order_no);
+        let Some(asked) = asked else { return Ok(()) };
+        let is_ours = |text: &str| self.order_form.read(text) == Some(asked.channel_order_no);
         if number.is_some_and(|text| !is_ours(&text)) {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its order number is not ours"));
         }
+        // The reader takes no path to money from what has none.
+        let Some((amount, currency)) = asked.money else { return Ok(()) };
         if let Some(text) = find(answer, self.currency.as_ref(), PathNeed::IfThere)?
-            && Currency::parse_any(&text) != Some(facts.currency)
+            && Currency::parse_any(&text) != Some(currency)
         {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its currency is another one"));
         }
         match find(answer, self.amount.as_ref(), PathNeed::IfThere)? {
-            Some(text) => self.compare_amount(&text, facts),
+            Some(text) => self.compare_amount(&text, amount, currency),
             None => Ok(()),
         }
     }
 
-    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), Uncertainty> {
-        let minor = self.amount_form.minor(text, facts.currency);
+    fn compare_amount(
+        &self,
+        text: &str,
+        amount: AmountMinor,
+        currency: Currency,
+    ) -> Result<(), Uncertainty> {
+        let minor = self.amount_form.minor(text, currency);
         let minor = minor.ok_or_else(|| {
             Uncertainty::new(UnknownCause::Garbled, "its amount is none in the order's currency")
         })?;
-        if minor == facts.amount.get() {
+        if minor == amount.get() {
             return Ok(());
         }
         Err(Uncertainty::new(UnknownCause::Mismatched, "its amount is another one"))

@@ -99,7 +99,7 @@ impl<'r> Subject<'r> {
     fn nonce(self, now: Timestamp) -> String {
         match self {
             Self::Attempt(request) => {
-                nonce_of(request.name(), &request.facts().channel_order_no.to_string(), now)
+                nonce_of(request.name(), &request.stated().channel_order_no.to_string(), now)
             }
             Self::Statement(date) => nonce_of("statement", &date.to_string(), now),
             Self::Credential => nonce_of("token", "", now),
@@ -136,6 +136,9 @@ impl Word {
         if kind.action == Action::Credential {
             return matches!(self, Self::Now | Self::Nonce);
         }
+        if kind.action == Action::Service {
+            return self.is_known_to_service();
+        }
         match self {
             Self::Date | Self::DateDigits => false,
             Self::CardNumber => true,
@@ -168,6 +171,41 @@ impl Word {
         }
     }
 
+    /// Whether a service to a card has it: nothing that speaks of money or of an order.
+    const fn is_known_to_service(self) -> bool {
+        match self {
+            Self::OrderNo
+            | Self::SentAt
+            | Self::Now
+            | Self::Nonce
+            | Self::CoreMerchantId
+            | Self::Token
+            | Self::EnvelopeKey
+            | Self::CardNumber
+            | Self::CardHolder
+            | Self::CardIdType
+            | Self::CardIdNumber
+            | Self::CardPhone => true,
+            Self::Operation
+            | Self::Amount
+            | Self::AmountDecimal
+            | Self::Currency
+            | Self::CurrencyNumeric
+            | Self::Description
+            | Self::Reference
+            | Self::CardExpiry
+            | Self::CardCvv
+            | Self::OriginalOperation
+            | Self::OriginalOrderNo
+            | Self::OriginalSentAt
+            | Self::OriginalReference
+            | Self::OriginalAmount
+            | Self::OriginalAmountDecimal
+            | Self::Date
+            | Self::DateDigits => false,
+        }
+    }
+
     /// The value of the word; `None` where the request has none.
     fn value(self, subject: Subject<'_>, now: Timestamp, form: &OrderForm) -> Option<Value> {
         match (self, subject) {
@@ -183,12 +221,12 @@ impl Word {
     }
 
     fn of_attempt(self, request: &ChannelRequest, form: &OrderForm) -> Option<Value> {
-        let facts = request.facts();
+        let (stated, facts) = (request.stated(), request.attempt());
         let original = original_of(request);
         let card = card_of(request);
         match self {
-            Self::OrderNo => Some(form.write(facts.channel_order_no).into()),
-            Self::SentAt => Some(facts.sent_at.as_millis().into()),
+            Self::OrderNo => Some(form.write(stated.channel_order_no).into()),
+            Self::SentAt => Some(stated.sent_at.as_millis().into()),
             // These are no attempt's.
             Self::Now
             | Self::Nonce
@@ -196,14 +234,16 @@ impl Word {
             | Self::DateDigits
             | Self::Token
             | Self::EnvelopeKey => None,
-            Self::Operation => Some(facts.operation.name().into()),
-            Self::Amount => Some(facts.amount.get().into()),
-            Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
-            Self::Currency => Some(facts.currency.name().into()),
-            Self::CurrencyNumeric => Some(facts.currency.numeric().into()),
-            Self::CoreMerchantId => Some(facts.merchant_id.as_str().into()),
-            Self::Description => facts.description.as_deref().map(Value::from),
-            Self::Reference => facts.channel_reference.as_deref().map(Value::from),
+            Self::Operation => Some(facts?.operation.name().into()),
+            Self::Amount => Some(facts?.amount.get().into()),
+            Self::AmountDecimal => {
+                facts.map(|facts| write_decimal(facts.amount, facts.currency).into())
+            }
+            Self::Currency => Some(facts?.currency.name().into()),
+            Self::CurrencyNumeric => Some(facts?.currency.numeric().into()),
+            Self::CoreMerchantId => Some(stated.merchant_id.as_str().into()),
+            Self::Description => facts?.description.as_deref().map(Value::from),
+            Self::Reference => facts?.channel_reference.as_deref().map(Value::from),
             Self::CardNumber => number_of(request).map(Value::from),
             Self::CardExpiry => card?.expiry.map(|expiry| expiry.yymm().into()),
             Self::CardCvv => card?.cvv.as_ref().map(|cvv| cvv.expose().into()),
@@ -225,7 +265,7 @@ impl Word {
 
 fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
-        ChannelRequest::Charge { card, .. } => Some(card),
+        ChannelRequest::Charge { card, .. } | ChannelRequest::Service { card, .. } => Some(card),
         ChannelRequest::FollowUp { .. }
         | ChannelRequest::Inquiry { .. }
         | ChannelRequest::Reversal { .. } => None,
@@ -237,7 +277,8 @@ const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
         ChannelRequest::FollowUp { original, .. } => Some(original),
         ChannelRequest::Charge { .. }
         | ChannelRequest::Inquiry { .. }
-        | ChannelRequest::Reversal { .. } => None,
+        | ChannelRequest::Reversal { .. }
+        | ChannelRequest::Service { .. } => None,
     }
 }
 
@@ -246,7 +287,9 @@ fn number_of(request: &ChannelRequest) -> Option<&str> {
         ChannelRequest::Inquiry { pan, .. }
         | ChannelRequest::Reversal { pan, .. }
         | ChannelRequest::FollowUp { pan, .. } => pan.as_ref().map(|pan| pan.expose()),
-        ChannelRequest::Charge { card, .. } => Some(card.pan.expose()),
+        ChannelRequest::Charge { card, .. } | ChannelRequest::Service { card, .. } => {
+            Some(card.pan.expose())
+        }
     }
 }
 
@@ -311,7 +354,7 @@ impl Surroundings {
     }
 
     fn merchant(&self, subject: Subject<'_>, name: &str) -> Option<&str> {
-        let id = subject.attempt()?.facts().merchant_id.as_str();
+        let id = subject.attempt()?.stated().merchant_id.as_str();
         self.merchants.get(id)?.get(name).map(String::as_str)
     }
 }
@@ -372,7 +415,7 @@ impl<'r> Words<'r> {
         let Some(request) = self.subject.attempt().filter(|_| !merchants.is_empty()) else {
             return Ok(());
         };
-        if merchants.contains_key(request.facts().merchant_id.as_str()) {
+        if merchants.contains_key(request.stated().merchant_id.as_str()) {
             return Ok(());
         }
         Err("[http.merchants] does not have the order's merchant".to_owned())

@@ -117,6 +117,9 @@ impl Iso8583 {
                 self.write_reversal(codes, facts, original.as_ref(), pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
+            ChannelRequest::Service { facts, .. } => {
+                Err(format!("the protocol has no {}", facts.service))
+            }
         }
     }
 

@@ -124,6 +124,10 @@ fn check_abilities(section: &Section<'_>, file: &ChannelFile) {
         let advice = "take inquiry out of abilities.operations, and let `unknown.then` reverse";
         section.mistake("style", "the protocol has no inquiry", advice);
     }
+    for service in file.abilities.services() {
+        let problem = format!("the protocol has no {service}");
+        section.mistake("style", &problem, "take it out of abilities.operations");
+    }
     if file.abilities.can(Ability::Reversal) && !file.terms.keeps_pan {
         let advice = "write `keeps_pan = true` under [unknown]";
         section.mistake("style", "its reversals carry the card number", advice);

@@ -119,6 +119,11 @@ impl CodeTables {
         &self.reversal
     }
 
+    /// For the `respCode` of the reply to a service: `00` is its end, since nothing follows it.
+    pub(super) fn service(&self) -> &CodeTable {
+        &self.charge.end
+    }
+
     /// For the `respCode` of the reply to an inquiry.
     pub(super) fn inquiry(code: &str) -> InquiryAnswer {
         match code {

@@ -95,6 +95,7 @@ impl UnionPayAcp {
                 outcome_of_code(self.codes.reply(facts.operation), code, fields)
             }
             ChannelRequest::Reversal { .. } => outcome_of_code(self.codes.reversal(), code, fields),
+            ChannelRequest::Service { .. } => outcome_of_code(self.codes.service(), code, fields),
             ChannelRequest::Inquiry { facts, .. } => match CodeTables::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
                 InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
@@ -117,13 +118,14 @@ impl UnionPayAcp {
     /// its reversal. The gateway answers an inquiry with the type of the transaction asked about,
     /// or with 00 when it knows none.
     fn speaks_of(&self, request: &ChannelRequest, fields: &Fields) -> Result<(), &'static str> {
-        let facts = request.facts();
+        let stated = request.stated();
         let Ok(asked) = TransactionType::of(request) else { return Err("txnType") };
         let found: &[TransactionType] = match request {
-            ChannelRequest::Inquiry { .. } => TransactionType::all_of(facts.operation),
+            ChannelRequest::Inquiry { facts, .. } => TransactionType::all_of(facts.operation),
             ChannelRequest::Charge { .. }
             | ChannelRequest::Reversal { .. }
-            | ChannelRequest::FollowUp { .. } => &[],
+            | ChannelRequest::FollowUp { .. }
+            | ChannelRequest::Service { .. } => &[],
         };
         let kinds: Vec<_> = std::iter::once(&asked).chain(found).collect();
         let products = [self.product_of(request), ANY_PRODUCT];
@@ -139,21 +141,23 @@ impl UnionPayAcp {
         let kind = there("txnType").filter(|kind| kinds.iter().any(|one| one.code() == *kind));
         let kind = kind.ok_or("txnType")?;
         exactly("merId", &self.settings.merchant_id)?;
-        exactly("orderId", &facts.channel_order_no.to_string())?;
-        exactly("txnTime", &txn_time(facts.sent_at))?;
+        exactly("orderId", &stated.channel_order_no.to_string())?;
+        exactly("txnTime", &txn_time(stated.sent_at))?;
         unless_other("txnSubType", &|sub| {
             let mut of_kind = kinds.iter().filter(|one| is_inquiry || one.code() == kind);
-            of_kind.any(|one| one.sub_code() == sub)
+            of_kind.any(|one| self.sub_code(**one) == sub)
         })?;
         unless_other("bizType", &|product| products.contains(&product))?;
-        unless_other("txnAmt", &|text| parse_amount_minor(text) == Some(facts.amount.get()))?;
-        unless_other("currencyCode", &|code| code == facts.currency.numeric())
+        let Some((amount, currency)) = stated.money else { return Ok(()) };
+        unless_other("txnAmt", &|text| parse_amount_minor(text) == Some(amount.get()))?;
+        unless_other("currencyCode", &|code| code == currency.numeric())
     }
 
     /// The bizType that a request was sent with.
-    fn product_of(&self, request: &ChannelRequest) -> &str {
+    pub(super) fn product_of(&self, request: &ChannelRequest) -> &str {
         match request {
             ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
+            ChannelRequest::Service { .. } => &self.settings.verification_biz_type,
             ChannelRequest::Charge { facts, .. }
             | ChannelRequest::Inquiry { facts, .. }
             | ChannelRequest::FollowUp { facts, .. } => self.settings.product(facts.operation),
@@ -181,7 +185,10 @@ impl UnionPayAcp {
         let sub_kind = fields.get("txnSubType").filter(|sub| !sub.is_empty());
         let is_kind = |operation: &Operation| {
             let mut own = TransactionType::all_of(*operation).iter();
-            own.any(|own| own.code() == kind && sub_kind.is_none_or(|sub| own.sub_code() == sub))
+            own.any(|own| {
+                let is_sub = |sub| self.sub_code(*own) == sub;
+                own.code() == kind && sub_kind.is_none_or(is_sub)
+            })
         };
         let operations: Vec<Operation> = Operation::ALL.into_iter().filter(is_kind).collect();
         if operations.is_empty() {

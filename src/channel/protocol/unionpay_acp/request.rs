@@ -8,10 +8,11 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use jiff::tz::{TimeZone, offset};
 
-use crate::channel::{AttemptFacts, ChannelRequest, EncodeError, WireRequest};
+use crate::channel::{AttemptFacts, ChannelRequest, EncodeError, StatedFacts, WireRequest};
 use crate::codec::acp;
 use crate::codec::form::Fields;
 use crate::domain::card::CardInput;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
@@ -70,6 +71,7 @@ pub(super) enum TransactionType {
     Reversal,
     Inquiry,
     File,
+    Verification,
 }
 
 impl TransactionType {
@@ -124,6 +126,9 @@ impl TransactionType {
             }
             ChannelRequest::Reversal { .. } => Ok(Self::Reversal),
             ChannelRequest::Inquiry { .. } => Ok(Self::Inquiry),
+            ChannelRequest::Service { facts, .. } => match facts.service {
+                CardService::Verification => Ok(Self::Verification),
+            },
         }
     }
 
@@ -154,11 +159,14 @@ impl TransactionType {
             Self::Reversal => "99",
             Self::Inquiry => "00",
             Self::File => "76",
+            Self::Verification => "72",
         }
     }
 
-    pub(super) const fn sub_code(self) -> &'static str {
-        match self {
+    /// `None` of a verification, whose product has its own.
+    const fn sub_code(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Verification => return None,
             Self::Payment | Self::Preauth | Self::Reversal | Self::File => "01",
             Self::Capture
             | Self::Refund
@@ -167,7 +175,7 @@ impl TransactionType {
             | Self::VoidPreauth
             | Self::VoidCapture
             | Self::Inquiry => "00",
-        }
+        })
     }
 }
 
@@ -195,21 +203,32 @@ impl UnionPayAcp {
         let problem = |problem| EncodeError { request: request.name(), problem };
         let now_s = now.as_millis() / 1_000;
         let kind = TransactionType::of(request).map_err(|words| problem(words.to_owned()))?;
+        let (stated, product) = (request.stated(), self.product_of(request));
         let (url, mut fields) = match request {
             ChannelRequest::Charge { facts, card } => {
-                let fields = self.charge(kind, facts, card, now_s).map_err(problem)?;
+                let fields = self.common(kind, stated, product);
+                let fields = self.charge(fields, facts, card, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
-            ChannelRequest::Inquiry { facts, .. } => {
-                (&self.settings.query_url, self.inquiry(facts))
+            // By the number and time of the transaction itself. The demos send no channelType here.
+            ChannelRequest::Inquiry { .. } => {
+                let fields = self.common(kind, stated, product);
+                (&self.settings.query_url, fields)
             }
-            ChannelRequest::Reversal { facts, .. } => {
+            ChannelRequest::Reversal { .. } => {
                 let own = self.settings.reversal_url.as_ref();
-                (own.unwrap_or(&self.settings.transaction_url), self.reversal(facts))
+                (own.unwrap_or(&self.settings.transaction_url), self.reversal(stated))
             }
             // The card is not sent again: the original's number stands for it.
             ChannelRequest::FollowUp { facts, original, .. } => {
-                let fields = self.follow_up(kind, facts, original).map_err(problem)?;
+                let fields = self.common(kind, stated, product);
+                let fields = self.follow_up(fields, facts, original).map_err(problem)?;
+                (&self.settings.transaction_url, fields)
+            }
+            ChannelRequest::Service { card, .. } => {
+                let mut fields = self.common(kind, stated, product);
+                fields.set("channelType", &self.settings.channel_type);
+                self.add_card(&mut fields, card, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
         };
@@ -227,16 +246,21 @@ impl UnionPayAcp {
     /// A consume or a pre-authorisation without redirect, 01/01 or 02/01, or a payout, 12/00.
     fn charge(
         &self,
-        kind: TransactionType,
+        mut fields: Fields,
         facts: &AttemptFacts,
         card: &CardInput,
         now_s: i64,
     ) -> Result<Fields, String> {
-        let mut fields = self.common(kind, facts, self.settings.product(facts.operation));
         self.add_money(&mut fields, facts)?;
         for (name, value) in &self.settings.payment_fields {
             fields.set(name, value);
         }
+        self.add_card(&mut fields, card, now_s)?;
+        Ok(fields)
+    }
+
+    /// The card and all that the core gave of it.
+    fn add_card(&self, fields: &mut Fields, card: &CardInput, now_s: i64) -> Result<(), String> {
         fields.set("accType", ACCOUNT_IS_CARD);
         let encryption = EncryptionIdentity::newest_at(&self.keys.encryption, now_s);
         if encryption.is_none() && !self.keys.encryption.is_empty() {
@@ -252,18 +276,13 @@ impl UnionPayAcp {
         if let Some(info) = customer_info(card, encryption)? {
             fields.set("customerInfo", &info);
         }
-        Ok(fields)
-    }
-
-    /// 00/00, by the number and time of the transaction itself. The demos send no channelType here.
-    fn inquiry(&self, facts: &AttemptFacts) -> Fields {
-        self.common(TransactionType::Inquiry, facts, self.settings.product(facts.operation))
+        Ok(())
     }
 
     /// 99/01, with the number and time of the transaction that it takes back.
-    fn reversal(&self, facts: &AttemptFacts) -> Fields {
+    fn reversal(&self, stated: StatedFacts<'_>) -> Fields {
         let biz_type = &self.settings.reversal_biz_type;
-        let mut fields = self.common(TransactionType::Reversal, facts, biz_type);
+        let mut fields = self.common(TransactionType::Reversal, stated, biz_type);
         fields.set("channelType", &self.settings.channel_type);
         fields
     }
@@ -272,11 +291,10 @@ impl UnionPayAcp {
     /// channel's number, or by ours where the channel never told its own.
     fn follow_up(
         &self,
-        kind: TransactionType,
+        mut fields: Fields,
         facts: &AttemptFacts,
         original: &AttemptFacts,
     ) -> Result<Fields, String> {
-        let mut fields = self.common(kind, facts, &self.settings.biz_type);
         self.add_money(&mut fields, facts)?;
         match &original.channel_reference {
             Some(reference) => fields.set("origQryId", reference),
@@ -288,11 +306,16 @@ impl UnionPayAcp {
         Ok(fields)
     }
 
-    fn common(&self, kind: TransactionType, facts: &AttemptFacts, biz_type: &str) -> Fields {
+    fn common(&self, kind: TransactionType, stated: StatedFacts<'_>, biz_type: &str) -> Fields {
         let mut fields = self.bare(kind, biz_type);
-        fields.set("orderId", &facts.channel_order_no.to_string());
-        fields.set("txnTime", &txn_time(facts.sent_at));
+        fields.set("orderId", &stated.channel_order_no.to_string());
+        fields.set("txnTime", &txn_time(stated.sent_at));
         fields
+    }
+
+    /// The sub-type of a kind of transaction.
+    pub(super) fn sub_code(&self, kind: TransactionType) -> &str {
+        kind.sub_code().unwrap_or(&self.settings.verification_sub_type)
     }
 
     /// Fields that every message has.
@@ -307,7 +330,7 @@ impl UnionPayAcp {
         fields.set("merId", &self.settings.merchant_id);
         fields.set("bizType", biz_type);
         fields.set("txnType", kind.code());
-        fields.set("txnSubType", kind.sub_code());
+        fields.set("txnSubType", self.sub_code(kind));
         fields
     }
 

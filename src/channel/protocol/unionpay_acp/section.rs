@@ -17,6 +17,7 @@ use super::UnionPayAcp;
 use super::codes::{CodeOverrides, ReversalReply};
 use super::settings::{
     AccessType, MerchantSettings, PAYOUT_BIZ_TYPE, REVERSAL_BIZ_TYPE, SigningPem,
+    VERIFICATION_BIZ_TYPE, VERIFICATION_SUB_TYPE,
 };
 
 const ACCESS_TYPES: [(&str, AccessType); 3] = [
@@ -75,6 +76,8 @@ impl SectionReader<'_, '_, '_> {
             biz_type: self.text("biz_type", "000301"),
             payout_biz_type: section.text_or("payout_biz_type", PAYOUT_BIZ_TYPE),
             reversal_biz_type: section.text_or("reversal_biz_type", REVERSAL_BIZ_TYPE),
+            verification_biz_type: section.text_or("verification_biz_type", VERIFICATION_BIZ_TYPE),
+            verification_sub_type: section.text_or("verification_sub_type", VERIFICATION_SUB_TYPE),
             channel_type: section.text_or("channel_type", "07"),
             transaction_url: self.text(
                 "transaction_url",

@@ -18,6 +18,11 @@ pub const REVERSAL_BIZ_TYPE: &str = "000000";
 /// The bizType of payouts where the file does not say it.
 pub const PAYOUT_BIZ_TYPE: &str = "000401";
 
+/// The product under which most merchants verify cards: collecting (代收), of which nothing else
+/// is spoken. Its sub-type is `01`.
+pub const VERIFICATION_BIZ_TYPE: &str = "000501";
+pub const VERIFICATION_SUB_TYPE: &str = "01";
+
 /// Bytes of a notice address (`backUrl`, ANS1..256).
 const NOTICE_URL_BYTES_MAX: usize = 256;
 /// Fixed fields that a channel file may add to a request.
@@ -78,6 +83,10 @@ pub struct MerchantSettings {
     pub payout_biz_type: String,
     /// Six digits; see [`REVERSAL_BIZ_TYPE`].
     pub reversal_biz_type: String,
+    /// Six digits of the product under which cards are verified; see [`VERIFICATION_BIZ_TYPE`].
+    pub verification_biz_type: String,
+    /// Two digits: the product's sub-type of a verification.
+    pub verification_sub_type: String,
     /// Two digits.
     pub channel_type: String,
     /// For all that moves or holds money.
@@ -199,10 +208,23 @@ fn check_identifiers(settings: &MerchantSettings, problems: &mut Problems) {
         if let Some((product, needs)) = unspoken {
             let problem = format!("{product} cannot be spoken: it {needs}");
             problems.add(key, problem, "write \"000301\", payment without redirect");
-        } else if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        } else if !is_digits(text, length) {
             problems.add(key, format!("is not {length} digits"), advice);
         }
     }
+    let of_verification = [
+        ("verification_biz_type", &settings.verification_biz_type, 6, "write \"000501\""),
+        ("verification_sub_type", &settings.verification_sub_type, 2, "write \"01\""),
+    ];
+    for (key, text, length, advice) in of_verification {
+        if !is_digits(text, length) {
+            problems.add(key, format!("is not {length} digits"), advice);
+        }
+    }
+}
+
+fn is_digits(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn check_addresses(settings: &MerchantSettings, problems: &mut Problems) {

@@ -1,9 +1,9 @@
 //! Harbour Bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
-//! `/v1/voids`, `/v1/refunds`, `/v1/payouts`, `/v1/statements` (whose reply is the file itself);
-//! HMAC-SHA256 over time-stamp, line feed and body in both directions; amounts in fen. A query has
-//! a code of its own beside the original's state.
+//! `/v1/voids`, `/v1/refunds`, `/v1/payouts`, `/v1/verifications`, `/v1/statements` (whose reply is
+//! the file itself); HMAC-SHA256 over time-stamp, line feed and body in both directions; amounts in
+//! fen. A query has a code of its own beside the original's state.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -22,6 +22,7 @@ use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::ledger::{EntryFacts, EntryState};
 use crate::simulator::message::{HttpReply, HttpRequest};
 use crate::simulator::notices::NoticeWriter;
+use crate::simulator::person::{is_mobile, is_somebody};
 use crate::simulator::settings::HarbourSettings;
 use crate::simulator::state::SimulatorState;
 
@@ -65,6 +66,11 @@ const CODES: BankCodes = BankCodes {
     },
 };
 
+const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
+    approved: "0000",
+    declines: &[(DeclineCode::at_once("1066"), 80), (DeclineCode::at_once("1014"), 20)],
+};
+
 /// See the head of this file.
 pub(super) struct Harbour {
     merchant_id: String,
@@ -106,6 +112,23 @@ struct HarbourOrder<'a> {
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
     order_no: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HarbourVerification<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    card_number: Cow<'a, str>,
+    #[serde(borrow)]
+    id_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    id_number: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    mobile: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -164,6 +187,7 @@ impl Harbour {
             "/v1/refunds" => BankOperation::Refund,
             "/v1/preauths/capture" => BankOperation::Capture,
             "/v1/statements" => BankOperation::Statement,
+            "/v1/verifications" => BankOperation::Verification,
             _ => return None,
         };
         match operation {
@@ -181,11 +205,27 @@ impl Harbour {
                 let is_ours = asked.merchant_id == self.merchant_id;
                 is_ours.then_some(BankRequest::new(operation, date))
             }
+            BankOperation::Verification => self.verification(body),
             BankOperation::Capture
             | BankOperation::Void
             | BankOperation::Undo
             | BankOperation::Refund => self.follow_up(operation, body),
         }
+    }
+
+    fn verification(&self, body: &[u8]) -> Option<BankRequest> {
+        let asked: HarbourVerification<'_> = serde_json::from_slice(body).ok()?;
+        let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+        let fits =
+            |text: &Option<Cow<'_, str>>, is: fn(&str) -> bool| text.as_deref().is_none_or(is);
+        let kind = asked.id_type.as_deref().unwrap_or("01");
+        let number = asked.id_number.as_deref();
+        let is_somebody = number.is_none_or(|number| is_somebody(kind, number));
+        Some(BankRequest {
+            card: Some(RequestCard::new(&asked.card_number, None, None)),
+            is_somebody: is_somebody && fits(&asked.mobile, is_mobile),
+            ..BankRequest::new(BankOperation::Verification, order_no)
+        })
     }
 
     fn charge(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
@@ -238,6 +278,10 @@ impl BankApi for Harbour {
         if is_charge { u16::from(self.pending_percent) * 100 } else { 0 }
     }
 
+    fn verification_codes(&self) -> Option<&'static AnswerCodes> {
+        Some(&VERIFICATION_CODES)
+    }
+
     fn read(
         &self,
         _running: &SimulatorState,
@@ -262,6 +306,9 @@ impl BankApi for Harbour {
                 query_body(&request.order_no, facts)
             }
             (Some(request), Some(facts), _) => order_body(result.code, &request.order_no, facts),
+            (Some(request), None, None) if request.operation == BankOperation::Verification => {
+                verification_body(result.code, &request.order_no)
+            }
             (_, _, _) => code_body(result.code),
         };
         let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
@@ -316,6 +363,7 @@ fn message(code: &str) -> &'static str {
         "1054" => "expired card",
         "1059" => "suspected fraud",
         "1061" => "limit exceeded",
+        "1066" => "name, document or mobile differ",
         "1082" => "wrong CVV",
         "1091" => "system busy, result unclear",
         "1099" => "processing",
@@ -331,6 +379,10 @@ fn message(code: &str) -> &'static str {
 
 fn code_body(code: &str) -> Vec<u8> {
     format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
+}
+
+fn verification_body(code: &str, order_no: &str) -> Vec<u8> {
+    format!(r#"{{"code":"{code}","message":"{}","orderNo":"{order_no}"}}"#, message(code)).into()
 }
 
 fn order_body(code: &str, order_no: &str, facts: &EntryFacts) -> Vec<u8> {

@@ -3,6 +3,7 @@
 mod books_samples;
 mod damage;
 mod samples;
+mod service_samples;
 mod sql;
 
 use std::collections::BTreeSet;

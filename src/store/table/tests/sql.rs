@@ -25,6 +25,7 @@ use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
 use crate::store::table::transaction::Transactions;
+use crate::store::table::verification::Verifications;
 use crate::store::table::{TABLES, sql_plan, sql_steps};
 
 use super::{SampleTable, samples};
@@ -62,6 +63,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, FoundDifferences>();
     comes_back::<_, Settlements>();
     comes_back::<_, SettledDates>();
+    comes_back::<_, Verifications>();
     for order in Orders::fixed() {
         assert_eq!(Orders::through_columns(order.clone()).ok(), Some(order));
     }
@@ -84,6 +86,7 @@ fn of_every_table() -> WriteSet {
         differences: Differences::fixed(),
         settlements: Settlements::fixed(),
         settled: SettledDates::fixed(),
+        verifications: Verifications::fixed(),
         ..WriteSet::default()
     };
     writes.orders.dedup_by_key(|order| order.id);

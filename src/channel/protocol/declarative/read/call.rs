@@ -523,6 +523,12 @@ fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
             reply.mistake("list", "may hold another order than ours", advice);
         }
     }
+    if read.action == Some(Action::Service) {
+        let money = [("amount", &read.amount), ("currency", &read.currency)];
+        for (key, _) in money.iter().filter(|(_, path)| path.is_some()) {
+            reply.mistake(key, "is of no meaning where no money is asked for", "take it out");
+        }
+    }
     if read.state.is_none() && !read.states.is_empty() {
         reply.mistake("state", "is missing, but there are states", "say where the state stands");
     }

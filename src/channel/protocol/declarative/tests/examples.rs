@@ -204,8 +204,11 @@ fn canyon_s_replies_have_a_state_or_a_code() {
     let refunded = |state: &str| {
         format!(r#"{{"out_refund_no":"{UNDO_ORDER}","status":"{state}","amount":{{"refund":30}}}}"#)
     };
-    let refund_asked =
-        ChannelRequest::Inquiry { facts: refund().facts().clone(), pan: None, now: now() };
+    let refund_asked = ChannelRequest::Inquiry {
+        facts: refund().attempt().expect("an attempt").clone(),
+        pan: None,
+        now: now(),
+    };
     let no = |code: &str| format!(r#"{{"code":"{code}","message":"no"}}"#);
     let rows = [
         (payment(), 200, told("SUCCESS"), approved("", Some("C1"), None)),
@@ -437,7 +440,7 @@ fn every_request_is_described_or_refused() {
         });
         built.count()
     });
-    assert_eq!(described, [22, 13, 5, 17]);
+    assert_eq!(described, [26, 14, 5, 18]);
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),

@@ -3,11 +3,12 @@
 
 use super::sample::*;
 use crate::channel::protocol::unionpay_acp::request::TransactionType;
-use crate::channel::{Adapter, ChannelRequest};
+use crate::channel::{Adapter, ChannelRequest, ServiceFacts};
 use crate::codec::FieldLimits;
 use crate::codec::acp;
 use crate::codec::certificate::Certificate;
 use crate::codec::form::Fields;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Outcome, Reason};
@@ -100,6 +101,35 @@ fn what_there_is_no_such_thing_of_is_not_sent() {
     assert_eq!(error.problem, "a payout is never reversed");
     let reversal = reversal_of(facts(Operation::Preauth), None);
     assert_eq!(sent(&reversal).1.get("txnType"), Some("99"));
+}
+
+#[test]
+fn a_verification_is_answered_at_once_and_has_no_money() {
+    let of = facts(Operation::Payment);
+    let facts = ServiceFacts {
+        service: CardService::Verification,
+        channel_order_no: of.channel_order_no,
+        sent_at: of.sent_at,
+        merchant_id: of.merchant_id,
+    };
+    let request = ChannelRequest::Service { facts, card: card().into() };
+    let (url, fields) = sent(&request);
+    assert!(url.ends_with("backTransReq.do"));
+    for (name, value) in [("txnType", "72"), ("txnSubType", "01"), ("bizType", "000501")] {
+        assert_eq!(fields.get(name), Some(value));
+    }
+    assert!(fields.get("accNo").is_some() && fields.get("customerInfo").is_some());
+    assert!(["txnAmt", "currencyCode", "backUrl"].iter().all(|name| fields.get(name).is_none()));
+    let told = |product: &str, code: &str| {
+        let more = [("bizType", product), ("txnSubType", "01"), ("respCode", code)];
+        let bare = [("txnAmt", ""), ("currencyCode", "")];
+        outcome(&request, "72", &[&more[..], &bare[..]].concat())
+    };
+    assert_eq!(told("000501", "00").name(), "approved");
+    let Outcome::Declined(decline) = told("000501", "66") else { panic!("66 is a no") };
+    assert_eq!(decline.reason, Reason::IdentityMismatch);
+    assert_eq!(["03", "12", "ZZ"].map(|code| told("000501", code).name()), ["unknown"; 3]);
+    assert_eq!(told("000301", "00").name(), "unknown", "another product's answer");
 }
 
 fn outcome(request: &ChannelRequest, kind: &str, more: &[(&str, &str)]) -> Outcome {

@@ -74,6 +74,8 @@ pub fn settings() -> MerchantSettings {
         biz_type: "000301".to_owned(),
         payout_biz_type: "000401".to_owned(),
         reversal_biz_type: "000000".to_owned(),
+        verification_biz_type: "000501".to_owned(),
+        verification_sub_type: "01".to_owned(),
         channel_type: "07".to_owned(),
         transaction_url: "https://acp.example.com/gateway/api/backTransReq.do".to_owned(),
         query_url: "https://acp.example.com/gateway/api/queryTrans.do".to_owned(),
