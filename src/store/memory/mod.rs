@@ -101,13 +101,12 @@ impl MemoryStore {
         let mut state = lock(&self.shared.state);
         let fault = state.admit(self.me)?;
         let MemoryState { rows, audit_next, nodes, .. } = &mut *state;
-        if *audit_next == 0 {
-            // Places are counted from 1 in every store.
-            *audit_next = 1;
-        }
+        // Places are counted from 1 in every store; what is lost has taken none.
+        let mut next = (*audit_next).max(1);
         let stored = |key: &[u8]| -> StoredValue { Ok(rows.get(key).cloned()) };
-        let changes = table::plan(writes).check(audit_next, &stored)?;
+        let changes = table::plan(writes).check(&mut next, &stored)?;
         if fault != Some(FailedRows::Lost) {
+            *audit_next = next;
             for (key, value) in changes {
                 match value {
                     Some(value) => rows.insert(key.into(), value),
