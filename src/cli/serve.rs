@@ -80,12 +80,12 @@ const LISTEN: &str = "SWITCHYARD_SERVER__LISTEN";
 const STORE_FAILED: u8 = 4;
 
 /// For how long the allocator keeps what is free before the system gets it back: its variable, and
-/// milliseconds. A flush frees what the next groups need again: given back after the allocator's own
-/// second, it comes back page by page, each with a fault and zeroed, and no longer as large pages.
+/// milliseconds. A flush frees what the next groups need again: given back after the allocator's
+/// own second, it comes back page by page, each with a fault and zeroed, and not as large pages.
 const FREE_IS_KEPT: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10000");
 
-/// Has the same process begin anew with the allocator set. It reads its variables before `main`, and
-/// there is no other way to it from here.
+/// Has the same process begin anew with the allocator set. It reads its variables before `main`,
+/// and there is no other way to it from here.
 fn begin_with_allocator_set() {
     let (name, value) = FREE_IS_KEPT;
     if std::env::var_os(name).is_some() {

@@ -1,5 +1,5 @@
-//! Writes JSON, byte for byte as `serde_json` writes it compactly, in a third of the time: names and
-//! texts that need no escape are copied in one go. For what every payment writes.
+//! Writes JSON, byte for byte as `serde_json` writes it compactly, in a third of the time: names
+//! and texts that need no escape are copied in one go. For what every payment writes.
 
 use std::fmt::{self, Display, Write as _};
 

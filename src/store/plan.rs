@@ -15,18 +15,18 @@ use super::sorted::StoreResult;
 use super::{CommitError, StoreError};
 
 /// Keys and their new values; `None` removes.
-pub(super) type Writes = BTreeMap<RowKey, Option<Vec<u8>>>;
+pub(super) type Writes = BTreeMap<PrefixedKey, Option<Vec<u8>>>;
 
 /// A key in a map of rows, in the order of its bytes. Its first bytes lie in the map itself: most
 /// keys differ in them, and are told apart without a look at the others, which lie elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RowKey {
+pub(super) struct PrefixedKey {
     /// The first sixteen bytes, with zeros behind a shorter key.
     first: [u64; 2],
     bytes: Vec<u8>,
 }
 
-impl From<Vec<u8>> for RowKey {
+impl From<Vec<u8>> for PrefixedKey {
     fn from(bytes: Vec<u8>) -> Self {
         let mut first = [0; 16];
         let length = bytes.len().min(first.len());
@@ -36,13 +36,13 @@ impl From<Vec<u8>> for RowKey {
     }
 }
 
-impl From<RowKey> for Vec<u8> {
-    fn from(key: RowKey) -> Self {
+impl From<PrefixedKey> for Vec<u8> {
+    fn from(key: PrefixedKey) -> Self {
         key.bytes
     }
 }
 
-impl Deref for RowKey {
+impl Deref for PrefixedKey {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -50,13 +50,13 @@ impl Deref for RowKey {
     }
 }
 
-impl Borrow<[u8]> for RowKey {
+impl Borrow<[u8]> for PrefixedKey {
     fn borrow(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-impl Ord for RowKey {
+impl Ord for PrefixedKey {
     /// Of two keys that differ in their first bytes, those decide, also where the shorter one has
     /// zeros behind it: it comes first either way.
     fn cmp(&self, other: &Self) -> Ordering {
@@ -64,7 +64,7 @@ impl Ord for RowKey {
     }
 }
 
-impl PartialOrd for RowKey {
+impl PartialOrd for PrefixedKey {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
@@ -274,7 +274,7 @@ pub(super) fn check_version(stored: Option<u32>, version: u32) -> GuardResult {
 mod tests {
     use proptest::prelude::*;
 
-    use super::RowKey;
+    use super::PrefixedKey;
 
     proptest! {
         #[test]
@@ -285,7 +285,7 @@ mod tests {
         ) {
             let other = [&one[..shared.min(one.len())], &other].concat();
             for (one, other) in [(&one, &other), (&other, &one), (&one, &one)] {
-                let keys = (RowKey::from(one.clone()), RowKey::from(other.clone()));
+                let keys = (PrefixedKey::from(one.clone()), PrefixedKey::from(other.clone()));
                 prop_assert_eq!(keys.0.cmp(&keys.1), one.cmp(other));
             }
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
-use crate::store::plan::{RowKey, Writes};
+use crate::store::plan::{PrefixedKey, Writes};
 use crate::store::table::scattered_letters;
 
 use super::EmbeddedSettings;
@@ -131,12 +131,13 @@ impl Catalog {
         let older = self.layers.segments();
         let scattered = scattered_letters();
         let count = |letter: &u8| {
-            let bounds = [[*letter], [letter + 1]].map(|bound| RowKey::from(bound.to_vec()));
-            layer.range::<RowKey, _>(&bounds[0]..&bounds[1]).count() as u64
+            let bounds = [[*letter], [letter + 1]].map(|bound| PrefixedKey::from(bound.to_vec()));
+            layer.range::<PrefixedKey, _>(&bounds[0]..&bounds[1]).count() as u64
         };
         // The removal of a key that no segment has needs no row.
-        let counts =
-            |(key, value): &(&RowKey, &Option<Vec<u8>>)| value.is_some() || older.may_have(key);
+        let counts = |(key, value): &(&PrefixedKey, &Option<Vec<u8>>)| {
+            value.is_some() || older.may_have(key)
+        };
         let mut rows = layer.iter().filter(counts).peekable();
         let fresh = if rows.peek().is_some() {
             let mut writer = self.begin(scattered.iter().map(count).sum());

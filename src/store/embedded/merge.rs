@@ -4,7 +4,7 @@ use std::collections::btree_map;
 use std::vec;
 
 use crate::store::StoreError;
-use crate::store::plan::RowKey;
+use crate::store::plan::PrefixedKey;
 
 use super::segment::SegmentCursor;
 
@@ -20,8 +20,8 @@ pub(super) enum RowSource<'a> {
     },
     /// A layer that no longer changes.
     Layer {
-        row: (&'a RowKey, &'a Option<Vec<u8>>),
-        rest: btree_map::Range<'a, RowKey, Option<Vec<u8>>>,
+        row: (&'a PrefixedKey, &'a Option<Vec<u8>>),
+        rest: btree_map::Range<'a, PrefixedKey, Option<Vec<u8>>>,
     },
     Segment(SegmentCursor),
 }
