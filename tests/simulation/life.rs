@@ -131,7 +131,7 @@ fn wish(world: &World, number: u64) -> Wish {
     state.random.shuffle(&mut channels);
     let kept = state.random.usize(1..=channels.len());
     channels.truncate(kept);
-    let payout = state.chance(20);
+    let payout = state.chance(8);
     let escrow = !payout && state.chance(30);
     Wish {
         caller_order_id: format!("core-{number}"),
