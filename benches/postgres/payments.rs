@@ -39,7 +39,7 @@ fn main() {
 
 /// Those of `WRITERS`, or as many as a node has that nobody has told otherwise.
 fn writers() -> u16 {
-    std::env::var("WRITERS").map_or(2, |text| text.parse().expect("a number of writers"))
+    std::env::var("WRITERS").map_or(1, |text| text.parse().expect("a number of writers"))
 }
 
 /// What is used at a moment: µs of processor time of the server and of this program, bytes of WAL
