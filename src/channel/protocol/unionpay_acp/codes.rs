@@ -58,6 +58,7 @@ pub(super) struct CodeTables {
     undo: OperationCodes,
     follow_up: OperationCodes,
     reversal: CodeTable,
+    service: CodeTable,
 }
 
 /// Both tables of one operation.
@@ -96,11 +97,17 @@ impl CodeTables {
             .overridden(REVERSAL_ROWS.iter().map(|(code, verdict)| ((*code).to_owned(), *verdict)))
             .overridden([SUCCESS, SUCCESS_WITH_DEFECT].map(|code| (code.to_owned(), done)))
             .overridden(overrides.reversal.iter().cloned());
+        let service = table(ROWS, |row| row.reply)
+            .overridden(overrides.transaction.iter().cloned())
+            .overridden(
+                [SUCCESS, SUCCESS_WITH_DEFECT].map(|code| (code.to_owned(), CodeMeaning::Approved)),
+            );
         Self {
             charge: operation(&[], &[]),
             undo: operation(UNDO_ROWS, &overrides.undo),
             follow_up: operation(FOLLOW_UP_ROWS, &overrides.follow_up),
             reversal,
+            service,
         }
     }
 
@@ -119,9 +126,10 @@ impl CodeTables {
         &self.reversal
     }
 
-    /// For the `respCode` of the reply to a service: `00` is its end, since nothing follows it.
+    /// For the `respCode` of the reply to a service: `00` is its end, since nothing follows it. For
+    /// the same reason what wants to be confirmed stays unknown.
     pub(super) fn service(&self) -> &CodeTable {
-        &self.charge.end
+        &self.service
     }
 
     /// For the `respCode` of the reply to an inquiry.
@@ -334,6 +342,24 @@ mod tests {
                 _ => (reply, end) == (CodeMeaning::Unknown, CodeMeaning::Unknown),
             };
             assert!(fits, "{entry}: {reply:?}, {end:?}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_confirms_is_no_end_of_a_service() {
+        let codes = codes();
+        let differs = CodeMeaning::Declined(Reason::IdentityMismatch);
+        let rows = [
+            ("00", CodeMeaning::Approved),
+            ("A6", CodeMeaning::Approved),
+            ("66", differs),
+            ("05", CodeMeaning::Pending),
+            ("01", CodeMeaning::Unknown),
+            ("04", CodeMeaning::Unknown),
+            ("99", CodeMeaning::Unknown),
+        ];
+        for (code, expected) in rows {
+            assert_eq!(verdict(codes.service(), code), expected, "{code}");
         }
     }
 
