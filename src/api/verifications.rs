@@ -19,7 +19,7 @@ use crate::api::input::{PathSegment, order, read_json};
 use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
 use crate::domain::card::words::CardEcho;
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelOrderNo, VerificationId};
+use crate::domain::ids::{ChannelOrderNo, VerificationId};
 use crate::domain::verification::{CardVerification, VerificationRequest};
 
 /// A verification as it is shown.
@@ -107,13 +107,7 @@ pub async fn by_order_id(
     MayAsk(seat): MayAsk,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let parse = |text: &str| CallerOrderId::parse(text).ok();
-    let id = query.parsed("order_id", "1 to 64 letters, digits and . _ : -", parse)?;
-    let parse = |text: &str| CallerId::parse(text).ok();
-    let caller = query.parsed("caller", "the name of a caller", parse)?;
-    query.finish()?;
-    let id = id.ok_or_else(|| Query::invalid("order_id", "an id of a verification is needed"))?;
+    let (id, caller) = Query::of(&uri).callers_id("an id of a verification is needed")?;
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let found = state.engine.store().verification_by_caller(caller, id).await?;
     show(&state, &seat, found).await

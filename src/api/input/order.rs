@@ -41,19 +41,26 @@ pub fn read_payment(
     rules: FieldRules<'_>,
 ) -> Result<(Instruction, CardInput), ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let id = order_id(&mut fields)?;
-    let merchant = merchant_id(&mut fields)?;
-    let amount = required_amount(&mut fields)?;
-    let currency = currency(&mut fields)?;
-    let mut asked = Instruction::new(caller.clone(), id, kind, merchant, amount, currency);
+    let mut asked = begun(&mut fields, kind, caller)?;
     asked.settlement_mode = settlement(&mut fields)?;
     asked.merchant_category = merchant_category(&mut fields)?;
-    asked.merchant_fee_minor = merchant_fee(&mut fields, amount)?;
+    asked.merchant_fee_minor = merchant_fee(&mut fields, asked.amount)?;
     let card = card_fields(fields.object("card", "card.")?, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
     Ok((asked, card))
+}
+
+/// Reads what every order that begins with a card has.
+fn begun(
+    fields: &mut JsonFields<'_>,
+    kind: OrderKind,
+    caller: &CallerId,
+) -> Result<Instruction, ApiError> {
+    let (id, merchant) = (order_id(fields)?, merchant_id(fields)?);
+    let (amount, currency) = (required_amount(fields)?, currency(fields)?);
+    Ok(Instruction::new(caller.clone(), id, kind, merchant, amount, currency))
 }
 
 /// Reads the body of a payout. Its payee's card has neither expiry nor CVV: these belong to a card
@@ -64,18 +71,9 @@ pub fn read_payout(
     rules: FieldRules<'_>,
 ) -> Result<(Instruction, CardInput), ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let id = order_id(&mut fields)?;
-    let merchant = merchant_id(&mut fields)?;
-    let amount = required_amount(&mut fields)?;
-    let currency = currency(&mut fields)?;
-    let kind = OrderKind::Payout;
-    let mut asked = Instruction::new(caller.clone(), id, kind, merchant, amount, currency);
+    let mut asked = begun(&mut fields, OrderKind::Payout, caller)?;
     asked.merchant_category = merchant_category(&mut fields)?;
-    let mut card = fields.object("card", "card.")?;
-    let pan = pan(&mut card, rules.luhn_waiver)?;
-    let mut payee = CardInput::of_number(pan);
-    person_fields(&mut card, &mut payee)?;
-    card.finish()?;
+    let payee = number_and_person(fields.object("card", "card.")?, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
@@ -89,13 +87,11 @@ pub fn read_verification(
 ) -> Result<(CallerOrderId, MerchantId, CardInput), ApiError> {
     let mut fields = JsonFields::parse(body)?;
     let (id, merchant) = (order_id(&mut fields)?, merchant_id(&mut fields)?);
-    let mut card = fields.object("card", "card.")?;
-    let mut read = CardInput::of_number(pan(&mut card, rules.luhn_waiver)?);
-    person_fields(&mut card, &mut read)?;
-    let has_element = read.holder.is_some() || read.id_number.is_some() || read.phone.is_some();
+    let card = fields.object("card", "card.")?;
     let missing = card.missing("holder");
-    card.finish()?;
+    let read = number_and_person(card, rules)?;
     fields.finish()?;
+    let has_element = read.holder.is_some() || read.id_number.is_some() || read.phone.is_some();
     if has_element { Ok((id, merchant, read)) } else { Err(missing) }
 }
 
@@ -219,6 +215,17 @@ fn card_fields(mut card: JsonFields<'_>, rules: FieldRules<'_>) -> Result<CardIn
         .text("cvv")?
         .map(|text| Cvv::parse(&text).ok_or_else(|| card.invalid("cvv", "3 or 4 digits")))
         .transpose()?;
+    person_fields(&mut card, &mut read)?;
+    card.finish()?;
+    Ok(read)
+}
+
+/// A card that does not pay: it has neither expiry nor CVV.
+fn number_and_person(
+    mut card: JsonFields<'_>,
+    rules: FieldRules<'_>,
+) -> Result<CardInput, ApiError> {
+    let mut read = CardInput::of_number(pan(&mut card, rules.luhn_waiver)?);
     person_fields(&mut card, &mut read)?;
     card.finish()?;
     Ok(read)

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use http::Uri;
 
 use crate::api::error::{ApiError, ProblemCode, display_name};
+use crate::domain::ids::{CallerId, CallerOrderId};
 use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
 
@@ -45,6 +46,20 @@ impl<'uri> Query<'uri> {
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         parse(&text).map(Some).ok_or_else(|| Self::invalid(name, expected))
+    }
+
+    /// `order_id`, by which a caller names what it asked for, and `caller`, where it is another
+    /// one's. There is nothing else; `needed` says what must be there.
+    pub fn callers_id(
+        mut self,
+        needed: &'static str,
+    ) -> Result<(CallerOrderId, Option<CallerId>), ApiError> {
+        let parse = |text: &str| CallerOrderId::parse(text).ok();
+        let id = self.parsed("order_id", "1 to 64 letters, digits and . _ : -", parse)?;
+        let parse = |text: &str| CallerId::parse(text).ok();
+        let caller = self.parsed("caller", "the name of a caller", parse)?;
+        self.finish()?;
+        Ok((id.ok_or_else(|| Self::invalid("order_id", needed))?, caller))
     }
 
     /// `date`, which must be there.

@@ -26,7 +26,7 @@ use crate::clock::stopwatch;
 use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::ids::{CallerOrderId, OrderId};
+use crate::domain::ids::OrderId;
 use crate::engine::intake::{ChannelRefusal, PayError};
 use crate::store::PAGE_MAX;
 use crate::telemetry::RouteMetrics;
@@ -198,13 +198,7 @@ pub async fn by_order_id(
     MayAsk(seat): MayAsk,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let parse = |text: &str| CallerOrderId::parse(text).ok();
-    let id = query.parsed("order_id", "1 to 64 letters, digits and . _ : -", parse)?;
-    let parse = |text: &str| crate::domain::ids::CallerId::parse(text).ok();
-    let caller = query.parsed("caller", "the name of a caller", parse)?;
-    query.finish()?;
-    let id = id.ok_or_else(|| Query::invalid("order_id", "an id of an order is needed"))?;
+    let (id, caller) = Query::of(&uri).callers_id("an id of an order is needed")?;
     let is_named = caller.is_some();
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;

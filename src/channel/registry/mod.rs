@@ -390,8 +390,8 @@ impl Registry {
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
         };
-        let order = matches!(request, ChannelRequest::Charge { .. });
-        let begins = order || matches!(request, ChannelRequest::Service { .. });
+        let begins =
+            matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::Service { .. });
         if begins && !loaded.profile.enabled {
             return not_sent(NotSentCause::Disabled);
         }
@@ -410,8 +410,10 @@ impl Registry {
         let (stated, calendar) = (request.stated(), &loaded.terms.calendar);
         let minor = stated.money.map_or(0, |(amount, _)| amount.get());
         let dates = self.clock.present().dates(calendar, stated.sent_at);
-        let moved = request.attempt().filter(|_| order);
-        let volume = moved.and_then(|facts| VolumeKind::of(facts.operation));
+        let volume = match request {
+            ChannelRequest::Charge { facts, .. } => VolumeKind::of(facts.operation),
+            _ => None,
+        };
         if let Some(kind) = volume {
             match self.takes_volume(loaded, kind, dates, minor).await {
                 Ok(true) => {}

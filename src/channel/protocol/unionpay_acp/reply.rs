@@ -153,17 +153,6 @@ impl UnionPayAcp {
         unless_other("currencyCode", &|code| code == currency.numeric())
     }
 
-    /// The bizType that a request was sent with.
-    pub(super) fn product_of(&self, request: &ChannelRequest) -> &str {
-        match request {
-            ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
-            ChannelRequest::Service { .. } => &self.settings.verification_biz_type,
-            ChannelRequest::Charge { facts, .. }
-            | ChannelRequest::Inquiry { facts, .. }
-            | ChannelRequest::FollowUp { facts, .. } => self.settings.product(facts.operation),
-        }
-    }
-
     pub(super) fn understand_notice(
         &self,
         notice: &WireNotice,

@@ -243,6 +243,17 @@ impl UnionPayAcp {
         })
     }
 
+    /// The bizType that a request is sent with, and its reply repeats.
+    pub(super) fn product_of(&self, request: &ChannelRequest) -> &str {
+        match request {
+            ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
+            ChannelRequest::Service { .. } => &self.settings.verification_biz_type,
+            ChannelRequest::Charge { facts, .. }
+            | ChannelRequest::Inquiry { facts, .. }
+            | ChannelRequest::FollowUp { facts, .. } => self.settings.product(facts.operation),
+        }
+    }
+
     /// A consume or a pre-authorisation without redirect, 01/01 or 02/01, or a payout, 12/00.
     fn charge(
         &self,
