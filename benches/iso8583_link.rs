@@ -153,5 +153,5 @@ fn payment(sequence: u64) -> ChannelRequest {
         id_number: None,
         phone: None,
     };
-    ChannelRequest::Charge { facts, card: card.into() }
+    ChannelRequest::Charge { facts, instrument: card.into() }
 }

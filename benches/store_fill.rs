@@ -22,6 +22,7 @@ use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::card::{CardDigests, MaskedPan};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerOrderId, MerchantId};
+use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::AmountMinor;
 use switchyard::store::Store;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
@@ -167,7 +168,7 @@ fn order(sequence: u64) -> Order {
     asked.caller_order_id = CallerOrderId::from_stored(&format!("{:032x}", random.u128(..)));
     asked.merchant_id = MerchantId::from_stored(&format!("merchant-{}", random.u32(..10_000)));
     asked.amount = AmountMinor::new(random.i64(100..1_000_000)).expect("an amount");
-    if let Some(card) = &mut asked.card {
+    if let Some(InstrumentFacts::Card(card)) = &mut asked.instrument {
         let last = random.u32(..10_000);
         card.masked = MaskedPan::from_stored(&format!("621626*********{last:04}"));
         card.digests =

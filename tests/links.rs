@@ -179,7 +179,7 @@ async fn reverse(
 /// What we believe of one payment when everything has ended.
 async fn pay(registry: Arc<Registry>, channel: ChannelId, sequence: u64) -> (i64, bool) {
     let facts = facts(Operation::Payment, sequence);
-    let request = ChannelRequest::Charge { facts: facts.clone(), card: card().into() };
+    let request = ChannelRequest::Charge { facts: facts.clone(), instrument: card().into() };
     let paid = match registry.call(&channel, request).await.outcome {
         Outcome::Approved(_) => true,
         Outcome::Declined(_) | Outcome::NotSent(_) => false,
@@ -245,7 +245,7 @@ async fn what_follows_an_original_finds_it() {
         let registry = registry(folder);
         let channel = ChannelId::parse("links").expect("an id");
         let mut hold = facts(Operation::Preauth, 1);
-        let request = ChannelRequest::Charge { facts: hold.clone(), card: card().into() };
+        let request = ChannelRequest::Charge { facts: hold.clone(), instrument: card().into() };
         let Outcome::Approved(approval) = registry.call(&channel, request).await.outcome else {
             panic!("nothing declines here")
         };
@@ -271,7 +271,7 @@ async fn what_follows_an_original_finds_it() {
         let outcome = registry.call(&channel, request).await.outcome;
         assert!(matches!(outcome, Outcome::Approved(_)), "{style:?}: {outcome:?}");
         let mut sale = facts(Operation::Payment, 4);
-        let request = ChannelRequest::Charge { facts: sale.clone(), card: card().into() };
+        let request = ChannelRequest::Charge { facts: sale.clone(), instrument: card().into() };
         let Outcome::Approved(approval) = registry.call(&channel, request).await.outcome else {
             panic!("nothing declines here")
         };
@@ -336,7 +336,7 @@ impl LinkNode {
         let sequence = self.paid.fetch_add(1, Ordering::SeqCst) + 1;
         let mut facts = facts(Operation::Payment, sequence);
         facts.channel_order_no.order = OrderId::compose(261_122, self.number, sequence);
-        let request = ChannelRequest::Charge { facts, card: card().into() };
+        let request = ChannelRequest::Charge { facts, instrument: card().into() };
         self.registry.call(&channel(), request).await.outcome
     }
 }
@@ -426,7 +426,7 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
         let registry = registry(folder);
         let channel = ChannelId::parse("links").expect("an id");
         let mut sale = facts(Operation::Payment, 1);
-        let request = ChannelRequest::Charge { facts: sale.clone(), card: card().into() };
+        let request = ChannelRequest::Charge { facts: sale.clone(), instrument: card().into() };
         let Outcome::Approved(approval) = registry.call(&channel, request).await.outcome else {
             panic!("nothing declines here")
         };

@@ -201,7 +201,7 @@ fn payment(sent_at: Timestamp) -> ChannelRequest {
         id_number: None,
         phone: Some("13552535506".to_owned()),
     };
-    ChannelRequest::Charge { facts, card: card.into() }
+    ChannelRequest::Charge { facts, instrument: card.into() }
 }
 
 /// The fields of a form, by a library that is not ours.

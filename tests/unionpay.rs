@@ -118,7 +118,7 @@ impl Line {
             id_number: None,
             phone: None,
         };
-        self.ask(&ChannelRequest::Charge { facts: facts.clone(), card: card.into() }).await
+        self.ask(&ChannelRequest::Charge { facts: facts.clone(), instrument: card.into() }).await
     }
 
     async fn follow(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Outcome {

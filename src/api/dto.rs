@@ -152,7 +152,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             merchant_id: order.instruction.merchant_id.as_str(),
             merchant_category: order.instruction.merchant_category.map(Text),
             merchant_fee: order.instruction.merchant_fee_minor,
-            card: order.instruction.card.as_ref().map(CardBody::from),
+            card: order.instruction.card().map(CardBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),

@@ -138,9 +138,9 @@ impl RehearsalStage {
         let (caller, own) = self.name();
         let CaseSubject { merchant, amount, currency } = self.subject.clone();
         let digests = self.engine.vault().digests(&self.card);
-        let card = CardFacts { masked: self.card.pan.masked(), digests, row: None };
+        let facts = CardFacts { masked: self.card.pan.masked(), digests, row: None };
         let instruction = Instruction {
-            card: Some(card),
+            instrument: Some(facts.into()),
             description: Some("rehearsal".to_owned()),
             ..Instruction::new(caller, own, kind, merchant, amount, currency)
         };
@@ -148,7 +148,7 @@ impl RehearsalStage {
         let (channel, keeps_pan) = (self.terms.channel.clone(), self.terms.keeps_pan);
         order.candidates = vec![Candidate { channel, keeps_pan }];
         let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
-        let accepted = self.engine.accept(order, Arc::clone(&self.card), until).await?;
+        let accepted = self.engine.accept(order, sample_card().into(), until).await?;
         Acceptance::outcome(accepted).await
     }
 

@@ -28,6 +28,7 @@ use crate::domain::card_service::CardService;
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
+use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Outcome, UnknownCause};
 use crate::domain::terms::Terms;
@@ -70,9 +71,9 @@ pub struct ServiceFacts {
 /// have is an [`EncodeError`]: nothing is sent then.
 #[derive(Debug, Clone)]
 pub enum ChannelRequest {
-    /// An operation that begins with a card: `facts` says whether a payment, a pre-authorisation or
-    /// a payout. The card of a payout has neither expiry nor CVV.
-    Charge { facts: AttemptFacts, card: Arc<CardInput> },
+    /// An operation that begins with an instrument: `facts` says whether a payment, a
+    /// pre-authorisation or a payout. A payout is made to a card, with neither expiry nor CVV.
+    Charge { facts: AttemptFacts, instrument: Arc<Instrument> },
     /// Asks for the end of `facts`, by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
     /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is what
@@ -107,7 +108,11 @@ impl ChannelRequest {
     /// The card data of the request, to be taken out of the reply.
     pub fn echo(&self) -> CardEcho<'_> {
         match self {
-            Self::Charge { card, .. } | Self::Service { card, .. } => CardEcho::of(card),
+            Self::Charge { instrument, .. } => {
+                let Instrument::Card(card) = &**instrument;
+                CardEcho::of(card)
+            }
+            Self::Service { card, .. } => CardEcho::of(card),
             Self::FollowUp { pan, .. } | Self::Inquiry { pan, .. } | Self::Reversal { pan, .. } => {
                 CardEcho::of_number(pan.as_ref())
             }

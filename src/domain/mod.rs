@@ -12,6 +12,7 @@ pub mod closed_set;
 pub mod cluster;
 pub mod fee;
 pub mod ids;
+pub mod instrument;
 pub mod money;
 pub mod outcome;
 pub mod route;

@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::channel::ChannelRequest;
-use crate::domain::card::CardInput;
 use crate::domain::command::{CardInMemory, Command, Refusal, View};
 use crate::domain::effect::Effect;
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{Instruction, Order, OrderStatus};
 use crate::domain::ids::OrderId;
+use crate::domain::instrument::Instrument;
 use crate::engine::{Engine, EngineError, facts};
 use crate::store::CommitError;
 
@@ -123,28 +123,28 @@ impl Engine {
     pub fn accept(
         self: &Arc<Self>,
         order: Order,
-        card: Arc<CardInput>,
+        instrument: Arc<Instrument>,
         until: Instant,
     ) -> impl Future<Output = Result<Acceptance, EngineError>> + Send + use<> {
         // Boxed for the same reason as a view.
         let (engine, order) = (Arc::clone(self), Box::new(order));
         run_to_acceptance(until, move |durable| async move {
-            engine.accept_and_drive(order, &card, until, durable).await
+            engine.accept_and_drive(order, &instrument, until, durable).await
         })
     }
 
     async fn accept_and_drive(
         &self,
         order: Box<Order>,
-        card: &Arc<CardInput>,
+        instrument: &Arc<Instrument>,
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let at_hand = CardInMemory::Yes { sealed: self.seal_card(&order, card)? };
+        let at_hand = CardInMemory::Yes { sealed: self.seal_instrument(&order, instrument)? };
         let (order, is_repeat) = self.make_durable(order, at_hand.clone(), until).await?;
         // A call that has gone away needs no answer.
         let _ = durable.send((order.id, is_repeat));
-        if is_repeat { Ok(*order) } else { self.drive(order, card, &at_hand).await }
+        if is_repeat { Ok(*order) } else { self.drive(order, instrument, &at_hand).await }
     }
 
     /// The order as it was committed, or the kept one of the same content, which it repeats (I-9).
@@ -189,7 +189,7 @@ impl Engine {
     async fn drive(
         &self,
         mut order: Box<Order>,
-        card: &Arc<CardInput>,
+        instrument: &Arc<Instrument>,
         at_hand: &CardInMemory,
     ) -> Result<Order, EngineError> {
         // A payout waits for accounting, and leaves by `carry_out`.
@@ -198,7 +198,8 @@ impl Engine {
             let Some(attempt) = order.unresolved() else { return Ok(*order) };
             let (number, channel) = (attempt.number, attempt.channel.clone());
             let facts = facts(&order, number);
-            let request = ChannelRequest::Charge { facts, card: Arc::clone(card) };
+            let instrument = Arc::clone(instrument);
+            let request = ChannelRequest::Charge { facts, instrument };
             let understood = self.channels.call(&channel, request).await;
             let id = order.id;
             // A payment that has just been sent has no entry: its view is its order.

@@ -96,13 +96,13 @@ impl Intake {
         let row = self.bins.lookup(card.pan.expose().as_bytes());
         let planned = self.plan(&instruction, &card, row.as_deref(), now);
         let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
-        instruction.card = Some(CardFacts { masked, digests, row });
+        instruction.instrument = Some(CardFacts { masked, digests, row }.into());
         let refused = match planned {
             Ok(candidates) => match self.engine.draw_order_id(&instruction, until).await? {
                 Some(id) => {
                     let mut order = Order::accepted(id, instruction, now);
                     order.candidates = candidates;
-                    return Ok(self.engine.accept(order, Arc::new(card), until).await?);
+                    return Ok(self.engine.accept(order, card.into(), until).await?);
                 }
                 None => EngineError::NotDurable.into(),
             },

@@ -28,13 +28,14 @@ use tokio::time::Instant;
 use crate::channel::{AttemptFacts, Channels, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
-use crate::domain::card::{CardInput, Pan, SealedPan};
+use crate::domain::card::{Pan, SealedPan};
 use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::instrument::Instrument;
 use crate::domain::outcome::UnknownCause;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -456,7 +457,12 @@ impl Engine {
 
     /// The card number sealed for this order, if a planned channel will need it again; the payee of
     /// a payout, which waits for accounting.
-    fn seal_card(&self, order: &Order, card: &CardInput) -> Result<Option<SealedPan>, EngineError> {
+    fn seal_instrument(
+        &self,
+        order: &Order,
+        instrument: &Instrument,
+    ) -> Result<Option<SealedPan>, EngineError> {
+        let Instrument::Card(card) = instrument;
         if order.instruction.kind == OrderKind::Payout {
             return Ok(Some(self.vault.seal_payee(order.id, card)?));
         }

@@ -72,7 +72,7 @@ pub fn request(choice: u8) -> ChannelRequest {
         phone: None,
     };
     match choice % 4 {
-        0 => ChannelRequest::Charge { facts: payment(), card: card().into() },
+        0 => ChannelRequest::Charge { facts: payment(), instrument: card().into() },
         1 => ChannelRequest::Inquiry { facts: payment(), pan: None, now: now() },
         2 => ChannelRequest::Reversal { facts: payment(), original: None, pan: None, now: now() },
         _ => {

@@ -114,7 +114,7 @@ pub fn payment(candidates: &[&str]) -> Order {
     let digests = CardDigests { pan: 1, expiry: 2, holder: 3, id_type: 4, id_number: 5, phone: 6 };
     let masked = MaskedPan::from_stored("621626*********0018");
     let instruction = Instruction {
-        card: Some(CardFacts { masked, digests, row: None }),
+        instrument: Some(CardFacts { masked, digests, row: None }.into()),
         description: Some("tea".to_owned()),
         notify_url: Some("https://core.example/notices".to_owned()),
         ..Instruction::new(caller, id, kind, merchant, amount, Currency::Cny)

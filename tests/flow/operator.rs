@@ -6,6 +6,7 @@ use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{MerchantId, OrderId};
+use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::terms::{AfterInquiry, Terms};
 
@@ -119,7 +120,8 @@ fn pending_can_be_resolved_too() {
 fn i_9_the_first_field_that_differs_is_named() {
     type Change = fn(&mut Instruction);
     fn facts(order: &mut Instruction) -> &mut CardFacts {
-        order.card.as_mut().expect("a payment has a card")
+        let InstrumentFacts::Card(card) = order.instrument.as_mut().expect("a payment has a card");
+        card
     }
     let rows: [(&str, Change); 14] = [
         ("kind", |order| order.kind = OrderKind::Release { of: OrderId::from_u64(1) }),
@@ -135,7 +137,7 @@ fn i_9_the_first_field_that_differs_is_named() {
         ("card.phone", |order| facts(order).digests.phone += 1),
         ("description", |order| order.description = None),
         ("notify_url", |order| order.notify_url = None),
-        ("card.pan", |order| order.card = None),
+        ("card.pan", |order| order.instrument = None),
     ];
     let kept = Desk::after(terms(), &[(Source::Reply, approved())]).order().clone();
     let mut repeat = payment(&["three"]);

@@ -130,7 +130,7 @@ fn openssl(folder: &Path, arguments: &str) -> Vec<u8> {
 fn paid_for(description: &str) -> ChannelRequest {
     let mut facts = sample_facts(Operation::Payment, 2);
     facts.description = Some(description.to_owned());
-    ChannelRequest::Charge { facts, card: sample_card().into() }
+    ChannelRequest::Charge { facts, instrument: sample_card().into() }
 }
 
 fn payment() -> ChannelRequest {

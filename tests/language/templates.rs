@@ -67,7 +67,7 @@ fn json_inside_a_form_field_escapes_its_values() {
     // What is absent is left out, as in any body.
     let mut silent = sample_facts(Operation::Payment, 2);
     silent.description = None;
-    let silent = ChannelRequest::Charge { facts: silent, card: sample_card().into() };
+    let silent = ChannelRequest::Charge { facts: silent, instrument: sample_card().into() };
     for written in [table, filter] {
         let bank = with_body("format = \"form\"", written);
         let inner = json(&fields(&sent(&bank, &silent))[0].1);

@@ -111,7 +111,8 @@ async fn a_host_elsewhere_is_spoken_to_as_its_file_says() {
             };
         let charge = async |operation, sequence| {
             let mut facts = facts(operation, sequence);
-            let request = ChannelRequest::Charge { facts: facts.clone(), card: card().into() };
+            let request =
+                ChannelRequest::Charge { facts: facts.clone(), instrument: card().into() };
             facts.channel_reference = ask(request).await;
             facts
         };

@@ -10,6 +10,7 @@ use switchyard::domain::cluster::{Incarnation, NodePart};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, VolumeKind};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
+use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::terms::Terms;
@@ -308,7 +309,8 @@ impl Channels for Bank {
             self.check_node(channel);
             let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
             let outcome = match &request {
-                ChannelRequest::Charge { facts, card } => {
+                ChannelRequest::Charge { facts, instrument } => {
+                    let Instrument::Card(card) = &**instrument;
                     self.check_payout(facts, card);
                     self.carry_out(channel, facts, None).await
                 }

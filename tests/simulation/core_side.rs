@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use crate::terms;
 use crate::world::{State, Wish, World, note_error};
 
-pub fn card() -> Arc<CardInput> {
-    Arc::new(CardInput {
+pub fn card() -> CardInput {
+    CardInput {
         pan: Pan::parse("6216261000000000018").expect("a published test number"),
         expiry: None,
         cvv: None,
@@ -25,7 +25,7 @@ pub fn card() -> Arc<CardInput> {
         id_type: None,
         id_number: None,
         phone: None,
-    })
+    }
 }
 
 fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
@@ -45,7 +45,7 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
     let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
     let instruction = Instruction {
         settlement_mode: wish.settlement_mode,
-        card: Some(CardFacts { masked, digests, row: None }),
+        instrument: Some(CardFacts { masked, digests, row: None }.into()),
         notify_url: Some("https://core.example/notices".to_owned()),
         ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
     };
@@ -73,7 +73,7 @@ pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
     if differing {
         asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
-    let answer = outcome(engine.accept(asked, card(), until).await).await;
+    let answer = outcome(engine.accept(asked, card().into(), until).await).await;
     let mut state = world.state();
     match answer {
         Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
@@ -232,7 +232,7 @@ fn draw(state: &mut State, wish: &Wish) -> Option<Drawn> {
         kind,
         own: CallerOrderId::from_stored(&own),
         amount: (!whole).then(|| AmountMinor::new(part).expect("an amount")),
-        card: state.chance(60).then(card),
+        card: state.chance(60).then(|| Arc::new(card())),
     })
 }
 

@@ -119,7 +119,7 @@ impl Line {
             id_number: None,
             phone: None,
         };
-        let request = ChannelRequest::Charge { facts: facts.clone(), card: card.into() };
+        let request = ChannelRequest::Charge { facts: facts.clone(), instrument: card.into() };
         let mut outcome = self.registry.call(&self.channel, request).await.outcome;
         if let Outcome::Pending { .. } = outcome {
             // It works for less than a second, on the clock that stands.

@@ -91,7 +91,7 @@ pub fn order(sequence: u64) -> Order {
     let amount = AmountMinor::new(12_345).expect("an amount");
     let (kind, own) = (OrderKind::Payment, caller_order_id(sequence));
     let asked = Instruction::new(caller(), own, kind, merchant, amount, Currency::Cny);
-    let asked = Instruction { card: Some(card()), ..asked };
+    let asked = Instruction { instrument: Some(card().into()), ..asked };
     let mut order = Order::accepted(id(sequence), asked, moment(0));
     order.version = 1;
     order.status = OrderStatus::Processing;

@@ -102,7 +102,9 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             pan: Some(sample_card().pan.clone()),
         };
         requests.extend(originals_of(operation).map(|original| match original {
-            None => ChannelRequest::Charge { facts: facts(), card: card_for(operation).into() },
+            None => {
+                ChannelRequest::Charge { facts: facts(), instrument: card_for(operation).into() }
+            }
             Some(original) => follow_up(original),
         }));
         let pan = || Some(sample_card().pan.clone());

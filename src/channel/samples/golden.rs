@@ -224,7 +224,7 @@ fn request_of(
             if operation == Operation::Payout {
                 (card.expiry, card.cvv) = (None, None);
             }
-            ChannelRequest::Charge { facts, card: card.into() }
+            ChannelRequest::Charge { facts, instrument: card.into() }
         }
         (
             Purpose::Operation

@@ -143,7 +143,7 @@ impl DecisionDraft<'_> {
         let Some(card) = card else {
             return if needed { Err(Refusal::CardRequired) } else { Ok(None) };
         };
-        let ours = self.order.instruction.card.as_ref().map(|facts| facts.digests.pan);
+        let ours = self.order.instruction.card().map(|facts| facts.digests.pan);
         if ours != Some(card.pan_digest) {
             return Err(Refusal::CardDiffers);
         }

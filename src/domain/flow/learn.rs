@@ -391,7 +391,7 @@ impl DecisionDraft<'_> {
 /// The fee that the terms charge for an order of a clearing date.
 fn computed_fee(terms: &Terms, order: &Order, date: BusinessDate) -> Fee {
     terms.fees.fee(&FeeSubject {
-        card_type: order.instruction.card.as_ref().and_then(|card| card.card_type()),
+        card_type: order.instruction.card().and_then(|card| card.card_type()),
         category: order.instruction.merchant_category,
         amount_minor: order.instruction.amount.get(),
         date,

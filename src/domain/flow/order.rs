@@ -7,6 +7,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -184,7 +185,7 @@ pub struct Instruction {
     pub merchant_fee_minor: Option<i64>,
     /// `None` for a release, which touches no card, and until the BIN table has been asked. A
     /// follow-up has its original's.
-    pub card: Option<CardFacts>,
+    pub instrument: Option<InstrumentFacts>,
     pub description: Option<String>,
     pub notify_url: Option<String>,
 }
@@ -209,7 +210,7 @@ impl Instruction {
             settlement_mode: SettlementMode::Instant,
             merchant_category: None,
             merchant_fee_minor: None,
-            card: None,
+            instrument: None,
             description: None,
             notify_url: None,
         }
@@ -243,10 +244,16 @@ impl Instruction {
         }
         Self {
             merchant_category: of.merchant_category,
-            card: of.card.clone(),
+            instrument: of.instrument.clone(),
             notify_url: of.notify_url.clone(),
             ..new
         }
+    }
+
+    /// The card that the money moves by, where there is one.
+    pub fn card(&self) -> Option<&CardFacts> {
+        let InstrumentFacts::Card(card) = self.instrument.as_ref()?;
+        Some(card)
     }
 
     /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
@@ -262,9 +269,8 @@ impl Instruction {
         same("settlement", self.settlement_mode == repeat.settlement_mode)?;
         same("merchant_category", self.merchant_category == repeat.merchant_category)?;
         same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
-        let digests = |card: &Option<CardFacts>| card.as_ref().map(|card| card.digests);
-        let ours = digests(&self.card).unwrap_or_default();
-        let theirs = digests(&repeat.card).unwrap_or_default();
+        let digests = |one: &Self| one.card().map(|card| card.digests).unwrap_or_default();
+        let (ours, theirs) = (digests(self), digests(repeat));
         same("card.pan", ours.pan == theirs.pan)?;
         same("card.expiry", ours.expiry == theirs.expiry)?;
         same("card.holder", ours.holder == theirs.holder)?;

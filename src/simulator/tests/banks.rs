@@ -95,7 +95,10 @@ impl BankSession {
 }
 
 pub fn charge(operation: Operation, sequence: u64) -> ChannelRequest {
-    ChannelRequest::Charge { facts: sample_facts(operation, sequence), card: sample_card().into() }
+    ChannelRequest::Charge {
+        facts: sample_facts(operation, sequence),
+        instrument: sample_card().into(),
+    }
 }
 
 pub fn follow(

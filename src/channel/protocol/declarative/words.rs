@@ -20,6 +20,7 @@ use crate::codec::order_form::OrderForm;
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
 use crate::domain::closed_set;
+use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -265,7 +266,11 @@ impl Word {
 
 fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
-        ChannelRequest::Charge { card, .. } | ChannelRequest::Service { card, .. } => Some(card),
+        ChannelRequest::Charge { instrument, .. } => {
+            let Instrument::Card(card) = &**instrument;
+            Some(card)
+        }
+        ChannelRequest::Service { card, .. } => Some(card),
         ChannelRequest::FollowUp { .. }
         | ChannelRequest::Inquiry { .. }
         | ChannelRequest::Reversal { .. } => None,
@@ -287,8 +292,8 @@ fn number_of(request: &ChannelRequest) -> Option<&str> {
         ChannelRequest::Inquiry { pan, .. }
         | ChannelRequest::Reversal { pan, .. }
         | ChannelRequest::FollowUp { pan, .. } => pan.as_ref().map(|pan| pan.expose()),
-        ChannelRequest::Charge { card, .. } | ChannelRequest::Service { card, .. } => {
-            Some(card.pan.expose())
+        ChannelRequest::Charge { .. } | ChannelRequest::Service { .. } => {
+            card_of(request).map(|card| card.pan.expose())
         }
     }
 }

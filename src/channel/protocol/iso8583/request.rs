@@ -7,6 +7,7 @@ use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
 use crate::domain::card::{Expiry, Pan};
 use crate::domain::flow::attempt::Operation;
+use crate::domain::instrument::Instrument;
 use crate::domain::time::Timestamp;
 
 use super::numbering::AttemptNumbers;
@@ -97,7 +98,8 @@ impl Iso8583 {
         now: Timestamp,
     ) -> Result<(LinkFrame, RequestTrace), String> {
         match request {
-            ChannelRequest::Charge { facts, card } => {
+            ChannelRequest::Charge { facts, instrument } => {
+                let Instrument::Card(card) = &**instrument;
                 let codes = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
                 self.write_order(codes, facts, Some(&card.pan), card.expiry, None)
             }

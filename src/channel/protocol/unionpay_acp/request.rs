@@ -14,6 +14,7 @@ use crate::codec::form::Fields;
 use crate::domain::card::CardInput;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
+use crate::domain::instrument::Instrument;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
@@ -205,9 +206,9 @@ impl UnionPayAcp {
         let kind = TransactionType::of(request).map_err(|words| problem(words.to_owned()))?;
         let (stated, product) = (request.stated(), self.product_of(request));
         let (url, mut fields) = match request {
-            ChannelRequest::Charge { facts, card } => {
+            ChannelRequest::Charge { facts, instrument } => {
                 let fields = self.common(kind, stated, product);
-                let fields = self.charge(fields, facts, card, now_s).map_err(problem)?;
+                let fields = self.charge(fields, facts, instrument, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
             // By the number and time of the transaction itself. The demos send no channelType here.
@@ -259,13 +260,14 @@ impl UnionPayAcp {
         &self,
         mut fields: Fields,
         facts: &AttemptFacts,
-        card: &CardInput,
+        instrument: &Instrument,
         now_s: i64,
     ) -> Result<Fields, String> {
         self.add_money(&mut fields, facts)?;
         for (name, value) in &self.settings.payment_fields {
             fields.set(name, value);
         }
+        let Instrument::Card(card) = instrument;
         self.add_card(&mut fields, card, now_s)?;
         Ok(fields)
     }

@@ -13,6 +13,7 @@ use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKin
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
 use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
@@ -35,7 +36,7 @@ struct OrderRecord<'a> {
     settlement: u8,
     merchant_category: Option<u16>,
     merchant_fee_minor: Option<i64>,
-    card: Option<CardRecord<'a>>,
+    instrument: Option<InstrumentRecord<'a>>,
     description: Option<&'a str>,
     notify_url: Option<&'a str>,
     reason: Option<u8>,
@@ -96,6 +97,13 @@ struct FeeRecord<'a> {
     minor: i64,
     rule: &'a str,
     refund: u8,
+}
+
+/// Numbered by place, as kinds are.
+#[derive(Serialize, Deserialize)]
+enum InstrumentRecord<'a> {
+    #[serde(borrow)]
+    Card(CardRecord<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,7 +177,7 @@ pub(super) fn order_bytes(order: &Order) -> Vec<u8> {
         settlement: order.instruction.settlement_mode.number(),
         merchant_category: order.instruction.merchant_category.map(MerchantCategory::number),
         merchant_fee_minor: order.instruction.merchant_fee_minor,
-        card: order.instruction.card.as_ref().map(card_record),
+        instrument: order.instruction.instrument.as_ref().map(instrument_record),
         description: order.instruction.description.as_deref(),
         notify_url: order.instruction.notify_url.as_deref(),
         reason: order.reason.map(StoredNumber::number),
@@ -240,6 +248,12 @@ fn sealed_record(sealed: &SealedPan) -> SealedRecord<'_> {
     SealedRecord { key_id: &sealed.key_id, nonce: sealed.nonce, bytes: &sealed.bytes }
 }
 
+fn instrument_record(instrument: &InstrumentFacts) -> InstrumentRecord<'_> {
+    match instrument {
+        InstrumentFacts::Card(card) => InstrumentRecord::Card(card_record(card)),
+    }
+}
+
 fn card_record(card: &CardFacts) -> CardRecord<'_> {
     let some = |digest: u64| (digest != 0).then(|| digest.to_le_bytes());
     let digests = &card.digests;
@@ -308,7 +322,7 @@ pub(super) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
             settlement_mode: FIELDS.code("settlement", record.settlement)?,
             merchant_category: record.merchant_category.map(read_category).transpose()?,
             merchant_fee_minor: record.merchant_fee_minor,
-            card: record.card.map(read_card).transpose()?,
+            instrument: record.instrument.map(read_instrument).transpose()?,
             description: text(record.description),
             notify_url: text(record.notify_url),
         },
@@ -348,6 +362,12 @@ fn read_sealed(record: &SealedRecord<'_>) -> SealedPan {
         key_id: record.key_id.to_owned(),
         nonce: record.nonce,
         bytes: record.bytes.to_vec(),
+    }
+}
+
+fn read_instrument(record: InstrumentRecord<'_>) -> Result<InstrumentFacts, StoreError> {
+    match record {
+        InstrumentRecord::Card(card) => Ok(read_card(card)?.into()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Parameter, Tables, after_id, page_limit, parameter};
@@ -101,7 +102,7 @@ impl SqlTable for Orders {
                 settlement_mode: row.get("settlement")?,
                 merchant_category: row.get("merchant_category")?,
                 merchant_fee_minor: row.get("merchant_fee_minor")?,
-                card: read_card(row)?,
+                instrument: read_card(row)?.map(InstrumentFacts::Card),
                 description: row.get("description")?,
                 notify_url: row.get("notify_url")?,
             },
@@ -172,7 +173,7 @@ fn original_attempt(order: &Order) -> Option<u8> {
 }
 
 fn card(order: &Order) -> Option<&CardFacts> {
-    order.instruction.card.as_ref()
+    order.instruction.card()
 }
 
 fn bin_row(order: &Order) -> Option<&BinRow> {

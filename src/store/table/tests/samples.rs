@@ -133,7 +133,7 @@ impl Draw {
                     MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
                 }),
                 merchant_fee_minor: self.maybe(|draw| draw.random.i64(0..=AMOUNT_MINOR_MAX)),
-                card: self.maybe(Self::card),
+                instrument: self.maybe(|draw| draw.card().into()),
                 description: self.maybe(|draw| draw.text(60)),
                 notify_url: self.maybe(|draw| draw.text(90)),
             },
@@ -439,11 +439,14 @@ pub(super) fn order() -> Order {
             settlement_mode: SettlementMode::Escrow,
             merchant_category: None,
             merchant_fee_minor: None,
-            card: Some(CardFacts {
-                masked: MaskedPan::from_stored("621626*********0018"),
-                digests,
-                row: Some(Arc::new(row)),
-            }),
+            instrument: Some(
+                CardFacts {
+                    masked: MaskedPan::from_stored("621626*********0018"),
+                    digests,
+                    row: Some(Arc::new(row)),
+                }
+                .into(),
+            ),
             description: Some("tea".to_owned()),
             notify_url: Some("https://core.example/n".to_owned()),
         },

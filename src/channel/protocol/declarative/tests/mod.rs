@@ -110,12 +110,12 @@ pub fn card() -> CardInput {
 pub fn bare_payment() -> ChannelRequest {
     let mut card = card();
     (card.expiry, card.cvv, card.holder) = (None, None, None);
-    ChannelRequest::Charge { facts: facts(7), card: card.into() }
+    ChannelRequest::Charge { facts: facts(7), instrument: card.into() }
 }
 
 pub fn payment() -> ChannelRequest {
     let facts = AttemptFacts { description: Some("订单 \"7\"".to_owned()), ..facts(7) };
-    ChannelRequest::Charge { facts, card: card().into() }
+    ChannelRequest::Charge { facts, instrument: card().into() }
 }
 
 pub fn inquiry() -> ChannelRequest {
@@ -472,7 +472,7 @@ fn i_11_a_transcript_shows_no_card_number_and_no_owner() {
     let reply = harbour_reply(r#"{"code":"1051","card":"4111111111111111","who":"ZHANG SAN"}"#);
     let mut named = card();
     named.holder = Some("ZHANG SAN".to_owned());
-    let request = ChannelRequest::Charge { facts: facts(7), card: named.into() };
+    let request = ChannelRequest::Charge { facts: facts(7), instrument: named.into() };
     let transcript = harbour().decode(&request, &reply, now()).transcript;
     assert_eq!(transcript, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
 }

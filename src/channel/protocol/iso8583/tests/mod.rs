@@ -139,7 +139,7 @@ fn card() -> CardInput {
 }
 
 fn sale(sequence: u64) -> ChannelRequest {
-    ChannelRequest::Charge { facts: facts(Operation::Payment, sequence), card: card().into() }
+    ChannelRequest::Charge { facts: facts(Operation::Payment, sequence), instrument: card().into() }
 }
 
 fn follow_up(operation: Operation, of: Operation) -> ChannelRequest {

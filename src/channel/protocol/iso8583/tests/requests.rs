@@ -22,7 +22,7 @@ fn a_terminals_messages_have_the_fields_of_the_verified_ones() {
         (
             ChannelRequest::Charge {
                 facts: facts(Operation::Preauth, 2),
-                card: super::card().into(),
+                instrument: super::card().into(),
             },
             format!(
                 "0100 {card} 3=030000 4=000000010000 11=500002 14=3012 22=012 25=06 {tail} \
@@ -238,7 +238,7 @@ fn i_2_what_cannot_be_named_is_not_sent() {
     let mut foreign = facts(Operation::Payment, 1);
     foreign.channel_order_no.order = OrderId::compose(250_601, 2, 1);
     let requests = [
-        ChannelRequest::Charge { facts: foreign, card: card().into() },
+        ChannelRequest::Charge { facts: foreign, instrument: card().into() },
         sale(500_000),
         reversal(Operation::Void, 1),
         follow_up(Operation::Void, Operation::Refund),

@@ -21,7 +21,7 @@ fn follow_up(operation: Operation, original: Operation) -> ChannelRequest {
 }
 
 fn preauth() -> ChannelRequest {
-    ChannelRequest::Charge { facts: facts(Operation::Preauth), card: card().into() }
+    ChannelRequest::Charge { facts: facts(Operation::Preauth), instrument: card().into() }
 }
 
 /// Every follow-up that there is, with its type.
@@ -88,7 +88,7 @@ fn what_there_is_no_such_thing_of_is_not_sent() {
             assert_eq!(encoded.is_ok(), there_is, "{operation:?} of {original:?}");
             refused += usize::from(!there_is);
         }
-        let charge = ChannelRequest::Charge { facts: facts(operation), card: card().into() };
+        let charge = ChannelRequest::Charge { facts: facts(operation), instrument: card().into() };
         let encoded = adapter().encode(&charge, now());
         assert_eq!(encoded.is_ok(), operation.begins_with_card(), "{operation:?}");
     }

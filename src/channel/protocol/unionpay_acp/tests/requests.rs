@@ -130,7 +130,8 @@ fn a_bare_card_needs_no_customer_info() {
     (card.expiry, card.cvv) = (None, None);
     (card.holder, card.id_number) = (Some(" ".to_owned()), None);
     card.phone = None;
-    let request = ChannelRequest::Charge { facts: facts(Operation::Payment), card: card.into() };
+    let request =
+        ChannelRequest::Charge { facts: facts(Operation::Payment), instrument: card.into() };
     let (_, fields) = sent(adapter(), &request);
     assert_eq!(fields.get("customerInfo"), None);
     assert_eq!(fields.get("accNo"), Some(TEST_PAN));
@@ -141,8 +142,8 @@ fn a_name_cannot_bring_a_field_along() {
     for holder in ["张三&cvn2=999", "a=b", "{x", "y]", "line\nbreak"] {
         let mut card = card();
         card.holder = Some(holder.to_owned());
-        let (facts, card) = (facts(Operation::Payment), card.into());
-        let request = ChannelRequest::Charge { facts, card };
+        let (facts, instrument) = (facts(Operation::Payment), card.into());
+        let request = ChannelRequest::Charge { facts, instrument };
         let error = adapter().encode(&request, now()).err().expect("it is refused");
         assert_eq!(
             error.to_string(),
@@ -154,9 +155,9 @@ fn a_name_cannot_bring_a_field_along() {
 
 #[test]
 fn only_cny_is_sent() {
-    let ChannelRequest::Charge { mut facts, card } = payment() else { unreachable!() };
+    let ChannelRequest::Charge { mut facts, instrument } = payment() else { unreachable!() };
     facts.currency = Currency::Hkd;
-    let request = ChannelRequest::Charge { facts, card };
+    let request = ChannelRequest::Charge { facts, instrument };
     let error = adapter().encode(&request, now()).err().expect("it is refused");
     assert_eq!(error.problem, "HKD is not CNY, the only currency here");
 }

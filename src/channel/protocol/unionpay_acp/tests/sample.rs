@@ -130,7 +130,7 @@ pub fn card() -> CardInput {
 }
 
 pub fn payment() -> ChannelRequest {
-    ChannelRequest::Charge { facts: facts(Operation::Payment), card: card().into() }
+    ChannelRequest::Charge { facts: facts(Operation::Payment), instrument: card().into() }
 }
 
 pub fn inquiry() -> ChannelRequest {

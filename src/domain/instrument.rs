@@ -1,0 +1,39 @@
+//! Instruments (支付工具): what the money of an order moves by, as the core names it.
+//!
+//! Upholds I-11: an [`Instrument`] is in memory for the call alone, and what rests of it are its
+//! [`InstrumentFacts`].
+
+use std::sync::Arc;
+
+use crate::domain::card::{CardFacts, CardInput};
+
+/// What the core named, for the call that carries the order out: whom a payment takes from, or whom
+/// a payout pays.
+#[derive(Debug)]
+pub enum Instrument {
+    Card(CardInput),
+}
+
+impl From<CardInput> for Instrument {
+    fn from(card: CardInput) -> Self {
+        Self::Card(card)
+    }
+}
+
+impl From<CardInput> for Arc<Instrument> {
+    fn from(card: CardInput) -> Self {
+        Self::new(card.into())
+    }
+}
+
+/// What an order keeps of its instrument, and a repeat is compared with (I-9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InstrumentFacts {
+    Card(CardFacts),
+}
+
+impl From<CardFacts> for InstrumentFacts {
+    fn from(card: CardFacts) -> Self {
+        Self::Card(card)
+    }
+}
