@@ -3,7 +3,9 @@
 //! Upholds I-11: nothing that can hold a card number is ever a field of a log or a label. Labels
 //! come from closed sets (channel ids, our own words), so that the number of series stays bounded.
 
+pub mod backlog;
 pub mod bound;
+mod catalogue;
 pub mod workers;
 
 use std::error::Error;
@@ -11,6 +13,8 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
+
+pub use catalogue::{METRICS, Metric, MetricKind, MetricUnit};
 
 use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -21,9 +25,9 @@ use crate::domain::closed_set;
 use crate::domain::cluster::{Incarnation, MemberState, Queue, Roster, Work};
 use crate::domain::effect::Alert;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
-use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::{ChannelId, SHARDS};
 use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
 use crate::domain::verification::VerificationVerdict;
 
 /// How log lines look.
@@ -62,79 +66,10 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// What kind of number a metric is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// It only grows, from 0 at the start of the process.
-    Counter,
-    Gauge,
-    /// Seconds, in buckets.
-    Histogram,
-}
-
-/// A metric: its name, and what it means. `docs/OPERATIONS.md` has the labels of each, and what to
-/// wake somebody for.
-#[derive(Debug, Clone, Copy)]
-pub struct Metric {
-    pub name: &'static str,
-    pub kind: MetricKind,
-    pub meaning: &'static str,
-}
-
-const fn counts(name: &'static str, meaning: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Counter, meaning }
-}
-
-const fn is_at(name: &'static str, meaning: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Gauge, meaning }
-}
-
-const fn takes(name: &'static str, meaning: &'static str) -> Metric {
-    Metric { name, kind: MetricKind::Histogram, meaning }
-}
-
-/// Every metric that there is.
-pub const METRICS: [Metric; 31] = [
-    counts("switchyard_orders_total", "payment orders that have ended"),
-    counts("switchyard_verifications_total", "card verifications that have ended, by verdict"),
-    counts("switchyard_alerts_total", "things that a person should look at"),
-    counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
-    counts("switchyard_channel_requests_total", "requests to channels, by what they came to"),
-    takes("switchyard_channel_seconds", "how long a request to a channel took"),
-    counts("switchyard_channel_notices_total", "notices of channels: taken, or why not"),
-    counts("switchyard_channel_link_events_total", "what happened on the channels' TCP links"),
-    counts("switchyard_statements_total", "statements that were asked for: landed, or why not"),
-    counts("switchyard_api_requests_total", "answered calls of the API"),
-    takes("switchyard_api_seconds", "how long a call of the API took"),
-    counts("switchyard_callers_refused_total", "calls whose caller was refused, by cause"),
-    counts("switchyard_tls_handshakes_total", "handshakes with callers, by what they came to"),
-    is_at("switchyard_ready", "1 where orders are taken, as /readyz says"),
-    is_at("switchyard_clock_lead_seconds", "how far the clock is ahead of what is borne out"),
-    is_at("switchyard_clock_doubted", "1 while the clock is doubted"),
-    is_at("switchyard_channel_enabled", "1 where the channel's switch is on"),
-    is_at("switchyard_channel_breaker_open", "1 while orders are kept away from the channel"),
-    is_at("switchyard_certificate_days_left", "days until certificates end"),
-    is_at("switchyard_reversals_open", "entries of the temp reversal table"),
-    is_at("switchyard_reversals_oldest_seconds", "the age of the channel's oldest entry"),
-    is_at("switchyard_accounting_up", "0 while accounting does not answer"),
-    is_at("switchyard_accounting_requests", "accounting requests that wait for delivery"),
-    is_at("switchyard_bin_table_rows", "rows of the BIN table in force"),
-    is_at("switchyard_bin_table_age_days", "days since the facts of the BIN table were stated"),
-    is_at("switchyard_nodes", "nodes that share the books, by how they stand"),
-    is_at("switchyard_node_shards", "shards of the queue that this node works, of 64"),
-    is_at(
-        "switchyard_worker_last_success_seconds",
-        "when the worker's last round without a failure ended, in seconds since 1970",
-    ),
-    takes("switchyard_worker_round_seconds", "how long a round of the worker took"),
-    counts("switchyard_worker_rows_total", "rows that the worker has worked or begun to work"),
-    counts("switchyard_worker_failures_total", "what failed in the worker's rounds"),
-];
-
 /// Tells whoever collects what the metrics mean, and begins those whose labels are known: a counter
 /// that first appears with its first event hides that event from a rule about its growth.
 pub fn describe_metrics() {
-    for Metric { name, kind, meaning } in METRICS {
+    for Metric { name, kind, meaning, .. } in METRICS {
         match kind {
             MetricKind::Counter => describe_counter!(name, meaning),
             MetricKind::Gauge => describe_gauge!(name, meaning),
@@ -152,6 +87,9 @@ pub fn describe_metrics() {
     }
     for cause in RefusalCause::ALL {
         counter!("switchyard_callers_refused_total", "cause" => cause.name()).increment(0);
+    }
+    for result in ["idle_closed", "refused"] {
+        counter!("switchyard_connections_total", "result" => result).increment(0);
     }
     for to in ["accounting", "core"] {
         for result in ["acknowledged", "deferred", "parked"] {
@@ -365,30 +303,39 @@ pub fn gauge_clock(lead_ms: i64, is_doubted: bool) {
     gauge!("switchyard_clock_doubted").set(f64::from(u8::from(is_doubted)));
 }
 
+/// How long the store took to make a group of commits durable.
+pub fn observe_sync(took: Duration) {
+    histogram!("switchyard_store_sync_seconds").record(took);
+}
+
+/// The disk of the data folder: what may still be written there, and its size, in bytes.
+pub fn gauge_disk(free_bytes: u64, size_bytes: u64) {
+    // A petabyte lies below what an `f64` holds exactly.
+    #[allow(clippy::cast_precision_loss, reason = "a metric")]
+    let (free, size) = (free_bytes as f64, size_bytes as f64);
+    gauge!("switchyard_disk_free_bytes").set(free);
+    gauge!("switchyard_disk_size_bytes").set(size);
+}
+
+/// When the process began, and of which version it is.
+pub fn gauge_start(now: Timestamp) {
+    gauge!("switchyard_start_seconds").set(seconds_of(now));
+    gauge!("switchyard_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// A moment in whole seconds since 1970, which lie far below what an `f64` holds exactly.
+fn seconds_of(moment: Timestamp) -> f64 {
+    #[allow(clippy::cast_precision_loss, reason = "a metric")]
+    let seconds = (moment.as_millis() / 1_000) as f64;
+    seconds
+}
+
 fn flag(is_so: bool) -> f64 {
     if is_so { 1.0 } else { 0.0 }
 }
 
 fn number(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-/// How many entries of a phase the temp reversal table has for a channel.
-pub fn gauge_reversals(channel: &ChannelId, phase: Phase, entries: u64) {
-    let channel = channel.as_str().to_owned();
-    gauge!("switchyard_reversals_open", "channel" => channel, "phase" => phase.name())
-        .set(number(entries));
-}
-
-/// How long the channel's oldest entry has been open; nothing where there is none.
-pub fn gauge_oldest_reversal(channel: &ChannelId, age: Duration) {
-    let channel = channel.as_str().to_owned();
-    gauge!("switchyard_reversals_oldest_seconds", "channel" => channel).set(age.as_secs_f64());
-}
-
-/// How many accounting requests wait: `owed`, or `parked`.
-pub fn gauge_accounting_requests(status: &'static str, requests: u64) {
-    gauge!("switchyard_accounting_requests", "status" => status).set(number(requests));
 }
 
 /// Whether accounting answers.

@@ -14,7 +14,7 @@ pub mod store;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -145,6 +145,7 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let entropy = Entropy::System;
+        telemetry::gauge_start(clock.now());
         let tls = load_tls(&settings, clock.now()).map_err(StartError::Mistakes)?;
         let mut folder = DataFolder::open(data, settings.store.url.is_some())?;
         let mut keys = Keys::open(&folder)?;
@@ -465,14 +466,28 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
     loaded.map_err(|refusal| StartError::Mistakes(routes_mistakes(settings, refusal)))
 }
 
-/// Tidies histograms, which keep every sample until the metrics are read.
-struct MetricsWorker(PrometheusHandle);
+/// Tidies histograms, which keep every sample until the metrics are read, and looks how much the
+/// disk of the data folder still takes.
+struct MetricsWorker {
+    metrics: PrometheusHandle,
+    data: PathBuf,
+}
 
 impl Worker for MetricsWorker {
     const NAME: &'static str = "metrics";
 
-    async fn round(&mut self, _: &mut Tasks) -> usize {
-        self.0.run_upkeep();
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        self.metrics.run_upkeep();
+        match rustix::fs::statvfs(&self.data) {
+            Ok(disk) => {
+                let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+                telemetry::gauge_disk(bytes(disk.f_bavail), bytes(disk.f_blocks));
+            }
+            Err(error) => {
+                let error = io::Error::from(error);
+                tasks.fail("the disk of the data folder cannot be looked at", &error);
+            }
+        }
         0
     }
 }
@@ -528,7 +543,8 @@ fn start_workers(
         NoticeWork { delivery: settings.notices.clone(), retry_for: settings.notices_retry_for };
     let reports = &state.workers;
     let mut workers = Workers { reports, clock, stop, running: Vec::new() };
-    workers.start(look_every * BACKLOG_LOOKS, BacklogWorker::new(engine()));
+    let registry = Arc::clone(&state.registry);
+    workers.start(look_every * BACKLOG_LOOKS, BacklogWorker::new(engine(), registry));
     let in_flight = settings.reversals_in_flight.get() as usize;
     workers.start(look_every, ReversalWorker::new(engine(), in_flight));
     workers.start(recovery::EVERY, RecoveryWorker::new(engine()));
@@ -557,7 +573,8 @@ fn start_workers(
     );
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
-    workers.start(METRICS_TIDIED_EVERY, MetricsWorker(state.metrics.clone()));
+    let (metrics, folder) = (state.metrics.clone(), data.to_owned());
+    workers.start(METRICS_TIDIED_EVERY, MetricsWorker { metrics, data: folder });
     let certificates =
         CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);

@@ -14,6 +14,9 @@ use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::store::{PAGE_MAX, StoreError};
 
+/// The days in which the first records of a channel are looked for that has no closed day.
+const LOOKED_BACK: u32 = 32;
+
 /// Why a day was not closed. Earlier days may have been closed.
 #[derive(Debug, thiserror::Error)]
 pub enum CloseError {
@@ -58,6 +61,27 @@ impl Engine {
             date = date.next();
         }
         Ok(closed)
+    }
+
+    /// How many clearing days of a channel are open whose time to be closed has come by the clock,
+    /// borne out or not. Before a first close the last [`LOOKED_BACK`] days count.
+    pub async fn days_not_closed(&self, channel: &ChannelId) -> Result<u32, StoreError> {
+        let Some(terms) = self.channels().terms(channel) else { return Ok(0) };
+        let last = closable_through(&terms.calendar, terms.close_after, self.clock().now());
+        let days = self.store().clearing_days(channel.clone()).await?;
+        let days_after = |date: BusinessDate| u32::try_from(date.days_until(last)).unwrap_or(0);
+        if let Some(closed) = days.closed_through {
+            return Ok(days_after(closed));
+        }
+        let earliest = (0..LOOKED_BACK).fold(last, |date, _| date.previous());
+        let mut date = earliest;
+        while date < last {
+            date = date.next();
+            if !self.store().clearing(channel.clone(), date, None, 1).await?.is_empty() {
+                return Ok(days_after(date.previous()));
+            }
+        }
+        Ok(0)
     }
 
     /// Closes a day that has ended, and the open ones before it, because an operator wants it. A

@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics::{counter, gauge, histogram};
 
 use crate::domain::time::Timestamp;
+use crate::telemetry::seconds_of;
 
 /// What failed last, of a worker's round or of a row that it worked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,10 +73,8 @@ impl WorkerReport {
         histogram!("switchyard_worker_round_seconds", "worker" => worker).record(lasted);
         counter!("switchyard_worker_rows_total", "worker" => worker).increment(rows as u64);
         if is_success {
-            // Seconds since 1970 lie far below what an `f64` holds exactly.
-            #[allow(clippy::cast_precision_loss, reason = "a metric")]
-            let second = (now.as_millis() / 1_000) as f64;
-            gauge!("switchyard_worker_last_success_seconds", "worker" => worker).set(second);
+            gauge!("switchyard_worker_last_success_seconds", "worker" => worker)
+                .set(seconds_of(now));
         }
     }
 

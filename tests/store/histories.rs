@@ -231,6 +231,7 @@ pub struct Seen {
     parked_requests: Vec<RequestId>,
     due_requests: Vec<RequestId>,
     request_backlog: Backlog,
+    notice_backlog: Backlog,
     notices: Vec<CoreNotice>,
     owed_notices: Vec<OrderId>,
     due_notices: Vec<OrderId>,
@@ -288,6 +289,7 @@ impl Seen {
             parked_requests: parked_requests.iter().map(|request| request.id).collect(),
             due_requests: due_requests.iter().map(|request| request.id).collect(),
             request_backlog: read(store.accounting_backlog()).await,
+            notice_backlog: read(store.notice_backlog()).await,
             notices: read(store.notices(None, None, PAGE)).await,
             owed_notices: owed_notices.iter().map(|notice| notice.order).collect(),
             due_notices: due_notices.iter().map(|notice| notice.order).collect(),
@@ -324,7 +326,9 @@ impl Seen {
             .filter(|(due_at, _)| is_due(*due_at))
             .collect();
         due_requests.sort_unstable();
-        let owed = books.notices.values().filter(|row| row.delivery.status == DeliveryStatus::Owed);
+        let notices = books.notices.values();
+        let notices_of = |status| notices.clone().filter(move |row| row.delivery.status == status);
+        let owed = notices_of(DeliveryStatus::Owed);
         let mut due_notices: Vec<_> = owed
             .clone()
             .map(|row| (row.delivery.due_at, row.order))
@@ -346,6 +350,10 @@ impl Seen {
             request_backlog: Backlog {
                 owed: of_status(DeliveryStatus::Owed).count() as u64,
                 parked: of_status(DeliveryStatus::Parked).count() as u64,
+            },
+            notice_backlog: Backlog {
+                owed: owed.clone().count() as u64,
+                parked: notices_of(DeliveryStatus::Parked).count() as u64,
             },
             notices: books.notices.values().cloned().collect(),
             owed_notices: owed.map(|row| row.order).collect(),

@@ -209,6 +209,7 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
     assert_eq!(listed(Some(DeliveryStatus::Acknowledged), None, 9).await, [id(2)]);
     assert_eq!(listed(Some(DeliveryStatus::Parked), None, 9).await, [id(3)]);
     assert_eq!(listed(Some(DeliveryStatus::Parked), Some(3), 9).await, []);
+    assert_eq!(read(store.notice_backlog()).await, Backlog { owed: 1, parked: 1 });
     // An operator has it sent again.
     parked.delivery.version = 2;
     parked.delivery.status = DeliveryStatus::Owed;

@@ -144,7 +144,7 @@ fn every_field_of_every_answer_is_in_the_manual_and_no_other() {
 
 #[test]
 fn every_metric_is_in_the_manual_and_no_other() {
-    let manual = read("docs/OPERATIONS.md");
+    let manual = read("docs/METRICS.md");
     let rows = manual.lines().filter_map(|line| line.strip_prefix("| `switchyard_"));
     let told: BTreeSet<String> =
         rows.filter_map(|row| row.split('`').next()).map(str::to_owned).collect();
@@ -157,7 +157,7 @@ fn every_metric_is_in_the_manual_and_no_other() {
             }
         }
     }
-    assert_eq!(told, used, "docs/OPERATIONS.md names the metrics that are set");
+    assert_eq!(told, used, "docs/METRICS.md names the metrics that are set");
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub struct Suspense {
 
 impl Suspense {
     /// Adds what is held for one difference: each gap keeps its account by its sign.
-    fn add(&mut self, gap: &Gap) {
+    pub fn add(&mut self, gap: &Gap) {
         let (principal, fee) = (i128::from(gap.principal_minor), i128::from(gap.fee_minor));
         self.receivable_minor += (-principal).max(0) + fee.max(0);
         self.payable_minor += principal.max(0) + (-fee).max(0);

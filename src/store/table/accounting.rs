@@ -12,17 +12,20 @@ use crate::domain::ids::{
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
-use crate::store::key::{Key, Parts, bounds};
+use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, plan_put};
-use crate::store::sorted::{Scan, StoreResult};
-use crate::store::sql::read::{field, parameters};
+use crate::store::sorted::StoreResult;
+use crate::store::sql::read::parameters;
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
 use crate::store::sql::value::{Named, SqlJson};
 use crate::store::{Backlog, CommitError, Store, StoreError, StoreRead};
 
-use super::delivery::{Deliveries, DeliveryRecord, delivery_of, head_of, of_status, sql_of_status};
+use super::delivery::{
+    Deliveries, DeliveryRecord, backlog, delivery_of, head_of, of_status, sql_backlog,
+    sql_of_status,
+};
 
 const ACCOUNTING: StoredFields = StoredFields { table: "accounting_requests" };
 const LETTER: u8 = b'A';
@@ -261,28 +264,9 @@ impl dyn Store + '_ {
     /// How many accounting requests are owed, and how many are parked. No row is read.
     pub fn accounting_backlog(&self) -> StoreRead<'_, Backlog> {
         if let Some(tables) = self.tables() {
-            return Box::pin(async move {
-                let counts = "SELECT (SELECT count(*) FROM accounting_requests \
-                              WHERE status = 'owed'), (SELECT count(*) FROM accounting_requests \
-                              WHERE status = 'parked')";
-                let read = |values: Vec<Option<&[u8]>>| {
-                    Ok(Backlog { owed: field(&values, 0)?, parked: field(&values, 1)? })
-                };
-                let found = tables.query(counts, Vec::new(), read).await?;
-                Ok(found.into_iter().next().unwrap_or_default())
-            });
+            return sql_backlog::<AccountingRequests>(tables);
         }
-        self.list(|rows| {
-            let count = |index: u8| {
-                let (mut entries, (from, to)) = (0, bounds(&[index]));
-                rows.scan(&from, &to, &mut |_, _| {
-                    entries += 1;
-                    Ok(Scan::On)
-                })?;
-                Ok(entries)
-            };
-            Ok(Backlog { owed: count(DUE)?, parked: count(PARKED)? })
-        })
+        self.list(backlog::<AccountingRequests>)
     }
 
     /// Owed accounting requests that are due, the longest due first; behind them what is dated

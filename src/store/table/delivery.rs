@@ -9,10 +9,10 @@ use crate::domain::closed_set::StoredNumber;
 use crate::store::form::{StoredFields, decode_head, millis, text};
 use crate::store::key::{Key, bounds};
 use crate::store::row::{Entries, Head, Versioned, identity, list_indexed, smallest};
-use crate::store::sorted::{SortedRows, StoreResult, onward, page};
-use crate::store::sql::read::{Parameter, Tables, page_limit};
+use crate::store::sorted::{Scan, SortedRows, StoreResult, onward, page};
+use crate::store::sql::read::{Parameter, Tables, field, page_limit};
 use crate::store::sql::table::{SqlFields, SqlTable};
-use crate::store::{StoreError, StoreRead};
+use crate::store::{Backlog, StoreError, StoreRead};
 
 /// A table of deliveries.
 pub(super) trait Deliveries: Versioned {
@@ -59,6 +59,33 @@ pub(super) fn of_status<T: Deliveries>(
             })
         }
     }
+}
+
+/// How many are owed, and how many are parked. No row is read.
+pub(super) fn backlog<T: Deliveries>(rows: SortedRows<'_>) -> StoreResult<Backlog> {
+    let count = |index: u8| {
+        let (mut entries, (from, to)) = (0, bounds(&[index]));
+        rows.scan(&from, &to, &mut |_, _| {
+            entries += 1;
+            Ok(Scan::On)
+        })?;
+        Ok(entries)
+    };
+    Ok(Backlog { owed: count(T::DUE)?, parked: count(T::PARKED)? })
+}
+
+/// The same in SQL.
+pub(super) fn sql_backlog<T: SqlTable>(tables: &Tables) -> StoreRead<'_, Backlog> {
+    Box::pin(async move {
+        let count =
+            |status| format!("(SELECT count(*) FROM {} WHERE status = '{status}')", T::SQL_NAME);
+        let counts = format!("SELECT {}, {}", count("owed"), count("parked"));
+        let read = |values: Vec<Option<&[u8]>>| {
+            Ok(Backlog { owed: field(&values, 0)?, parked: field(&values, 1)? })
+        };
+        let found = tables.query(&counts, Vec::new(), read).await?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    })
 }
 
 /// The same in SQL: the rows that `behind` shows, in the order of `key`.

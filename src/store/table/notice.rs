@@ -14,9 +14,12 @@ use crate::store::sorted::StoreResult;
 use crate::store::sql::read::{after_id, parameters};
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
-use crate::store::{CommitError, Store, StoreError, StoreRead};
+use crate::store::{Backlog, CommitError, Store, StoreError, StoreRead};
 
-use super::delivery::{Deliveries, DeliveryRecord, delivery_of, head_of, of_status, sql_of_status};
+use super::delivery::{
+    Deliveries, DeliveryRecord, backlog, delivery_of, head_of, of_status, sql_backlog,
+    sql_of_status,
+};
 
 const NOTICES: StoredFields = StoredFields { table: "notices" };
 const LETTER: u8 = b'N';
@@ -140,6 +143,14 @@ impl dyn Store + '_ {
         }
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| of_status::<CoreNotices>(rows, status, after, limit))
+    }
+
+    /// How many notices to the core are owed, and how many are parked. No row is read.
+    pub fn notice_backlog(&self) -> StoreRead<'_, Backlog> {
+        if let Some(tables) = self.tables() {
+            return sql_backlog::<CoreNotices>(tables);
+        }
+        self.list(backlog::<CoreNotices>)
     }
 
     /// Owed notices to the core that are due, the longest due first; behind them what is dated

@@ -1,36 +1,120 @@
-//! Counts open and owed rows for the metrics: entries of the temp reversal table, and accounting
-//! requests. Changes nothing.
+//! Counts what waits, for the metrics: entries of the temp reversal table, the outbox, and what the
+//! books still need. Changes nothing.
+
+mod books;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::flow::reversal::Phase;
+use crate::channel::registry::{ChannelStatus, Registry};
+use crate::domain::books::accounting::DeliveryStatus;
+use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
-use crate::store::StoreError;
-use crate::telemetry;
+use crate::store::{Store, StoreError};
+use crate::telemetry::backlog::{self as gauges, AgeBand};
 use crate::workers::PAGE;
 use crate::workers::driver::{Tasks, Worker};
+
+use books::BookGauges;
+
+/// The books are looked at in every sixth round: their state changes with days.
+const BOOKS_EVERY: u32 = 6;
 
 /// The table's entries of one channel.
 #[derive(Default)]
 struct OpenEntries {
     phases: BTreeMap<Phase, u64>,
-    oldest: Option<Timestamp>,
+    ages: BTreeMap<AgeBand, u64>,
+    oldest: Duration,
+    due: u64,
 }
 
-/// Counts open entries and owed requests, and sets the metrics.
+impl OpenEntries {
+    fn add(&mut self, entry: &ReversalEntry, now: Timestamp) {
+        let age = now.since(entry.opened_at);
+        *self.phases.entry(entry.phase).or_default() += 1;
+        *self.ages.entry(AgeBand::of(age)).or_default() += 1;
+        self.oldest = self.oldest.max(age);
+        self.due += u64::from(entry.due_at.is_some_and(|due_at| due_at <= now));
+    }
+
+    fn show(&self, channel: &ChannelId) {
+        let count = |entries: Option<&u64>| entries.copied().unwrap_or(0);
+        for phase in Phase::ALL {
+            gauges::gauge_reversals(channel, phase, count(self.phases.get(&phase)));
+        }
+        for age in AgeBand::ALL {
+            gauges::gauge_reversals_of_age(channel, age, count(self.ages.get(&age)));
+        }
+        gauges::gauge_due_reversals(channel, self.oldest, self.due);
+    }
+}
+
+/// Counts what waits, and sets the metrics.
 pub struct BacklogWorker {
     engine: Arc<Engine>,
+    registry: Arc<Registry>,
     /// A series does not go: a channel that had entries once is counted for as long as we run.
     channels: BTreeSet<ChannelId>,
+    rounds: u32,
+    books: BookGauges,
 }
 
 impl BacklogWorker {
-    pub const fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, channels: BTreeSet::new() }
+    pub fn new(engine: Arc<Engine>, registry: Arc<Registry>) -> Self {
+        let (channels, books) = (BTreeSet::new(), BookGauges::default());
+        Self { engine, registry, channels, rounds: 0, books }
+    }
+
+    /// Gives how many rows were counted.
+    async fn count(&mut self) -> Result<usize, StoreError> {
+        let rows = self.count_entries().await?;
+        let store = self.engine.store().as_ref();
+        let now = self.engine.clock().now();
+        let owed = Some(DeliveryStatus::Owed);
+        let waiting = store.accounting_backlog().await?;
+        let first = store.accounting_requests(owed, None, PAGE).await?;
+        let oldest = oldest(first.iter().map(|request| request.created_at), now);
+        gauges::gauge_outbox("accounting", (waiting.owed, waiting.parked), oldest);
+        let waiting = store.notice_backlog().await?;
+        let first = store.notices(owed, None, PAGE).await?;
+        let oldest = self::oldest(first.iter().map(|notice| notice.created_at), now);
+        gauges::gauge_outbox("core", (waiting.owed, waiting.parked), oldest);
+        for channel in self.registry.statuses() {
+            show_channel(&channel);
+            if self.rounds.is_multiple_of(BOOKS_EVERY) {
+                self.books.look(&self.engine, &channel).await?;
+            }
+        }
+        self.rounds = self.rounds.wrapping_add(1);
+        Ok(rows)
+    }
+
+    async fn count_entries(&mut self) -> Result<usize, StoreError> {
+        let store: &dyn Store = self.engine.store().as_ref();
+        let now = self.engine.clock().now();
+        let mut open: BTreeMap<ChannelId, OpenEntries> = BTreeMap::new();
+        let (mut after, mut rows) = (None, 0);
+        // Bounded by the table; each page goes on after the last.
+        loop {
+            let page = store.reversals(after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.order);
+            rows += page.len();
+            for entry in page {
+                open.entry(entry.channel.clone()).or_default().add(&entry, now);
+            }
+        }
+        self.channels.extend(self.engine.channels().ids());
+        self.channels.extend(open.keys().cloned());
+        for channel in &self.channels {
+            open.remove(channel).unwrap_or_default().show(channel);
+        }
+        Ok(rows)
     }
 }
 
@@ -38,45 +122,26 @@ impl Worker for BacklogWorker {
     const NAME: &'static str = "backlog";
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
-        count(&self.engine, &mut self.channels).await.unwrap_or_else(|error| {
-            let what = "open entries and requests cannot be counted; the metrics stay as they were";
-            tasks.fail(what, &error);
+        self.count().await.unwrap_or_else(|error| {
+            tasks.fail("what waits cannot be counted; the metrics stay as they were", &error);
             0
         })
     }
 }
 
-/// Gives how many rows were counted.
-async fn count(engine: &Engine, channels: &mut BTreeSet<ChannelId>) -> Result<usize, StoreError> {
-    let mut open: BTreeMap<ChannelId, OpenEntries> = BTreeMap::new();
-    let (mut after, mut rows) = (None, 0);
-    // Bounded by the table; each page goes on after the last.
-    loop {
-        let page = engine.store().reversals(after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.order);
-        rows += page.len();
-        for entry in page {
-            let of_channel = open.entry(entry.channel).or_default();
-            *of_channel.phases.entry(entry.phase).or_default() += 1;
-            let oldest = of_channel.oldest.get_or_insert(entry.opened_at);
-            *oldest = (*oldest).min(entry.opened_at);
+/// The greatest age, 0 without one. Rows are listed by ids, which are given out in order of time:
+/// where more wait than a page has, an older one may be missed that belongs to a younger id.
+fn oldest(made: impl Iterator<Item = Timestamp>, now: Timestamp) -> Duration {
+    made.map(|at| now.since(at)).max().unwrap_or_default()
+}
+
+fn show_channel(status: &ChannelStatus) {
+    gauges::gauge_channel(&status.id, status.success_rate_ppm, status.has_room);
+    let charges = (status.per_day_minor, status.used_today_minor);
+    let payouts = (status.payouts_per_day_minor, status.payouts_today_minor);
+    for (kind, (limit, used)) in [(VolumeKind::Charges, charges), (VolumeKind::Payouts, payouts)] {
+        if let Some(limit) = limit {
+            gauges::gauge_day_limit(&status.id, kind, limit, used);
         }
     }
-    channels.extend(engine.channels().ids());
-    channels.extend(open.keys().cloned());
-    let now = engine.clock().now();
-    for channel in channels.iter() {
-        let of_channel = open.remove(channel).unwrap_or_default();
-        for phase in Phase::ALL {
-            let entries = of_channel.phases.get(&phase).copied().unwrap_or(0);
-            telemetry::gauge_reversals(channel, phase, entries);
-        }
-        let age = of_channel.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
-        telemetry::gauge_oldest_reversal(channel, age);
-    }
-    let backlog = engine.store().accounting_backlog().await?;
-    telemetry::gauge_accounting_requests("owed", backlog.owed);
-    telemetry::gauge_accounting_requests("parked", backlog.parked);
-    Ok(rows)
 }
