@@ -15,7 +15,7 @@ const ARROWS: [(&str, &str, &str); 18] = [
     ("telemetry", "domain", ""),
     ("config", "domain codec telemetry", ""),
     ("tables", "domain config", ""),
-    ("store", "domain clock", ""),
+    ("store", "domain clock telemetry", ""),
     ("channel", "domain codec clock entropy telemetry config", ""),
     ("engine", "domain codec clock entropy telemetry tables store channel", ""),
     // The command that compares two files needs no store.

@@ -10,7 +10,9 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::stopwatch;
 use crate::store::StoreError;
+use crate::telemetry;
 
 /// A step that changes the result of a loss of power. Names are relative to the store's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +122,10 @@ impl StoreFile {
     /// Makes the file's content and its length durable: `fdatasync`.
     pub(super) fn sync(&self) -> io::Result<()> {
         before(self.watch.as_ref(), &FileStep::Sync { name: &self.name })?;
-        self.file.sync_data()
+        let began = stopwatch();
+        let synced = self.file.sync_data();
+        telemetry::observe_sync(began.elapsed());
+        synced
     }
 
     pub(super) fn metadata(&self) -> io::Result<fs::Metadata> {

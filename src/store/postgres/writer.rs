@@ -10,9 +10,11 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio_postgres::Error;
 
+use crate::clock::stopwatch;
 use crate::store::sql::read::out_of_reach;
 use crate::store::sql::step::SqlPlan;
 use crate::store::{CommitError, StoreError, table};
+use crate::telemetry;
 
 use super::session::{Asked, Ending, Session, Standing, Token, Trouble};
 use super::{Shared, group, history_lost, pause};
@@ -181,7 +183,9 @@ impl TransactionWriter {
         }
         self.turn = None;
         let Some(session) = &self.session else { return GroupEnd::Ended };
+        let began = stopwatch();
         let ending = session.commit().await;
+        telemetry::observe_sync(began.elapsed());
         let end = self.decide(token.number, ending).await;
         if matches!(end, GroupEnd::Written) && plans.iter().any(|plan| plan.shuts) {
             self.wait_for_others().await;
