@@ -1,5 +1,6 @@
 //! What an operator meets beside the API: the commands' output, and the manual.
 
+mod alerts;
 mod manual;
 mod metrics;
 mod pipes;

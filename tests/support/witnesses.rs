@@ -17,6 +17,11 @@ pub fn has_openssl() -> bool {
     Command::new("openssl").arg("version").output().is_ok()
 }
 
+/// Prometheus's own reader of rules, from Debian's package `prometheus`.
+pub fn has_promtool() -> bool {
+    Command::new("promtool").arg("--version").output().is_ok()
+}
+
 /// A python that has the packages which pack messages, if there is one.
 pub fn python() -> Option<PathBuf> {
     python_that_runs("import iso8583, cryptography; iso8583.encode")
@@ -95,9 +100,12 @@ pub fn left_out() -> Vec<&'static str> {
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
                     PostgreSQL's server: install it, or name the folder of its programs in \
                     SWITCHYARD_POSTGRES_BIN";
+    let promtool = "what tests/operator/ has Prometheus's `promtool` try of deploy/alerts.yml (its \
+                    rules were read): install Debian's package `prometheus`";
     let openssl = (!has_openssl()).then_some(openssl);
     let python = self::python().is_none().then_some(python);
     let adyen = python_with("Adyen").is_none().then_some(adyen);
     let postgres = self::postgres().is_none().then_some(postgres);
-    openssl.into_iter().chain(python).chain(adyen).chain(postgres).collect()
+    let promtool = (!has_promtool()).then_some(promtool);
+    [openssl, python, adyen, postgres, promtool].into_iter().flatten().collect()
 }
