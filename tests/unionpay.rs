@@ -128,7 +128,7 @@ impl Line {
 
     async fn inquire(&self, facts: &AttemptFacts) -> Outcome {
         let (facts, now) = (facts.clone(), Clock::System.now());
-        self.ask(&ChannelRequest::Inquiry { facts, pan: None, now }).await
+        self.ask(&ChannelRequest::Inquiry { facts, original: None, pan: None, now }).await
     }
 
     /// Carries an operation out until it is approved, and keeps the channel's number of it.

@@ -12,7 +12,7 @@ use crate::certify::report::{CertifyReport, LeftOut};
 use crate::certify::stage::{RehearsalClock, RehearsalStage};
 use crate::channel::file::Ability;
 use crate::channel::protocol::declarative::far_side::{MessageSigner, Saying, ToldMeaning};
-use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now, sample_requests};
+use crate::channel::protocol::sample::{sample_facts, sample_now, sample_requests};
 use crate::channel::{Adapter, ChannelRequest};
 use crate::clock::Clock;
 use crate::domain::card_service::CardService;
@@ -96,8 +96,12 @@ impl CasePlayer<'_> {
     }
 
     fn sample_inquiry(&self) -> ChannelRequest {
-        let pan = Some(sample_card().pan.clone());
-        ChannelRequest::Inquiry { facts: sample_facts(self.operation, 2), pan, now: sample_now() }
+        let is_it = |request: &ChannelRequest| {
+            let inquires = matches!(request, ChannelRequest::Inquiry { .. });
+            inquires && request.attempt().is_some_and(|facts| facts.operation == self.operation)
+        };
+        let found = sample_requests(sample_now()).into_iter().find(is_it);
+        found.expect("there is an inquiry about every operation")
     }
 
     fn play(&self, first: FirstAnswer) -> CasePlay {

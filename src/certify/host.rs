@@ -206,7 +206,7 @@ impl HostPlayer<'_> {
         (facts.merchant_id, facts.amount) = (subject.merchant, subject.amount);
         (facts.currency, facts.channel_reference) = (subject.currency, None);
         let now = self.stage.now();
-        let request = ChannelRequest::Inquiry { facts, pan: None, now };
+        let request = ChannelRequest::Inquiry { facts, original: None, pan: None, now };
         if self.rehearsal.far_side().section(&request).is_none() {
             return;
         }

@@ -250,7 +250,8 @@ impl RehearsalStage {
             channel_reference: attempt.channel_reference.clone(),
         };
         let pan = Some(self.card.pan.clone());
-        let request = ChannelRequest::Inquiry { facts, pan, now: self.now() };
+        let original = self.engine.original_facts(order).await.ok()?;
+        let request = ChannelRequest::Inquiry { facts, original, pan, now: self.now() };
         self.channel.far.section(&request)?;
         Some(self.channel.ask(request).await)
     }

@@ -74,8 +74,15 @@ pub enum ChannelRequest {
     /// An operation that begins with an instrument: `facts` says whether a payment, a
     /// pre-authorisation or a payout. A payout is made to a card, with neither expiry nor CVV.
     Charge { facts: AttemptFacts, instrument: Arc<Instrument> },
-    /// Asks for the end of `facts`, by our channel order number. `pan` where the terms keep it.
-    Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
+    /// Asks for the end of `facts`, by our channel order number. `original` is what it follows up,
+    /// where it does: some channels find a refund only beside its payment's number. `pan` where the
+    /// terms keep it.
+    Inquiry {
+        facts: AttemptFacts,
+        original: Option<AttemptFacts>,
+        pan: Option<Pan>,
+        now: Timestamp,
+    },
     /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is what
     /// it follows up, where it does: some channels call the void of a payment otherwise than that
     /// of a pre-authorisation, name the original in it, and want its reversal to say the same.

@@ -67,10 +67,11 @@ impl Currency {
     /// The most decimal digits that a minor unit of any currency stands for.
     pub const EXPONENT_MAX: u8 = 3;
 
-    /// As a channel writes it: three letters or three digits.
+    /// As a channel writes it: three letters, small ones too (Stripe), or three digits.
     pub fn parse_any(code: &str) -> Option<Self> {
-        Self::parse(code)
-            .or_else(|| Self::ALL.into_iter().find(|currency| currency.numeric() == code))
+        Self::ALL.into_iter().find(|currency| {
+            currency.name().eq_ignore_ascii_case(code) || currency.numeric() == code
+        })
     }
 
     /// Three digits, for instance `156`.
@@ -101,6 +102,9 @@ mod tests {
     fn currency_codes_are_distinct_and_read_back() {
         for currency in Currency::ALL {
             assert_eq!(Currency::parse(currency.name()), Some(currency));
+            for written in [currency.name(), currency.numeric(), &currency.name().to_lowercase()] {
+                assert_eq!(Currency::parse_any(written), Some(currency));
+            }
             let same = |other: &Currency| other.numeric() == currency.numeric();
             assert_eq!(Currency::ALL.iter().filter(|other| same(other)).count(), 1);
         }

@@ -45,9 +45,11 @@ impl Engine {
 
     async fn inquire(&self, order: Order) -> Result<Option<Order>, EngineError> {
         let Some(attempt) = order.unresolved().cloned() else { return Ok(None) };
+        let original = self.original_facts(&order).await?;
         let asked_at = self.clock().now();
         let request = ChannelRequest::Inquiry {
             facts: facts(&order, attempt.number),
+            original,
             pan: self.open_pan(order.id, &attempt),
             now: asked_at,
         };
@@ -96,7 +98,10 @@ impl Engine {
 
     /// The attempt that an order follows up, as its channel knows it; `None` where the order is no
     /// follow-up.
-    async fn original_facts(&self, order: &Order) -> Result<Option<AttemptFacts>, EngineError> {
+    pub(crate) async fn original_facts(
+        &self,
+        order: &Order,
+    ) -> Result<Option<AttemptFacts>, EngineError> {
         let Some(of) =
             order.instruction.kind.original().filter(|_| order.instruction.kind.is_follow_up())
         else {

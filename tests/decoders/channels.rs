@@ -73,7 +73,7 @@ pub fn request(choice: u8) -> ChannelRequest {
     };
     match choice % 4 {
         0 => ChannelRequest::Charge { facts: payment(), instrument: card().into() },
-        1 => ChannelRequest::Inquiry { facts: payment(), pan: None, now: now() },
+        1 => ChannelRequest::Inquiry { facts: payment(), original: None, pan: None, now: now() },
         2 => ChannelRequest::Reversal { facts: payment(), original: None, pan: None, now: now() },
         _ => {
             let undo = facts(Operation::Undo);

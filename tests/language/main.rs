@@ -139,7 +139,7 @@ fn payment() -> ChannelRequest {
 
 fn inquiry() -> ChannelRequest {
     let facts = sample_facts(Operation::Payment, 2);
-    ChannelRequest::Inquiry { facts, pan: None, now: sample_now() }
+    ChannelRequest::Inquiry { facts, original: None, pan: None, now: sample_now() }
 }
 
 fn sent(bank: &Declarative, request: &ChannelRequest) -> WireRequest {

@@ -124,7 +124,7 @@ impl Line {
         if let Outcome::Pending { .. } = outcome {
             // It works for less than a second, on the clock that stands.
             self.now.fetch_add(1_000, Ordering::SeqCst);
-            let inquiry = ChannelRequest::Inquiry { facts, pan: None, now: at };
+            let inquiry = ChannelRequest::Inquiry { facts, original: None, pan: None, now: at };
             outcome = self.registry.call(&self.channel, inquiry).await.outcome;
         }
         let Outcome::Approved(approval) = outcome else { panic!("{}: {outcome:?}", self.channel) };

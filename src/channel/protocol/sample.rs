@@ -90,8 +90,8 @@ fn originals_of(operation: Operation) -> impl Iterator<Item = Option<Operation>>
     originals.iter().copied()
 }
 
-/// Every operation: its own request, an inquiry about it, and its reversal. A void has one request
-/// and one reversal for each operation that it can cancel. Behind them every service to a card.
+/// Every operation: its own request, an inquiry about it, and its reversal. A void has one of each
+/// for each operation that it can cancel. Behind them every service to a card.
 pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
     let mut requests = Vec::new();
     for operation in Operation::ALL {
@@ -108,7 +108,11 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             Some(original) => follow_up(original),
         }));
         let pan = || Some(sample_card().pan.clone());
-        requests.push(ChannelRequest::Inquiry { facts: facts(), pan: pan(), now });
+        requests.extend(originals_of(operation).map(|original| {
+            let facts = facts();
+            let original = original.map(|original| sample_facts(original, 1));
+            ChannelRequest::Inquiry { facts, original, pan: pan(), now }
+        }));
         requests.extend(originals_of(operation).map(|original| {
             let facts = facts();
             let original = original.map(|original| sample_facts(original, 1));

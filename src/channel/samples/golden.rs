@@ -203,14 +203,14 @@ fn request_of(
     }
     match (ask, operation) {
         (Purpose::Service(service), _) => sample_service(service, card),
-        (Purpose::Inquiry, _) => {
-            ChannelRequest::Inquiry { facts, pan: Some(card.pan.clone()), now: sample_now() }
-        }
-        (Purpose::Reversal, _) => {
+        (Purpose::Inquiry | Purpose::Reversal, _) => {
             let followed_up = !operation.begins_with_card();
             let original = followed_up.then(|| sample_facts(original, 1));
-            let pan = Some(card.pan.clone());
-            ChannelRequest::Reversal { facts, original, pan, now: sample_now() }
+            let (pan, now) = (Some(card.pan.clone()), sample_now());
+            match ask {
+                Purpose::Inquiry => ChannelRequest::Inquiry { facts, original, pan, now },
+                _ => ChannelRequest::Reversal { facts, original, pan, now },
+            }
         }
         (
             Purpose::Operation

@@ -115,7 +115,7 @@ pub fn follow(
 pub fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelRequest {
     let mut facts = sample_facts(operation, sequence);
     facts.amount = AmountMinor::new(minor).expect("an amount");
-    ChannelRequest::Inquiry { facts, pan: None, now: sample_now() }
+    ChannelRequest::Inquiry { facts, original: None, pan: None, now: sample_now() }
 }
 
 pub fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {

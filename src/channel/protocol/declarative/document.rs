@@ -174,6 +174,21 @@ impl MessageBody {
         at_steps(whole, steps)?.as_array().map(Vec::len)
     }
 
+    /// The same with one item alone in the list at a path.
+    pub fn with_item(&self, path: &Path, place: usize) -> Option<Self> {
+        let Self::Json(whole) = self else { return None };
+        let [PathPlace::Steps(steps)] = &path.places[..] else { return None };
+        let item = at_steps(whole, steps)?.as_array()?.get(place)?.clone();
+        let list = Json::Array(vec![item]);
+        // What is beside the list stays out: the paths of an order found lead into the list.
+        Some(Self::Json(
+            steps
+                .iter()
+                .rev()
+                .fold(list, |inside, step| Json::Object(Map::from_iter([(step.clone(), inside)]))),
+        ))
+    }
+
     /// The text of one value.
     pub fn value(&self, inside: &Inside) -> Option<Cow<'_, str>> {
         match inside {

@@ -77,6 +77,20 @@ impl RequestKind {
         own("verification", Action::Service),
     ];
 
+    /// Whether a request of this kind may follow up another attempt, or be about one that does. An
+    /// undo's own follows up what our books do not have: only its request names that.
+    pub fn has_original(&self) -> bool {
+        const FOLLOW_UPS: [&str; 3] = ["capture", "void", "refund"];
+        match self.action {
+            Action::FollowUp => true,
+            Action::Inquiry | Action::Reversal => {
+                let operation = self.name.split_once('_').map(|(operation, _)| operation);
+                operation.is_none_or(|operation| FOLLOW_UPS.contains(&operation))
+            }
+            Action::Charge | Action::Service | Action::Statement | Action::Credential => false,
+        }
+    }
+
     /// The names of the sections that may describe a request: the closest one, then the wider one.
     pub const fn names_for(request: &ChannelRequest) -> (&'static str, &'static str) {
         match request {

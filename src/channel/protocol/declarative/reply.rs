@@ -58,6 +58,16 @@ impl StateMeaning {
     ];
 }
 
+/// Whether a list of orders found has ours.
+enum Listed {
+    /// It is empty.
+    None,
+    /// Only one is listed, or the reply has no list: whose it is, is compared as ever.
+    One,
+    /// Ours was among several: the reply with ours alone.
+    Among(ChannelAnswer),
+}
+
 /// How the replies to one kind of request are read.
 #[derive(Debug)]
 pub struct ReplyMap {
@@ -106,9 +116,12 @@ impl ReplyMap {
         let code = code.unwrap_or_default();
         match verdict {
             CodeMeaning::Approved => {
-                if let Some(empty) = self.look_into_list(answer, &code)? {
-                    return Ok(empty);
-                }
+                let alone = match self.look_into_list(answer, asked)? {
+                    Listed::None => return Ok(Outcome::NotFound { code: short(&code) }),
+                    Listed::One => None,
+                    Listed::Among(alone) => Some(alone),
+                };
+                let answer = alone.as_ref().unwrap_or(answer);
                 if let Some(path) = &self.state {
                     let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
                     let state = self.states.get(&*state).ok_or(UnknownCause::UnlistedCode)?;
@@ -133,18 +146,36 @@ impl ReplyMap {
         }
     }
 
-    /// "No such order", where the list of those found is there and empty. Of several, which is
-    /// ours would be a guess.
+    /// Looks for our order in the list of those found. Of several the one that has our number
+    /// counts; that none has it proves nothing, for the list may go on.
     fn look_into_list(
         &self,
         answer: &ChannelAnswer,
-        code: &str,
-    ) -> Result<Option<Outcome>, Uncertainty> {
-        let Some(path) = &self.list else { return Ok(None) };
-        match answer.body.items(path).ok_or(UnknownCause::Garbled)? {
-            0 => Ok(Some(Outcome::NotFound { code: short(code) })),
-            1 => Ok(None),
-            _ => Err(Uncertainty::new(UnknownCause::Mismatched, "it lists more than one order")),
+        asked: Option<StatedFacts<'_>>,
+    ) -> Result<Listed, Uncertainty> {
+        let Some(path) = &self.list else { return Ok(Listed::One) };
+        let count = answer.body.items(path).ok_or(UnknownCause::Garbled)?;
+        if count < 2 {
+            return Ok(if count == 0 { Listed::None } else { Listed::One });
+        }
+        let is_ours = |one: &ChannelAnswer| {
+            let number = find(one, self.order_no.as_ref(), PathNeed::IfThere).ok().flatten();
+            let number = number.and_then(|text| self.order_form.read(&text));
+            number.is_some() && number == asked.map(|asked| asked.channel_order_no)
+        };
+        let alone = |place| {
+            let body = answer.body.with_item(path, place)?;
+            Some(ChannelAnswer { body, status: answer.status })
+        };
+        let mut ours = (0..count).filter_map(alone).filter(is_ours);
+        match (ours.next(), ours.next()) {
+            (Some(one), None) => Ok(Listed::Among(one)),
+            (None, _) => {
+                Err(Uncertainty::new(UnknownCause::Mismatched, "it lists orders, and not ours"))
+            }
+            (Some(_), Some(_)) => {
+                Err(Uncertainty::new(UnknownCause::Mismatched, "it lists our order twice"))
+            }
         }
     }
 

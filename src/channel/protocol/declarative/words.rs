@@ -154,7 +154,7 @@ impl Word {
             | Self::OriginalSentAt
             | Self::OriginalReference
             | Self::OriginalAmount
-            | Self::OriginalAmountDecimal => kind.action == Action::FollowUp,
+            | Self::OriginalAmountDecimal => kind.has_original(),
             Self::OrderNo
             | Self::SentAt
             | Self::Now
@@ -280,10 +280,10 @@ fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
 const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
     match request {
         ChannelRequest::FollowUp { original, .. } => Some(original),
-        ChannelRequest::Charge { .. }
-        | ChannelRequest::Inquiry { .. }
-        | ChannelRequest::Reversal { .. }
-        | ChannelRequest::Service { .. } => None,
+        ChannelRequest::Inquiry { original, .. } | ChannelRequest::Reversal { original, .. } => {
+            original.as_ref()
+        }
+        ChannelRequest::Charge { .. } | ChannelRequest::Service { .. } => None,
     }
 }
 

@@ -206,6 +206,7 @@ fn canyon_s_replies_have_a_state_or_a_code() {
     };
     let refund_asked = ChannelRequest::Inquiry {
         facts: refund().attempt().expect("an attempt").clone(),
+        original: None,
         pan: None,
         now: now(),
     };
@@ -440,7 +441,7 @@ fn every_request_is_described_or_refused() {
         });
         built.count()
     });
-    assert_eq!(described, [26, 14, 5, 18]);
+    assert_eq!(described, [28, 16, 5, 20]);
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),

@@ -119,7 +119,7 @@ pub fn payment() -> ChannelRequest {
 }
 
 pub fn inquiry() -> ChannelRequest {
-    ChannelRequest::Inquiry { facts: facts(7), pan: None, now: now() }
+    ChannelRequest::Inquiry { facts: facts(7), original: None, pan: None, now: now() }
 }
 
 pub fn reversal() -> ChannelRequest {

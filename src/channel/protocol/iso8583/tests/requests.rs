@@ -242,7 +242,12 @@ fn i_2_what_cannot_be_named_is_not_sent() {
         sale(500_000),
         reversal(Operation::Void, 1),
         follow_up(Operation::Void, Operation::Refund),
-        ChannelRequest::Inquiry { facts: facts(Operation::Payment, 1), pan: None, now: now() },
+        ChannelRequest::Inquiry {
+            facts: facts(Operation::Payment, 1),
+            original: None,
+            pan: None,
+            now: now(),
+        },
     ];
     for request in requests {
         let error = adapter.encode_frame(&request, now()).map(|_| ()).expect_err("no name");

@@ -150,7 +150,12 @@ fn an_accepted_operation_is_pending_until_it_is_told() {
             ["pending", "pending", "unknown", "unknown", "declined", "unknown"],
             "{operation:?}"
         );
-        let inquiry = ChannelRequest::Inquiry { facts: facts(operation), pan: None, now: now() };
+        let inquiry = ChannelRequest::Inquiry {
+            facts: facts(operation),
+            original: None,
+            pan: None,
+            now: now(),
+        };
         let end = |code: &str| {
             outcome(&inquiry, kind, &[("respCode", "00"), ("origRespCode", code)]).name()
         };
@@ -169,7 +174,12 @@ fn an_accepted_operation_is_pending_until_it_is_told() {
 #[test]
 fn i_2_the_end_of_one_kind_is_not_that_of_another() {
     for operation in Operation::ALL {
-        let inquiry = ChannelRequest::Inquiry { facts: facts(operation), pan: None, now: now() };
+        let inquiry = ChannelRequest::Inquiry {
+            facts: facts(operation),
+            original: None,
+            pan: None,
+            now: now(),
+        };
         let own: Vec<&str> =
             TransactionType::all_of(operation).iter().map(|kind| kind.code()).collect();
         for kind in ["01", "02", "03", "04", "12", "31", "32", "33", "99"] {

@@ -106,7 +106,12 @@ fn a_failed_inquiry_says_nothing_of_the_payment() {
 
 #[test]
 fn an_undo_is_inquired_of_as_an_undo() {
-    let request = ChannelRequest::Inquiry { facts: facts(Operation::Undo), pan: None, now: now() };
+    let request = ChannelRequest::Inquiry {
+        facts: facts(Operation::Undo),
+        original: None,
+        pan: None,
+        now: now(),
+    };
     let more = [("respCode", "00"), ("origRespCode", "45")];
     assert_eq!(outcome(&request, "31", &more), approved("45"));
     assert_eq!(outcome(&request, "01", &more), unknown(UnknownCause::Mismatched));

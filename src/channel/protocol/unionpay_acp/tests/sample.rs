@@ -134,7 +134,12 @@ pub fn payment() -> ChannelRequest {
 }
 
 pub fn inquiry() -> ChannelRequest {
-    ChannelRequest::Inquiry { facts: facts(Operation::Payment), pan: None, now: now() }
+    ChannelRequest::Inquiry {
+        facts: facts(Operation::Payment),
+        original: None,
+        pan: None,
+        now: now(),
+    }
 }
 
 /// The reversal of an attempt, which may follow up an original.
