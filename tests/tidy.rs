@@ -160,8 +160,16 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// Card numbers that schemes publish for tests; no other one stands anywhere (I-11).
-const PUBLISHED_CARDS: [&str; 4] =
-    ["4111111111111111", "5555555555554444", "6216261000000000018", "6235240000020757577"];
+const PUBLISHED_CARDS: [&str; 7] = [
+    "4111111111111111",
+    "5555555555554444",
+    "6216261000000000018",
+    "6235240000020757577",
+    // Of Stripe: one that pays, one whose charges are declined, one whose holder must confirm.
+    "4242424242424242",
+    "4000000000000341",
+    "4000002760003184",
+];
 /// Other long numbers whose last digit happens to fit.
 const NO_CARDS: [(&str, &str); 8] = [
     ("2600000000000000", "ISO 8583 field 53: a PIN block with the number, double-length key"),

@@ -412,6 +412,7 @@ fn the_shipped_files_are_checked_and_listed_without_any_credential() {
         "lakeside-acquirer",
         "meadow-bank",
         "quarry-bank",
+        "stripe",
         "unionpay",
     ];
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -6,6 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The packages of Python that tests/peers/ asks.
+const PEERS: [&str; 2] = ["Adyen", "localstripe"];
+
 /// Whether tests are left out for want of a witness. `.ci/run` demands every one.
 pub fn is_left_out(missing: bool, witness: &str) -> bool {
     let demanded = std::env::var_os("SWITCHYARD_WITNESSES").is_some();
@@ -95,8 +98,8 @@ pub fn left_out() -> Vec<&'static str> {
     let openssl = "what tests/openssl.rs compares with the `openssl` command: install it";
     let python = "what tests/witness/ compares with Python's pyiso8583 and cryptography (messages \
                   stored from them were checked): .ci/run fetches them";
-    let adyen = "what tests/peers/ takes through Adyen's library (the notices that it signed once \
-                 were played): .ci/run fetches it";
+    let peers = "what tests/peers/ takes through Python's Adyen and localstripe (the samples of \
+                 those files were played): .ci/run fetches them";
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
                     PostgreSQL's server: install it, or name the folder of its programs in \
                     SWITCHYARD_POSTGRES_BIN";
@@ -104,8 +107,9 @@ pub fn left_out() -> Vec<&'static str> {
                     rules were read): install Debian's package `prometheus`";
     let openssl = (!has_openssl()).then_some(openssl);
     let python = self::python().is_none().then_some(python);
-    let adyen = python_with("Adyen").is_none().then_some(adyen);
+    let lacks_peer = PEERS.iter().any(|package| python_with(package).is_none());
+    let peers = lacks_peer.then_some(peers);
     let postgres = self::postgres().is_none().then_some(postgres);
     let promtool = (!has_promtool()).then_some(promtool);
-    [openssl, python, adyen, postgres, promtool].into_iter().flatten().collect()
+    [openssl, python, peers, postgres, promtool].into_iter().flatten().collect()
 }

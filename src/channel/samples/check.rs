@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn the_shipped_samples_show_every_ability_and_code_and_are_kept() {
         let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
-        for id in banks.into_iter().chain(["adyen", "lakeside-acquirer"]) {
+        for id in banks.into_iter().chain(["adyen", "lakeside-acquirer", "stripe"]) {
             let report = check_with(&shipped(id), &none, &made).expect("a right file");
             assert!(!report.played.is_empty(), "{id}");
             let lacks = |found: &&Mistake| !found.problem.contains("` is missing: ");
