@@ -64,6 +64,11 @@ impl Seat {
         }
     }
 
+    /// Whether it sees what others have asked for.
+    pub fn may_see_all(&self) -> bool {
+        self.has(Role::Operator) || self.has(Role::Auditor)
+    }
+
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
     pub fn may_see(&self, order: &Order) -> bool {
         self.may_see_of(&order.instruction.caller)
@@ -71,7 +76,7 @@ impl Seat {
 
     /// The same of anything else that a caller has asked for.
     pub fn may_see_of(&self, caller: &CallerId) -> bool {
-        *caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
+        *caller == self.name || self.may_see_all()
     }
 }
 
@@ -92,6 +97,14 @@ impl Callers {
         let all = Self { seats, quota, told: Default::default() };
         all.replace(callers);
         all
+    }
+
+    /// The names of all callers, sorted.
+    pub fn names(&self) -> Vec<CallerId> {
+        let mut names: Vec<_> = self.seats.load().values().map(|seat| seat.name.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// Takes another set of callers. Keys that are not in it are refused from now on.

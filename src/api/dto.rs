@@ -78,6 +78,9 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 pub struct OrderBody<'order> {
     id: Text<crate::domain::ids::OrderId>,
     order_id: &'order str,
+    /// Who asked for it, where others' orders are shown too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'order str>,
     kind: &'static str,
     /// The order that it refers to, or the channel order number that an undo takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,14 +129,14 @@ pub struct OrderBody<'order> {
 
 impl<'order> From<&'order Order> for OrderBody<'order> {
     fn from(order: &'order Order) -> Self {
-        // The attempt that speaks for the order: the one that succeeded, else the last one.
-        let speaking = order.approved().or(order.attempts.last());
+        let speaking = order.speaking();
         let paid_in = order.instruction.kind.is_paid_in();
         let escrow = paid_in && order.instruction.settlement_mode == SettlementMode::Escrow;
         let hold = order.instruction.kind == OrderKind::Preauth;
         Self {
             id: Text(order.id),
             order_id: order.instruction.caller_order_id.as_str(),
+            caller: None,
             kind: order.instruction.kind.name(),
             of: match order.instruction.kind {
                 OrderKind::Undo { of } => Some(of.to_string()),
@@ -165,6 +168,12 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
 }
 
 impl<'order> OrderBody<'order> {
+    /// With the name of its caller.
+    pub fn with_caller(mut self, order: &'order Order) -> Self {
+        self.caller = Some(order.instruction.caller.as_str());
+        self
+    }
+
     /// With the refunds, voids and captures that refer to it, whatever became of them.
     pub fn with_follow_ups(mut self, orders: impl Iterator<Item = &'order Order>) -> Self {
         self.follow_ups = orders.map(FollowUpBody::from).collect();

@@ -18,6 +18,7 @@ pub mod channels;
 pub mod clearing;
 pub mod notices;
 pub mod operations;
+mod orders;
 mod page;
 pub mod reconciliation;
 pub mod reversals;
@@ -211,6 +212,7 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/channels/{id}/statements/fetch", post(channels::statements::fetch))
         .merge(reconciliation::routes())
         .merge(books::routes())
+        .merge(orders::routes())
         .route("/v1/reversals", get(reversals::all))
         .route("/v1/reversals/{id}", get(reversals::one))
         .route("/v1/reversals/{id}/retry", post(reversals::retry))

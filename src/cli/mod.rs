@@ -67,8 +67,8 @@ enum CliCommand {
     Route(route::RouteArgs),
     /// List, check and publish channel files
     Channel(channel::ChannelArgs),
-    /// Show an order of the running daemon
-    Payment(remote::payment::PaymentArgs),
+    /// List, find, show and export the running daemon's orders
+    Order(remote::order::OrderArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::reversal::ReversalArgs),
     /// List the running daemon's notices to the core, and send one again
@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
         CliCommand::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
         CliCommand::Route(args) => route::run(args),
         CliCommand::Channel(args) => channel::run(args),
-        CliCommand::Payment(args) => remote::payment::run(args),
+        CliCommand::Order(args) => remote::order::run(args),
         CliCommand::Reversal(args) => remote::reversal::run(args),
         CliCommand::Transaction(args) => books::transaction::run(args),
         CliCommand::Accounting(args) => books::accounting::run(args),

@@ -22,6 +22,9 @@ pub trait SortedBytes {
     /// Visits the pairs from `from` (included) to `to` (excluded) in order, until the visitor
     /// stops.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// The same from the last pair to the first.
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
 /// The argument of a read.

@@ -347,6 +347,15 @@ mod tests {
             }
             Ok(())
         }
+
+        fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> StoreResult<()> {
+            for (key, value) in self.0.range(from.to_vec()..to.to_vec()).rev() {
+                if visit(key, value)? == Scan::Enough {
+                    break;
+                }
+            }
+            Ok(())
+        }
     }
 
     #[test]

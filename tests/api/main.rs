@@ -15,6 +15,7 @@ mod books;
 mod channels;
 mod limits;
 mod notices;
+mod orders;
 mod payments;
 mod reconciliation;
 mod refusals;

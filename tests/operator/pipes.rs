@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 37] = [
+const LINES: [&str; 41] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -31,7 +31,11 @@ const LINES: [&str; 37] = [
     "check-config --config switchyard.toml",
     "check-config --config none.toml",
     "route explain --config switchyard.toml --bin 621626 --amount 12345 --data data2",
-    "payment show A-1",
+    "order show A-1",
+    "order list",
+    "order list --status succeeded --limit 1 --json",
+    "order find A-1",
+    "order export",
     "reversal list",
     "reversal list --json",
     "transaction list",
@@ -77,7 +81,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     let mut command = program(folder);
     let words = line.split(' ').map(|word| if word == "DATE" { date } else { word });
     command.args(words).stdin(Stdio::null());
-    let asks = ["payment", "reversal", "transaction", "contradiction", "clearing", "statement"];
+    let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
     let asks = asks.chain(["accounting", "audit", "worker"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {

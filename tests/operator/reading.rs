@@ -1,7 +1,8 @@
 //! What the commands say is so.
 
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use switchyard::app::App;
 use switchyard::simulator::Faults;
@@ -81,9 +82,9 @@ async fn listings_name_what_can_be_shown() {
 
     // By our id, by the caller's own, and by another's name for it.
     for words in [
-        &["payment", "show", paid.id(), "--json"][..],
-        &["payment", "show", "A-1", "--json"],
-        &["payment", "show", "A-1", "--caller", "core", "--json"],
+        &["order", "show", paid.id(), "--json"][..],
+        &["order", "show", "A-1", "--json"],
+        &["order", "show", "A-1", "--caller", "core", "--json"],
     ] {
         let shown: serde_json::Value =
             serde_json::from_str(&ask(&app, folder, words).await).expect("one object");
@@ -156,4 +157,54 @@ async fn a_refresh_says_what_a_running_daemon_has() {
     until("the daemon takes it", taken).await;
     // A log in a file is plain text.
     assert!(daemon.log().contains("reloaded") && !daemon.log().contains('\u{1b}'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_are_listed_found_and_exported() {
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let first = core.pay(&Payment::instant("A-1", 12_345)).await;
+    let second = core.pay(&Payment::instant("A-2", 200)).await;
+    assert_eq!(second.outcome(), (200, "succeeded"), "{}", second.body);
+    let folder = town.folder();
+
+    let listed = ask(&app, folder, &["order", "list"]).await;
+    let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids, [second.id(), first.id()], "{listed}");
+    let one = ask(&app, folder, &["order", "list", "--limit", "1", "--json"]).await;
+    let one: serde_json::Value = serde_json::from_str(&one).expect("one object");
+    assert_eq!(one["id"], second.id());
+    let words = ["order", "list", "--after", second.id(), "--amount-from", "12345"];
+    assert!(ask(&app, folder, &words).await.contains(first.id()));
+    let words = ["order", "list", "--status", "failed", "--kind", "payment"];
+    assert_eq!(ask(&app, folder, &words).await.lines().count(), 1, "a heading");
+
+    let reference = first.text("channel_reference").to_owned();
+    for number in ["A-1", first.id(), first.text("channel_order_no"), &reference] {
+        let found = ask(&app, folder, &["order", "find", number]).await;
+        assert!(found.lines().nth(1).is_some_and(|line| line.starts_with(first.id())), "{found}");
+    }
+
+    let csv = ask(&app, folder, &["order", "export", "--amount", "200"]).await;
+    assert!(csv.starts_with("id,order_id,") && csv.lines().count() == 2, "{csv}");
+    let lines = ask(&app, folder, &["order", "export", "--json"]).await;
+    assert_eq!(lines.lines().count(), 2, "{lines}");
+
+    // A whole card number comes by standard input, and nobody else sees it.
+    let mut command = program(folder);
+    let url = format!("http://{}", app.address());
+    command.args(["order", "list", "--card-from-stdin", "--url", &url, "--key", CALLER_KEY]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let output = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().expect("it starts");
+        let mut input = child.stdin.take().expect("it is piped");
+        input.write_all(b"6216261000000000018\n").expect("it reads");
+        drop(input);
+        child.wait_with_output().expect("it ends")
+    });
+    let found = text(&output.await.expect("no panic"));
+    assert!(found.contains(first.id()) && found.contains(second.id()), "{found}");
+    assert!(!found.contains("6216261000000000018"), "I-11: {found}");
+    app.stop().await;
 }

@@ -13,7 +13,7 @@ const DAEMON: &str = "127.0.0.1:7070";
 const ASK: [&str; 11] = [
     "accounting",
     "audit",
-    "payment",
+    "order",
     "reversal",
     "transaction",
     "contradiction",

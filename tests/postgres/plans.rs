@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
+use switchyard::domain::flow::filter::OrderFilter;
+use switchyard::domain::ids::MerchantId;
+use switchyard::domain::write_set::WriteSet;
+use switchyard::store::Store;
 use tokio_postgres::Client;
 
 use crate::books::{open, pay};
+use crate::support::books::order;
 use crate::support::postgres::{connect, database};
 
 const PAYMENTS: u64 = 300;
@@ -40,5 +45,40 @@ async fn groups_find_their_rows_by_keys_from_the_first_payment_on() {
             assert!(looks < LOOKS_MAX, "{table}: {by_index} looks by its key");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// However rare it is what is looked for, a page goes along the orders' numbers, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_reads_orders_by_their_numbers() {
+    const ORDERS: u64 = 24_000;
+    let Some(database) = database().await else { return };
+    let (store, client) = (open(&database.url).await, connect(&database.url).await);
+    let store: &dyn Store = &*store;
+    for first in (1..=ORDERS).step_by(2_000) {
+        let orders = (first..first + 2_000).map(order).collect();
+        let writes = WriteSet { orders, ..WriteSet::default() };
+        store.commit(&writes).await.expect("it is written");
+    }
+    client.batch_execute("ANALYZE").await.expect("the owner may");
+    let (before, _) = reads(&client, "orders").await;
+    let nobody = Some(MerchantId::from_stored("nobody"));
+    let rare = OrderFilter { merchant_id: nobody, ..OrderFilter::default() };
+    // The first pages are planned for what is asked, later ones for anything.
+    for _ in 0..10 {
+        let page = store.search_orders(rare.clone(), None, 10).await.expect("a read");
+        assert!(page.orders.is_empty());
+        assert_eq!(page.next.map(|id| id.sequence()), Some(ORDERS - 20_000 + 1));
+    }
+    let mut looks = 0;
+    loop {
+        let (by_index, whole) = reads(&client, "orders").await;
+        assert_eq!(whole, 0, "rows that were read without the number");
+        if by_index >= before + 20 {
+            return;
+        }
+        looks += 1;
+        assert!(looks < LOOKS_MAX, "{by_index} looks by number, {before} before");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -10,6 +10,7 @@ mod orders;
 mod queues;
 mod reconciliations;
 mod rows;
+mod search;
 mod services;
 #[path = "../support/mod.rs"]
 mod support;
@@ -23,6 +24,7 @@ use histories::*;
 use orders::*;
 use queues::*;
 use reconciliations::*;
+use search::*;
 use services::*;
 use support::Scratch;
 use support::books::id;
@@ -84,6 +86,8 @@ suite! {
     orders_are_listed_by_id_in_pages,
     open_orders_are_those_that_are_not_final,
     follow_ups_are_listed_by_what_they_refer_to,
+    a_search_finds_what_a_look_over_all_orders_does,
+    a_search_of_many_orders_says_how_far_it_looked,
     a_view_has_all_of_an_order,
     a_view_is_of_one_moment,
     a_success_is_read_back_whole,

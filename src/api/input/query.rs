@@ -11,8 +11,6 @@ use crate::domain::ids::{CallerId, CallerOrderId};
 use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
 
-/// Rows of a page when the caller names no limit.
-const PAGE_DEFAULT: usize = 100;
 /// The form of a date.
 const DATE: &str = "a date YYYY-MM-DD";
 
@@ -74,10 +72,20 @@ impl<'uri> Query<'uri> {
         self.parsed("date", DATE, parse)
     }
 
+    /// Rows of a page when the caller names no limit.
+    pub const LIMIT_DEFAULT: usize = 100;
+    /// The form of a limit.
+    pub const LIMIT: &'static str = "a number of 1 to 1000";
+
+    /// A limit: 1 to 1,000 rows.
+    pub fn parse_limit(text: &str) -> Option<usize> {
+        text.parse().ok().filter(|rows| (1..=PAGE_MAX).contains(rows))
+    }
+
     /// `limit`: 1 to 1,000 rows, 100 if it is not said.
     pub fn limit(&mut self) -> Result<usize, ApiError> {
-        let read = |text: &str| text.parse().ok().filter(|rows| (1..=PAGE_MAX).contains(rows));
-        Ok(self.parsed("limit", "a number of 1 to 1000", read)?.unwrap_or(PAGE_DEFAULT))
+        let limit = self.parsed("limit", Self::LIMIT, Self::parse_limit)?;
+        Ok(limit.unwrap_or(Self::LIMIT_DEFAULT))
     }
 
     /// The last two keys of a listing: `after`, behind which the page begins, and `limit`.
@@ -116,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_bounded_and_unknown_keys_are_refused() {
-        assert_eq!(limit("/x"), Ok(PAGE_DEFAULT));
+        assert_eq!(limit("/x"), Ok(Query::LIMIT_DEFAULT));
         assert_eq!(limit("/x?limit=7"), Ok(7));
         for query in ["/x?limit=0", "/x?limit=1001", "/x?limit=-1", "/x?limit=7&limit=8", "/x?l=1"]
         {

@@ -23,7 +23,6 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::clock::stopwatch;
-use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::OrderId;
@@ -203,7 +202,7 @@ pub async fn by_order_id(
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;
     let order = order.filter(|order| seat.may_see(order)).ok_or_else(|| {
-        if is_named || !(seat.has(Role::Operator) || seat.has(Role::Auditor)) {
+        if is_named || !seat.may_see_all() {
             return no_such_order();
         }
         ApiError::not_found("the caller has no order with this id; `caller` names another one")
@@ -220,7 +219,9 @@ async fn order_answer(state: &ApiState, seat: &Seat, order: &Order) -> Result<Re
             Vec::new()
         };
     let seen = follow_ups.iter().filter(|one| seat.may_see(one));
-    Ok(json(StatusCode::OK, &OrderBody::from(order).with_follow_ups(seen)))
+    let body = OrderBody::from(order).with_follow_ups(seen);
+    let body = if seat.may_see_all() { body.with_caller(order) } else { body };
+    Ok(json(StatusCode::OK, &body))
 }
 
 /// The order of this id, if the caller may see it: another one's does not exist for it.

@@ -55,7 +55,8 @@ impl Listing {
         self.print_page(daemon, &mut TextTable::new(self.heading), &page)
     }
 
-    fn print_page(
+    /// Prints one page of it.
+    pub fn print_page(
         &self,
         daemon: &DaemonArgs,
         table: &mut TextTable<'_>,

@@ -3,7 +3,7 @@
 pub mod clock;
 pub mod listing;
 pub mod node;
-pub mod payment;
+pub mod order;
 pub mod reversal;
 pub mod worker;
 

@@ -6,6 +6,7 @@
 //! nothing half-written.
 
 pub mod attempt;
+pub mod filter;
 pub mod order;
 pub mod reversal;
 

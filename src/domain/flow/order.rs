@@ -46,6 +46,10 @@ pub enum OrderKind {
 }
 
 impl OrderKind {
+    /// The names of all kinds.
+    pub const NAMES: [&'static str; 8] =
+        ["payment", "preauth", "capture", "refund", "void", "payout", "release", "undo"];
+
     pub const fn name(self) -> &'static str {
         match self.operation() {
             Some(operation) => operation.name(),
@@ -364,6 +368,11 @@ impl Order {
     /// The attempt that succeeded.
     pub fn approved(&self) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.state == AttemptState::Approved)
+    }
+
+    /// The attempt that speaks for the order: the one that succeeded, else the last one.
+    pub fn speaking(&self) -> Option<&Attempt> {
+        self.approved().or(self.attempts.last())
     }
 
     /// Escrowed money that has neither been handed on nor given back.

@@ -20,7 +20,7 @@ use super::files::{Files, make_folder};
 use super::index::{BlockIndex, IndexSum};
 use super::layers::{Layers, SegmentList, Segments};
 use super::manifest::ManifestFile;
-use super::merge::{Merge, RowSource};
+use super::merge::{Direction, Merge, RowSource};
 use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
 
 /// How many times as many segments as are compacted at once may wait for a compaction under way.
@@ -231,7 +231,7 @@ impl Catalog {
         for segment in chosen {
             sources.extend(segment.all_rows()?.map(RowSource::Segment));
         }
-        let mut merge = Merge::of(sources);
+        let mut merge = Merge::of(sources, Direction::Up);
         let mut rows = 0_u64;
         while let Some((key, value)) = merge.row() {
             if value.is_some() || older.may_have(key) {

@@ -154,15 +154,28 @@ impl BlockIndex {
 
     /// The last block of a segment whose first key is not after `key`, by the index.
     pub(super) fn find(&self, segment: u64, key: &[u8]) -> Result<Option<BlockPlace>, StoreError> {
-        let from = segment.to_be_bytes();
-        let found = catch_panic(|| {
-            self.db.range::<&[u8], _>(&from[..]..=&entry(segment, key)).next_back().transpose()
-        })?;
-        Ok(found.and_then(|(key, value)| {
-            let first = key.get(from.len()..)?.to_vec();
-            Some(BlockPlace { first, at: u64::from_be_bytes(*value.first_chunk()?) })
-        }))
+        let (from, to) = (segment.to_be_bytes(), entry(segment, key));
+        let found =
+            catch_panic(|| self.db.range::<&[u8], _>(&from[..]..=&to[..]).next_back().transpose())?;
+        Ok(found.and_then(|pair| place_of(&pair)))
     }
+
+    /// The last block of a segment whose first key is below `key`, by the index.
+    pub(super) fn find_below(
+        &self,
+        segment: u64,
+        key: &[u8],
+    ) -> Result<Option<BlockPlace>, StoreError> {
+        let (from, to) = (segment.to_be_bytes(), entry(segment, key));
+        let found =
+            catch_panic(|| self.db.range::<&[u8], _>(&from[..]..&to[..]).next_back().transpose())?;
+        Ok(found.and_then(|pair| place_of(&pair)))
+    }
+}
+
+fn place_of((key, value): &(::sled::IVec, ::sled::IVec)) -> Option<BlockPlace> {
+    let first = key.get(size_of::<u64>()..)?.to_vec();
+    Some(BlockPlace { first, at: u64::from_be_bytes(*value.first_chunk()?) })
 }
 
 fn entry(segment: u64, first: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use crate::store::plan::Writes;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
 
-use super::merge::{LayerRow, Merge, RowSource};
+use super::merge::{Direction, LayerRow, Merge, RowSource};
 use super::segment::Segment;
 
 /// The number of keys of the recent layer that a scan copies at first under the lock, and the most
@@ -168,9 +168,21 @@ impl Layers {
         let until = (recent.len() == copied).then(|| recent.last().map(|(key, _)| key.clone()));
         LayerSlice { recent, until: until.flatten(), flushing, segments }
     }
+
+    /// The same of a scan from the last row to the first.
+    fn slice_below(&self, from: &[u8], to: &[u8], copied: usize) -> LayerSlice {
+        let stack = self.read();
+        let range = stack.recent.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let range = range.rev().take(copied);
+        let recent: Vec<LayerRow> =
+            range.map(|(key, value)| (key.to_vec(), value.clone())).collect();
+        let (flushing, segments) = (stack.flushing.clone(), Arc::clone(&stack.segments));
+        let until = (recent.len() == copied).then(|| recent.last().map(|(key, _)| key.clone()));
+        LayerSlice { recent, until: until.flatten(), flushing, segments }
+    }
 }
 
-/// A part of all rows, at one moment.
+/// A part of all rows, at one moment. Its rows of the recent layer are in the scan's direction.
 struct LayerSlice {
     recent: Vec<LayerRow>,
     /// The last key that it has of the recent layer, if there may be more.
@@ -201,7 +213,7 @@ impl LayerSlice {
         for segment in self.segments.iter() {
             sources.extend(segment.rows_from(first, to)?.map(RowSource::Segment));
         }
-        let mut merge = Merge::of(sources);
+        let mut merge = Merge::of(sources, Direction::Up);
         while let Some((key, value)) = merge.row() {
             let ends = key >= to || self.until.as_ref().is_some_and(|until| key > until.as_slice());
             if ends {
@@ -210,6 +222,34 @@ impl LayerSlice {
             let is_past = matches!(from, Bound::Excluded(last) if key == last.as_slice());
             if let Some(value) = value
                 && !is_past
+                && visit(key, value)? == Scan::Enough
+            {
+                return Ok(Scan::Enough);
+            }
+            merge.advance()?;
+        }
+        Ok(Scan::On)
+    }
+
+    /// Visits the rows down to the slice's end.
+    fn show_back(self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<Scan, StoreError> {
+        let mut sources = Vec::with_capacity(4);
+        let mut rest = self.recent.into_iter();
+        sources.extend(rest.next().map(|row| RowSource::Copied { row, rest }));
+        if let Some(layer) = &self.flushing {
+            let range = layer.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+            let mut rest = range.rev();
+            sources.extend(rest.next().map(|row| RowSource::LayerDown { row, rest }));
+        }
+        for segment in self.segments.iter() {
+            sources.extend(segment.rows_below(from, to)?.map(RowSource::SegmentDown));
+        }
+        let mut merge = Merge::of(sources, Direction::Down);
+        while let Some((key, value)) = merge.row() {
+            if key < from || self.until.as_ref().is_some_and(|until| key < until.as_slice()) {
+                break;
+            }
+            if let Some(value) = value
                 && visit(key, value)? == Scan::Enough
             {
                 return Ok(Scan::Enough);
@@ -253,6 +293,22 @@ impl SortedBytes for Layers {
             from = Bound::Excluded(until);
             copied = (copied * 2).min(most);
         }
+    }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut to = to.to_vec();
+        let [mut copied, most] = COPIED_KEYS;
+        while from < to.as_slice() {
+            let slice = self.slice_below(from, &to, copied);
+            let until = slice.until.clone();
+            if slice.show_back(from, &to, visit)? == Scan::Enough {
+                return Ok(());
+            }
+            let Some(until) = until else { return Ok(()) };
+            to = until;
+            copied = (copied * 2).min(most);
+        }
+        Ok(())
     }
 }
 

@@ -243,6 +243,19 @@ impl SortedBytes for MemoryRows {
         }
         Ok(())
     }
+
+    fn scan_back(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
+        let range = self.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        for (key, value) in range.rev() {
+            if visit(key, value)? == Scan::Enough {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Store for MemoryStore {

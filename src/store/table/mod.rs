@@ -60,6 +60,7 @@ use reversal::Reversals;
 use transaction::Transactions;
 use verification::Verifications;
 
+pub use order::OrderPage;
 pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing

@@ -6,6 +6,7 @@
 //! only.
 
 mod form;
+mod search;
 pub(super) mod sql;
 
 use crate::domain::flow::order::Order;
@@ -22,6 +23,8 @@ use crate::store::{CommitError, PAGE_MAX, Store, StoreRead};
 use sql::Attempts;
 
 use form::{order_bytes, read_order, read_order_version};
+
+pub use search::OrderPage;
 
 const TABLE: &str = "orders";
 

@@ -10,7 +10,7 @@ use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, get, list_rows, plan_new};
-use crate::store::sorted::{SortedRows, StoreResult};
+use crate::store::sorted::{Scan, SortedRows, StoreResult};
 use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
 use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
@@ -57,6 +57,25 @@ pub(super) fn transaction_of(
     order: OrderId,
 ) -> StoreResult<Option<Transaction>> {
     get::<Transactions>(rows, &order_key(LETTER, order))
+}
+
+/// The orders between two numbers, the second excluded, of whose transactions the channel's words
+/// are wanted.
+pub(super) fn transactions_back(
+    rows: SortedRows<'_>,
+    (from, to): (OrderId, OrderId),
+    wanted: impl Fn(&str) -> bool,
+) -> StoreResult<Vec<OrderId>> {
+    let mut found = Vec::new();
+    let (from, to) = (order_key(LETTER, from), order_key(LETTER, to));
+    rows.scan_back(&from, &to, &mut |key, row| {
+        let record: TransactionRecord<'_> = decode(TRANSACTIONS.table, row)?;
+        if wanted(record.transcript) {
+            found.push(Parts::of(key).order()?);
+        }
+        Ok(Scan::On)
+    })?;
+    Ok(found)
 }
 
 impl SqlTable for Transactions {

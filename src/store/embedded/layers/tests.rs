@@ -46,6 +46,14 @@ fn all(layers: &Layers, from: &[u8], to: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         Ok(Scan::On)
     });
     scanned.expect("rows that read");
+    let mut back = Vec::new();
+    let scanned = layers.scan_back(from, to, &mut |key, value| {
+        back.push((key.to_vec(), value.to_vec()));
+        Ok(Scan::On)
+    });
+    scanned.expect("rows that read");
+    back.reverse();
+    assert_eq!(back, pairs, "the same rows downwards");
     pairs
 }
 

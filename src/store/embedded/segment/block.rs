@@ -185,6 +185,13 @@ impl RowBlock {
         until.is_empty() || key < until
     }
 
+    /// Whether the block, whose first key is below `key`, has the last row below `key`, if the
+    /// segment has one.
+    pub(super) fn reaches_to(&self, key: &[u8]) -> bool {
+        let until = &self.content[self.until.clone()];
+        until.is_empty() || key <= until
+    }
+
     /// Whether no block follows.
     pub(super) fn is_last(&self) -> bool {
         self.until.is_empty()
@@ -270,6 +277,55 @@ impl BlockCursor {
     }
 }
 
+/// A block's rows from the last to the first. A key is written by what it shares with the one
+/// before it, so the block is read through once.
+pub(super) struct BackwardRows {
+    block: Arc<RowBlock>,
+    keys: Vec<u8>,
+    first_end: usize,
+    /// The places of keys and values; the last one is the present row's.
+    rows: Vec<(Range<usize>, Option<Range<usize>>)>,
+}
+
+impl BackwardRows {
+    /// The rows whose keys are below `key`.
+    pub(super) fn below(block: Arc<RowBlock>, key: &[u8]) -> StoreResult<Self> {
+        let (mut keys, mut rows) = (Vec::with_capacity(4 * 1024), Vec::with_capacity(256));
+        let mut cursor = BlockCursor::over(Arc::clone(&block));
+        while cursor.advance()? && cursor.key() < key {
+            let from = keys.len();
+            keys.extend_from_slice(cursor.key());
+            rows.push((from..keys.len(), cursor.value.clone()));
+        }
+        let first_end = rows.first().map_or(0, |(first, _): &(Range<usize>, _)| first.end);
+        Ok(Self { block, keys, first_end, rows })
+    }
+
+    /// The key of the block's first row; empty if that is not below the key that was asked for.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.keys[..self.first_end]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Goes to the row before; `false` before the first one.
+    pub(super) fn retreat(&mut self) -> bool {
+        self.rows.pop();
+        !self.rows.is_empty()
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        self.rows.last().map_or(&[], |(key, _)| &self.keys[key.clone()])
+    }
+
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        let value = self.rows.last().and_then(|(_, value)| value.clone());
+        value.map(|value| &self.block.content[value])
+    }
+}
+
 fn length(bytes: usize) -> u32 {
     u32::try_from(bytes).expect("a block has less than 4 GiB")
 }
@@ -350,7 +406,18 @@ mod tests {
             while cursor.advance().expect("rows that read") {
                 found.insert(cursor.key().to_vec(), cursor.value().map(<[u8]>::to_vec));
             }
-            prop_assert_eq!(found, rows);
+            prop_assert_eq!(&found, &rows);
+            let block = Arc::clone(cursor.block());
+            for key in rows.keys().chain([&until, &vec![9]]) {
+                let mut back = BackwardRows::below(Arc::clone(&block), key).expect("they read");
+                let mut expected = rows.range(..key.clone());
+                while !back.is_empty() {
+                    let row = expected.next_back().map(|(key, value)| (&key[..], value.as_deref()));
+                    prop_assert_eq!(Some((back.key(), back.value())), row);
+                    back.retreat();
+                }
+                prop_assert_eq!(expected.next(), None);
+            }
         }
 
         #[test]

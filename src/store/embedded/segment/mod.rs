@@ -27,7 +27,7 @@ use crate::store::sorted::StoreResult;
 
 use super::files::Files;
 use super::index::{BlockIndex, BlockPlace, IndexSum};
-use block::{BlockCursor, FRAME_HEAD_BYTES, FrameHead, RowBlock, wrong_block};
+use block::{BackwardRows, BlockCursor, FRAME_HEAD_BYTES, FrameHead, RowBlock, wrong_block};
 use filter::KeyFilter;
 
 pub(super) use writer::SegmentWriter;
@@ -252,6 +252,37 @@ impl Segment {
         self.cached(place.at).map(Some)
     }
 
+    /// The block that has the last row below the key, if the segment has one.
+    fn locate_below(&self, key: &[u8]) -> StoreResult<Option<Arc<RowBlock>>> {
+        if let Some(shared) = &self.shared
+            && self.places.get().is_none()
+        {
+            match shared.index.find_below(self.number(), key) {
+                Ok(Some(place)) => {
+                    if let Ok((_, block)) = self.cached(place.at)
+                        && begins_with(&block, &place.first)
+                        && block.reaches_to(key)
+                    {
+                        return Ok(Some(block));
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => tracing::error!(
+                    %why, "the index cannot be read; the segment's own list is read"
+                ),
+            }
+            let first = self.facts.tables.first().map(|table| table.first.as_slice());
+            if first.is_none_or(|first| key <= first) {
+                return Ok(None);
+            }
+        }
+        // The index is damaged or incomplete.
+        let places = self.listed()?;
+        let behind = places.partition_point(|place| place.first.as_slice() < key);
+        let place = behind.checked_sub(1).map(|at| &places[at]);
+        place.map(|place| self.cached(place.at).map(|(_, block)| block)).transpose()
+    }
+
     /// The list of blocks at the segment's end, kept after its first use.
     fn listed(&self) -> StoreResult<&[BlockPlace]> {
         if self.places.get().is_none() {
@@ -368,6 +399,23 @@ impl Segment {
         Ok(cursor.advance()?.then_some(cursor))
     }
 
+    /// The rows below `to` from the last to the first, if any lies at `from` or after it; through
+    /// the cache.
+    pub(super) fn rows_below(
+        self: &Arc<Self>,
+        from: &[u8],
+        to: &[u8],
+    ) -> StoreResult<Option<BackwardCursor>> {
+        if !self.may_reach(from, to) {
+            return Ok(None);
+        }
+        let Some(block) = self.locate_below(to)? else { return Ok(None) };
+        let rows = BackwardRows::below(block, to)?;
+        let is_within = !rows.is_empty() && rows.key() >= from;
+        let (segment, from) = (Arc::clone(self), from.to_vec());
+        Ok(is_within.then_some(BackwardCursor { segment, rows, from }))
+    }
+
     /// All rows from the first on, without the cache: for reading the whole segment once.
     pub(super) fn all_rows(self: &Arc<Self>) -> StoreResult<Option<SegmentCursor>> {
         let block = self.block_at(0)?;
@@ -414,6 +462,38 @@ impl SegmentCursor {
             };
             (self.next, self.rows) = (next, BlockCursor::over(block));
         }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        self.rows.key()
+    }
+
+    /// `None` if the key was removed.
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        self.rows.value()
+    }
+}
+
+/// A cursor over a segment's rows, from one of them down to a key.
+pub(super) struct BackwardCursor {
+    segment: Arc<Segment>,
+    rows: BackwardRows,
+    from: Vec<u8>,
+}
+
+impl BackwardCursor {
+    /// Goes to the row before; `false` before the first one.
+    pub(super) fn retreat(&mut self) -> StoreResult<bool> {
+        if self.rows.retreat() {
+            return Ok(true);
+        }
+        let first = self.rows.first().to_vec();
+        if first <= self.from {
+            return Ok(false);
+        }
+        let Some(block) = self.segment.locate_below(&first)? else { return Ok(false) };
+        self.rows = BackwardRows::below(block, &first)?;
+        Ok(!self.rows.is_empty())
     }
 
     pub(super) fn key(&self) -> &[u8] {

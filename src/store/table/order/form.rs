@@ -9,6 +9,7 @@ use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::filter::OrderFacts;
 use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
@@ -26,6 +27,7 @@ const FIELDS: StoredFields = StoredFields { table: TABLE };
 struct OrderRecord<'a> {
     version: u32,
     status: u8,
+    created_at: u64,
     #[serde(borrow)]
     caller: &'a str,
     caller_order_id: &'a str,
@@ -49,8 +51,26 @@ struct OrderRecord<'a> {
     accounting_sequence: u16,
     clearing_date: Option<u32>,
     charged: Option<FeeRecord<'a>>,
-    created_at: u64,
     finished_at: Option<u64>,
+}
+
+/// The first fields of an [`OrderRecord`], by which most orders are passed over in a search.
+#[derive(Deserialize)]
+struct OrderHead<'a> {
+    _version: u32,
+    status: u8,
+    created_at: u64,
+    #[serde(borrow)]
+    caller: &'a str,
+    _caller_order_id: &'a str,
+    kind: KindRecord,
+    merchant_id: &'a str,
+    amount_minor: i64,
+    currency: u8,
+    _settlement: u8,
+    _merchant_category: Option<u16>,
+    _merchant_fee_minor: Option<i64>,
+    instrument: Option<InstrumentRecord<'a>>,
 }
 
 /// `postcard` numbers the variants by their place: new ones are added at the end.
@@ -168,6 +188,7 @@ pub(super) fn order_bytes(order: &Order) -> Vec<u8> {
     encode(&OrderRecord {
         version: order.version,
         status: order.status.number(),
+        created_at: millis(order.created_at),
         caller: order.instruction.caller.as_str(),
         caller_order_id: order.instruction.caller_order_id.as_str(),
         kind: kind_record(order.instruction.kind),
@@ -189,7 +210,6 @@ pub(super) fn order_bytes(order: &Order) -> Vec<u8> {
         accounting_sequence: order.accounting_sequence,
         clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
         charged: order.charged.as_ref().map(fee_record),
-        created_at: millis(order.created_at),
         finished_at: order.finished_at.map(millis),
     })
 }
@@ -305,6 +325,24 @@ fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
 /// The version alone, which guards a commit.
 pub(super) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
     decode_head(TABLE, bytes)
+}
+
+/// The facts by which an order is passed over, and when it was created.
+pub(super) fn read_order_facts(bytes: &[u8]) -> Result<OrderFacts<'_>, StoreError> {
+    let head: OrderHead<'_> = decode_head(TABLE, bytes)?;
+    let card = head.instrument.as_ref().map(|InstrumentRecord::Card(card)| card);
+    Ok(OrderFacts {
+        created_at: FIELDS.time(head.created_at)?,
+        status: FIELDS.code("status", head.status)?,
+        caller: head.caller,
+        kind: read_kind(&head.kind).name(),
+        merchant_id: head.merchant_id,
+        amount_minor: head.amount_minor,
+        currency: FIELDS.currency(head.currency)?,
+        masked: card.map(|card| card.masked),
+        pan_digest: card.map(|card| u128::from_le_bytes(card.pan)),
+        issuer_code: card.and_then(|card| card.row.as_ref()).map(|row| row.issuer_code),
+    })
 }
 
 pub(super) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {

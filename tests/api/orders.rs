@@ -1,0 +1,223 @@
+//! Orders as operators look for them.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use switchyard::domain::outcome::{Decline, Outcome, Reason};
+use switchyard::domain::write_set::WriteSet;
+
+use crate::gateway::{CARD, Gateway, approved, payment, unknown, with};
+use crate::support::books;
+
+fn ids(answer: &Value) -> Vec<String> {
+    let orders = answer["orders"].as_array().expect("orders").iter();
+    orders.map(|order| order["order_id"].as_str().expect("a text").to_owned()).collect()
+}
+
+/// Four orders: two succeeded, one declined, one unknown, each an hour after the one before.
+async fn four(gateway: &Gateway) -> Vec<Value> {
+    let declined = Outcome::Declined(Decline {
+        reason: Reason::InsufficientFunds,
+        code: "51".to_owned(),
+        elsewhere: false,
+    });
+    let mut all = Vec::new();
+    for (number, outcome) in [approved(), declined, unknown(), approved()].into_iter().enumerate() {
+        gateway.bank.will_answer(outcome);
+        let body = with(payment(&format!("A-{number}")), "/amount", json!(1_000 + number));
+        let body = with(body, "/merchant_id", json!(format!("m-{}", number % 2)));
+        all.push(gateway.pay(&body).await.json());
+        gateway.later(Duration::from_secs(3_600));
+    }
+    all
+}
+
+async fn list(gateway: &Gateway, caller: &str, query: &str) -> Vec<String> {
+    let answer = gateway.get(caller, &format!("/v1/orders{query}")).await;
+    assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+    ids(&answer.json())
+}
+
+#[tokio::test]
+async fn orders_are_listed_by_what_they_are_newest_first() {
+    let gateway = Gateway::start().await;
+    let all = four(&gateway).await;
+    let rows: [(&str, &[&str]); 19] = [
+        ("", &["A-3", "A-2", "A-1", "A-0"]),
+        ("?status=succeeded", &["A-3", "A-0"]),
+        ("?status=unknown", &["A-2"]),
+        ("?reason=insufficient_funds", &["A-1"]),
+        ("?kind=refund", &[]),
+        ("?kind=payment&merchant_id=m-1", &["A-3", "A-1"]),
+        ("?channel=unionpay&currency=CNY&limit=4", &["A-3", "A-2", "A-1", "A-0"]),
+        ("?channel=elsewhere", &[]),
+        ("?amount=1002", &["A-2"]),
+        ("?amount_from=1002", &["A-3", "A-2"]),
+        ("?amount_to=1001", &["A-1", "A-0"]),
+        ("?first_six=621626&last_four=0018", &["A-3", "A-2", "A-1", "A-0"]),
+        ("?last_four=0019", &[]),
+        ("?issuer_code=none", &[]),
+        ("?from=2026-11-22T09:00:00Z&to=2026-11-22T10:00:00Z", &["A-1"]),
+        ("?from=2026-11-22&to=2026-11-23", &["A-3", "A-2", "A-1", "A-0"]),
+        ("?to=2026-11-22", &[]),
+        ("?from=2026-11-22T12:00:00%2B02:00", &["A-3", "A-2"]),
+        ("?caller=core&limit=1000", &["A-3", "A-2", "A-1", "A-0"]),
+    ];
+    for (query, expected) in rows {
+        assert_eq!(list(&gateway, "auditor", query).await, expected, "{query}");
+    }
+    let page = gateway.get("operator", "/v1/orders?limit=3").await.json();
+    assert_eq!(ids(&page), ["A-3", "A-2", "A-1"]);
+    assert_eq!(page["next"], all[1]["id"]);
+    assert_eq!(page["looked_until"], "2026-11-22T09:00:00.000Z");
+    assert_eq!(page["orders"][0]["caller"], "core");
+    let next = page["next"].as_str().expect("an id");
+    let rest = gateway.get("operator", &format!("/v1/orders?limit=3&after={next}")).await.json();
+    assert_eq!((ids(&rest), rest.get("next")), (vec!["A-0".to_owned()], None));
+    let mut row = rest["orders"][0].clone();
+    row.as_object_mut().expect("an object").remove("caller");
+    assert_eq!(row, all[0], "as the payment's own answer");
+}
+
+#[tokio::test]
+async fn a_core_sees_its_own_orders_alone() {
+    let gateway = Gateway::start().await;
+    let all = four(&gateway).await;
+    assert_eq!(list(&gateway, "core", "").await.len(), 4);
+    assert!(list(&gateway, "other", "").await.is_empty());
+    let theirs = gateway.get("other", "/v1/orders?caller=core").await;
+    assert_eq!(theirs.problem(), (403, "forbidden".to_owned()));
+    for number in ["A-1", all[0]["id"].as_str().expect("an id"), "ref-1"] {
+        let path = format!("/v1/orders/find?number={number}");
+        assert!(ids(&gateway.get("other", &path).await.json()).is_empty(), "{number}");
+        assert!(!ids(&gateway.get("core", &path).await.json()).is_empty(), "{number}");
+    }
+    assert_eq!(gateway.get("", "/v1/orders").await.problem().0, 401);
+}
+
+#[tokio::test]
+async fn i_11_a_whole_card_number_is_looked_for_in_a_body_alone() {
+    let gateway = Gateway::start().await;
+    four(&gateway).await;
+    let search = async |body: Value| gateway.post("operator", "/v1/orders/search", &body).await;
+    let found = search(json!({ "card": { "pan": CARD }, "status": "unknown" })).await;
+    assert_eq!(ids(&found.json()), ["A-2"]);
+    assert!(!found.text.contains(CARD));
+    let another = search(json!({ "card": { "pan": "6222020000000000001" } })).await;
+    assert_eq!(another.problem().1, "invalid_card_number", "its check digit does not fit");
+    let none = search(json!({ "card": { "pan": "4111111111111111" }, "limit": 5 })).await.json();
+    assert_eq!(none, json!({ "orders": [] }));
+    let page = search(json!({ "limit": 1, "amount_from": "1001" })).await.json();
+    let rest = search(json!({ "after": page["next"], "amount_from": 1_001 })).await.json();
+    assert_eq!((ids(&page), ids(&rest)), (vec!["A-3".into()], vec!["A-2".into(), "A-1".into()]));
+    for path in ["/v1/orders/find?number=", "/v1/orders?merchant_id=", "/v1/orders?issuer_code="] {
+        let refused = gateway.get("operator", &format!("{path}{CARD}")).await;
+        assert!(refused.status.is_client_error(), "{path}");
+        assert!(!refused.text.contains(CARD), "I-11: {}", refused.text);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_refused_by_its_name() {
+    let gateway = Gateway::start().await;
+    for (query, field) in [
+        ("from=yesterday", "from"),
+        ("to=2026-13-01", "to"),
+        ("status=gone", "status"),
+        ("kind=gift", "kind"),
+        ("amount=1.5", "amount"),
+        ("amount_from=-1", "amount_from"),
+        ("amount=5&amount_to=6", "amount"),
+        ("currency=XXX", "currency"),
+        ("first_six=62162", "first_six"),
+        ("last_four=00x8", "last_four"),
+        ("reason=weather", "reason"),
+        ("after=7", "after"),
+        ("limit=0", "limit"),
+        ("colour=red", "colour"),
+    ] {
+        let refused = gateway.get("auditor", &format!("/v1/orders?{query}")).await;
+        assert_eq!(refused.problem(), (400, "invalid_query".to_owned()), "{query}");
+        assert_eq!(refused.json()["field"], field);
+    }
+    for (query, field) in
+        [("", "number"), ("number=%E8%AE%A2", "number"), ("number=x%20y%20z", "number")]
+    {
+        let refused = gateway.get("auditor", &format!("/v1/orders/find?{query}")).await;
+        assert_eq!(refused.problem(), (400, "invalid_query".to_owned()), "{query}");
+        assert_eq!(refused.json()["field"], field);
+    }
+    let refused = gateway.post("auditor", "/v1/orders/search", &json!({ "kind": "gift" })).await;
+    assert_eq!(
+        (refused.problem().1.as_str(), &refused.json()["field"]),
+        ("invalid_field", &json!("kind"))
+    );
+}
+
+#[tokio::test]
+async fn one_box_finds_an_order_by_any_of_its_numbers() {
+    let gateway = Gateway::start().await;
+    let all = four(&gateway).await;
+    // What a channel has said of a success, with a number of the bank's own.
+    let order = books::succeeded(&books::order(900));
+    let mut transaction = books::transaction(&order);
+    transaction.transcript = "respCode=00&traceNo=778899".to_owned();
+    let first = WriteSet { orders: vec![books::order(900)], ..WriteSet::default() };
+    gateway.store.commit(&first).await.expect("it is written");
+    let transactions = vec![transaction];
+    let second = WriteSet { orders: vec![order.clone()], transactions, ..WriteSet::default() };
+    gateway.store.commit(&second).await.expect("it is written");
+    let find = async |number: &str| {
+        let path = format!("/v1/orders/find?number={number}");
+        ids(&gateway.get("operator", &path).await.json())
+    };
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    assert_eq!(find(&text(&all[1]["id"])).await, ["A-1"]);
+    assert_eq!(find("A-2").await, ["A-2"]);
+    assert_eq!(find(&text(&all[3]["channel_order_no"])).await, ["A-3"]);
+    assert_eq!(find("ref-1").await, ["A-3", "A-0"], "the channel's reference of two");
+    let own = order.instruction.caller_order_id.as_str();
+    for number in ["778899", "202611220800001234567", own] {
+        assert_eq!(find(number).await, [own], "{number}");
+    }
+    assert!(find("77889").await.is_empty() && find("nothing-has-it").await.is_empty());
+}
+
+#[tokio::test]
+async fn orders_stream_whole_in_both_forms() {
+    let gateway = Gateway::start().await;
+    let stream = async |accept: &str, query: &str| {
+        let request = gateway.request("auditor", Method::GET, &format!("/v1/orders{query}"));
+        let answer = gateway.send(request.header("accept", accept)).await;
+        assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with(accept)));
+        answer.text
+    };
+    assert_eq!(stream("text/csv", "").await.lines().count(), 1, "a heading");
+    assert_eq!(stream("application/x-ndjson", "").await, "");
+    let all = four(&gateway).await;
+    let lines = stream("application/x-ndjson", "?status=succeeded").await;
+    let rows: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let ids: Vec<&Value> = rows.iter().map(|row| &row["id"]).collect();
+    assert_eq!(ids, [&all[3]["id"], &all[0]["id"]]);
+    let csv = stream("text/csv", "?limit=1").await;
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let headings = reader.headers().expect("a heading").clone();
+    let records: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    assert_eq!(records.len(), 4, "a stream has no limit");
+    for (record, order) in records.iter().zip(all.iter().rev()) {
+        for (name, value) in headings.iter().zip(record) {
+            let shown = match name {
+                "card" => &order["card"]["masked"],
+                "issuer_code" | "issuer_name" | "card_type" | "brand" => &order["card"][name],
+                "code" => &order["attempts"][0]["code"],
+                "caller" => &json!("core"),
+                "attempts" => &json!(order["attempts"].as_array().expect("a list").len()),
+                name => &order[name],
+            };
+            let shown = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
+            assert_eq!(value, shown.trim_start_matches("null"), "{name}");
+        }
+    }
+}
