@@ -6,6 +6,7 @@
 pub mod backlog;
 pub mod bound;
 mod catalogue;
+pub mod trace;
 pub mod workers;
 
 use std::error::Error;
@@ -51,7 +52,9 @@ pub fn start_logs(form: LogForm, level: tracing::Level) {
     // A subscriber may be there already, in tests and in the demo: then it stays.
     let _ = match form {
         LogForm::Text => builder.try_init().is_ok(),
-        LogForm::Json => builder.json().flatten_event(true).try_init().is_ok(),
+        LogForm::Json => {
+            builder.json().flatten_event(true).with_span_list(false).try_init().is_ok()
+        }
     };
 }
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::api::call;
 use crate::domain::card::mask;
 use crate::domain::closed_set;
 use crate::domain::command::Refusal;
@@ -196,7 +197,7 @@ impl ApiError {
         self.code
     }
 
-    /// The whole problem, as it is sent.
+    /// The whole problem, as it is sent in answer to the call.
     pub fn body(&self) -> Value {
         let mut body = Map::new();
         body.insert("type".into(), format!("/errors/{}", self.code.name()).into());
@@ -206,6 +207,9 @@ impl ApiError {
         body.insert("detail".into(), self.detail.as_ref().into());
         if let Some(field) = &self.field {
             body.insert("field".into(), field.as_ref().into());
+        }
+        if let Some(id) = call::request_id() {
+            body.insert("request_id".into(), id.into());
         }
         for (name, value) in &self.extras {
             body.insert((*name).to_owned(), value.clone());

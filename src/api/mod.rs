@@ -5,6 +5,7 @@
 //! answer about an order shows its durable state (I-12).
 
 pub mod auth;
+mod call;
 pub mod dto;
 pub mod error;
 pub mod input;
@@ -38,6 +39,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, patch, post};
 use metrics_exporter_prometheus::PrometheusHandle;
+use tracing::Instrument as _;
 
 use crate::channel::registry::Registry;
 use crate::clock::stopwatch;
@@ -49,6 +51,7 @@ use crate::domain::flow::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
 use crate::engine::shared_settings::SharedSettings;
+use crate::entropy::Entropy;
 use crate::reconciliation::incoming::{ImportDesk, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::tables::bin::LiveBinTable;
@@ -79,6 +82,8 @@ pub struct ApiState {
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,
     pub workers: WorkerReports,
+    /// For the ids of calls that bring none.
+    pub entropy: Entropy,
     /// Set by whoever starts the process, when recovery has gone through what was left open.
     pub ready: AtomicBool,
     /// Set when the server stops: orders are refused from then on.
@@ -148,7 +153,7 @@ impl ApiState {
 async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call has panicked");
         let detail = "the call has panicked; read the resource before sending it again";
         Err(ApiError::new(ProblemCode::Internal, detail))

@@ -180,7 +180,7 @@ impl App {
             Arc::clone(&registry),
             Arc::clone(&bins),
             Arc::clone(&routes),
-            entropy,
+            entropy.clone(),
         ));
         let rate = (settings.caller_requests_per_second, settings.caller_burst);
         let state = Arc::new(ApiState {
@@ -198,6 +198,7 @@ impl App {
             settings: Arc::new(settings),
             metrics,
             workers: WorkerReports::default(),
+            entropy,
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });

@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::channel::ChannelRequest;
 use crate::domain::command::{CardInMemory, Command, Refusal, View};
@@ -66,7 +67,7 @@ impl Drop for OrderWork {
     fn drop(&mut self) {
         // Without a runtime the process is ending, and recovery finds the order.
         if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
-            runtime.spawn(rest);
+            runtime.spawn(rest.in_current_span());
         }
     }
 }

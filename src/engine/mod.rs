@@ -42,6 +42,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
+use crate::telemetry::trace::TraceBook;
 
 pub use acceptance::{Acceptance, Patience};
 use days::ShutDayCache;
@@ -120,6 +121,7 @@ pub struct Engine {
     signals: WorkerSignals,
     days: ShutDayCache,
     share: NodeShare,
+    traces: TraceBook,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
     failure: Notify,
@@ -143,9 +145,15 @@ impl Engine {
             signals: WorkerSignals::default(),
             days: ShutDayCache::default(),
             share: NodeShare::default(),
+            traces: TraceBook::default(),
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }
+    }
+
+    /// The traces that orders of late belong to.
+    pub fn traces(&self) -> &TraceBook {
+        &self.traces
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tracing::Instrument as _;
 
 use crate::channel::{ChannelRequest, ServiceFacts};
 use crate::domain::card::CardInput;
@@ -54,7 +55,7 @@ impl Engine {
         let (durable, begun) = oneshot::channel();
         // A caller that hangs up stops nothing.
         let work = async move { engine.ask_issuers(asked, &card, channels, durable).await };
-        let mut work = pin!(tokio::spawn(work));
+        let mut work = pin!(tokio::spawn(work.in_current_span()));
         if let Ok(ended) = timeout_at(until, &mut work).await {
             return ended.unwrap_or(Err(EngineError::Died));
         }

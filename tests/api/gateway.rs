@@ -276,6 +276,7 @@ impl Gateway {
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             ready: AtomicBool::new(true),
             workers: WorkerReports::default(),
+            entropy: Entropy::seeded(9),
             stopping: AtomicBool::new(false),
         });
         Self::listen(scratch, (store, disk), bank, state, (millis, commits)).await

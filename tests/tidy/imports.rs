@@ -27,8 +27,8 @@ const ARROWS: [(&str, &str, &str); 18] = [
     ),
     (
         "api",
-        "domain codec clock telemetry config tables store channel engine reconciliation::matching \
-         reconciliation",
+        "domain codec clock entropy telemetry config tables store channel engine \
+         reconciliation::matching reconciliation",
         "",
     ),
     (

@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use jiff::tz::{TimeZone, offset};
+use tracing::Instrument as _;
 
 use crate::api::ApiState;
 use crate::api::channels::{channel_id, unknown_channel};
@@ -93,7 +94,8 @@ async fn weigh(
     evidence: Evidence,
 ) -> Result<Response, ApiError> {
     let engine = Arc::clone(&state.engine);
-    let weighed = tokio::spawn(async move { engine.weigh(order, evidence).await }).await;
+    let weighing = async move { engine.weigh(order, evidence).await };
+    let weighed = tokio::spawn(weighing.in_current_span()).await;
     match weighed.unwrap_or(Err(EngineError::Died)) {
         Ok(_) => {
             telemetry::count_notice(channel, "taken");

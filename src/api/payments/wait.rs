@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::api::ApiState;
+use crate::api::call;
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::ApiError;
 use crate::engine::{Acceptance, Patience};
@@ -48,6 +49,9 @@ impl Wait {
         acceptance: Acceptance,
     ) -> Result<Response, ApiError> {
         let is_repeat = acceptance.is_repeat;
+        if let Some(trace) = call::trace().filter(|_| !is_repeat) {
+            state.engine.traces().keep(acceptance.id, trace);
+        }
         let order = state.engine.end_of(acceptance, self.patience).await?;
         let status = if order.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
         Ok(self.dress(json(status, &OrderBody::from(&order)), is_repeat))

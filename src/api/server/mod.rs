@@ -28,10 +28,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 use crate::api::auth::Peer;
+use crate::api::call::ApiCall;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::payments::PaymentDoor;
 use crate::api::{ApiState, router};
 use crate::config::server::ListenerKind;
+use crate::entropy::Entropy;
 use crate::telemetry::begin_handshakes;
 use connections::{ConnectionPlace, Connections};
 use tls::{Greeting, ListenerTls, certificate_key};
@@ -94,6 +96,7 @@ struct Server {
     has_payments: bool,
     door: Arc<PaymentDoor>,
     service: TowerToHyperService<axum::Router>,
+    entropy: Entropy,
     connections: Arc<Connections>,
     http: http1::Builder,
     /// For the costly step of handshakes: half of the threads may be at it.
@@ -110,6 +113,7 @@ impl Server {
             has_payments: kind == ListenerKind::Api,
             door: Arc::new(PaymentDoor::new(Arc::clone(state))),
             service: TowerToHyperService::new(router(Arc::clone(state), kind)),
+            entropy: state.entropy.clone(),
             connections: Connections::new(
                 settings.connections_max,
                 settings.connections_per_address_max,
@@ -186,18 +190,23 @@ impl Server {
         place: Arc<ConnectionPlace>,
     ) -> impl Future<Output = ()> + Send + use<S> {
         let (peer, held) = (Arc::new(peer), Arc::clone(&place));
+        let entropy = self.entropy.clone();
         let (has_payments, service, door) =
             (self.has_payments, self.service.clone(), Arc::clone(&self.door));
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let busy = held.busy();
             let peer = Arc::clone(&peer);
+            let call = ApiCall::begin(request.headers(), &entropy);
             let answering = if has_payments && PaymentDoor::is_for(&request) {
                 Either::Left(Arc::clone(&door).answer(peer, request).map(Ok))
             } else {
                 request.extensions_mut().insert(peer);
                 Either::Right(service.call(request))
             };
-            async move { answering.await.map(|answer| answer.map(|body| busy.guard(body))) }
+            async move {
+                let answered = call.answer(answering).await;
+                answered.map(|answer| answer.map(|body| busy.guard(body)))
+            }
         });
         let connection = watcher.watch(self.http.serve_connection(TokioIo::new(stream), answer));
         end(connection, place)
@@ -205,12 +214,17 @@ impl Server {
 
     /// Tells a client that speaks plain HTTP to a port of TLS what to do.
     async fn turn_away(&self, stream: TcpStream, watcher: Watcher, place: Arc<ConnectionPlace>) {
-        let answer = service_fn(async |_: Request<Incoming>| {
-            let detail = "nothing of the request was looked at; call https://";
-            let mut answer = ApiError::new(ProblemCode::TlsRequired, detail).into_response();
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
-            Ok::<_, Infallible>(answer)
+        let entropy = &self.entropy;
+        let answer = service_fn(async |request: Request<Incoming>| {
+            let call = ApiCall::begin(request.headers(), entropy);
+            call.answer(async {
+                let detail = "nothing of the request was looked at; call https://";
+                let mut answer = ApiError::new(ProblemCode::TlsRequired, detail).into_response();
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+                Ok::<_, Infallible>(answer)
+            })
+            .await
         });
         let connection = self.http.serve_connection(TokioIo::new(stream), answer);
         end(watcher.watch(connection), place).await;
