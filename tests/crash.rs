@@ -464,7 +464,7 @@ fn compare_with_vouchers(town: &Installation, orders: &BTreeMap<String, Value>) 
     let vouchers = town.accounting.posts();
     let mut booked: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for voucher in &vouchers {
-        let (order, request) = (voucher.text("order_id"), voucher.text("request_id"));
+        let (order, request) = (voucher.text("order"), voucher.text("id"));
         assert_eq!(voucher.header("idempotency-key"), request);
         let event = voucher.text("event");
         let other = booked.insert((order, event), request).filter(|other| *other != request);

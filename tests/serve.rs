@@ -10,7 +10,7 @@ use support::core::{Core, Payment};
 use support::daemon::{Daemon, INSTALLED, run, run_with_input};
 use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, QUICK_UNKNOWNS, UNIONPAY};
-use support::wire::until;
+use support::wire::{http_client, until};
 use support::{Scratch, copy_folder};
 use switchyard::simulator::{DurationRange, Faults, SimulatorEvent};
 use tokio::task::JoinSet;
@@ -526,4 +526,96 @@ fn cards_are_looked_up_from_standard_input() {
     let last = answers.last().expect("an answer for each line");
     assert_eq!((&last["found"], &last["problem"]), (&false.into(), &"not digits".into()));
     assert!(!output.contains("nonsense"), "what is no number may be a card number with a slip");
+}
+
+/// A trace, and a span of the caller's in it.
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_found_by_its_id_and_its_trace_goes_on() {
+    let town = Installation::new(|channel| channel).await;
+    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    town.door.lead_to(Some(daemon.address));
+    let url = format!("http://{}/v1/payments", daemon.address);
+    let send = async |key: &str, headers: &[(&str, &str)]| {
+        let body = Payment::instant("A-1", 500).body().to_string();
+        let mut asked = http_client().post(&url).bearer_auth(key).body(body);
+        asked = asked.header("content-type", "application/json");
+        for (name, value) in headers {
+            asked = asked.header(*name, *value);
+        }
+        let answer = asked.send().await.expect("an answer");
+        let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+        let body = answer.bytes().await.expect("a body");
+        (id, serde_json::from_slice::<serde_json::Value>(&body).expect("JSON"))
+    };
+
+    // Past the router, and through it: the answer has the id, and so has a problem.
+    let told = [("x-request-id", "core-17"), ("traceparent", PARENT), ("tracestate", "core=1")];
+    let (id, order) = send(CALLER_KEY, &told).await;
+    assert_eq!((id.as_str(), &order["status"]), ("core-17", &"succeeded".into()), "{order}");
+    let (id, problem) = send("another key", &[("x-request-id", "lost-1")]).await;
+    assert_eq!((id.as_str(), &problem["request_id"]), ("lost-1", &"lost-1".into()), "{problem}");
+    daemon.logged("call{request.id=\"lost-1\"}", 1).await;
+    // One that may not stand in a log is not taken.
+    let card = "6216261000000000018";
+    let (drawn, problem) = send("another key", &[("x-request-id", card)]).await;
+    assert_eq!((drawn.len(), &problem["request_id"]), (32, &drawn.as_str().into()));
+    daemon.logged(&format!("request.id=\"{drawn}\""), 1).await;
+    assert!(!daemon.log().contains(card));
+    let (other, _) = send("another key", &[]).await;
+    assert_ne!(drawn, other);
+
+    // What is posted about the order belongs to its caller's trace, below a span of ours.
+    let order = order["id"].as_str().expect("an id");
+    let voucher = town.accounting.post_with("order", order).await;
+    let notice = town.core_inbox.post_with("id", order).await;
+    for post in [&voucher, &notice] {
+        let trace = post.header("traceparent");
+        assert!(trace.starts_with(&PARENT[..36]) && trace.ends_with("-01"), "{trace}");
+        assert_ne!(trace, PARENT);
+        assert_eq!(post.header("tracestate"), "core=1");
+    }
+    assert_eq!(voucher.header("traceparent"), notice.header("traceparent"), "one call, one span");
+    assert_eq!(voucher.header("idempotency-key"), voucher.text("id"));
+    assert_eq!(notice.header("webhook-id"), order);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_for_notices_is_changed_without_a_notice_that_the_core_cannot_believe() {
+    let town = Installation::new(|channel| channel).await;
+    // The keys of the data folder.
+    let file = town.folder().join("switchyard.toml");
+    let text = std::fs::read_to_string(&file).expect("settings");
+    let text = text.replace("keys = [\"file:notice.key\"]\n", "");
+    std::fs::write(&file, text).expect("settings");
+    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    town.door.lead_to(Some(daemon.address));
+    let core = Core::new(daemon.address, CALLER_KEY);
+    let keys = || -> Vec<String> {
+        let text = std::fs::read_to_string(town.data().join("keys/notice")).expect("a file");
+        text.lines().map(str::to_owned).collect()
+    };
+    let told = async |order_id: &str| {
+        core.pay(&Payment::instant(order_id, 500)).await;
+        town.core_inbox.post_with("order_id", order_id).await
+    };
+    let change = async |command: &str, times: usize| {
+        let changed = run(town.folder(), &["notice", command, "--data", "data", "--json"]);
+        assert!(changed.status.success(), "{changed:?}");
+        let said = String::from_utf8_lossy(&changed.stdout).into_owned();
+        assert!(said.contains("keys/notice") && !said.contains("whsec_"), "{said}");
+        daemon.signal("HUP");
+        daemon.logged("the channels are reloaded", times).await;
+    };
+    let first = keys();
+    assert!(told("A-1").await.is_signed_with(&first[0]));
+    change("rotate-key", 1).await;
+    let both = keys();
+    assert_eq!(both[1..], first[..]);
+    let notice = told("A-2").await;
+    assert!(both.iter().all(|key| notice.is_signed_with(key)), "either is enough");
+    change("retire-key", 2).await;
+    let notice = told("A-3").await;
+    assert!(notice.is_signed_with(&both[0]) && !notice.is_signed_with(&first[0]));
 }

@@ -256,7 +256,7 @@ async fn booked(town: &Installation, core: &Core) -> BTreeMap<String, Value> {
     })
     .await;
     let posts = town.accounting.posts().into_iter();
-    posts.map(|post| (post.text("request_id").to_owned(), post.body.clone())).collect()
+    posts.map(|post| (post.text("id").to_owned(), post.body.clone())).collect()
 }
 
 /// Waits until every difference is in suspense, and decides on each.

@@ -18,6 +18,8 @@ use support::wire::{Post, until};
 use switchyard::app::App;
 use switchyard::simulator::{DurationRange, EntryKind, EntryState, Faults, LedgerEntry, Simulator};
 
+/// A key that signs nothing here.
+const OTHER_KEY: &str = "whsec_b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXI=";
 /// The bank is asked soon and often. UnionPay is asked so late that only its notice can be heard.
 const BANK_UNKNOWNS: &str = r#"
 inquire = ["300ms", "300ms", "300ms", "1s", "1s", "5s", "5s"]
@@ -74,7 +76,7 @@ async fn from_order_to_clearing() {
     // The bank is reachable again, an inquiry finds the success, and the core hears of it.
     town.channels.bank.set_faults(Faults::calm()).expect("possible faults");
     let told = town.core_inbox.post_with("order_id", "A-4").await;
-    assert!(told.is_signed_with(NOTICE_KEY) && !told.is_signed_with("another key"));
+    assert!(told.is_signed_with(NOTICE_KEY) && !told.is_signed_with(OTHER_KEY));
     assert_eq!((told.text("id"), told.text("status")), (unknown.id(), "succeeded"));
     let found = core.payment(unknown.id()).await;
     assert_eq!(found.body["attempts"].as_array().map(Vec::len), Some(1), "it was asked once");
@@ -110,9 +112,9 @@ async fn from_order_to_clearing() {
     let vouchers = town.accounting.posts();
     assert_eq!(vouchers.len(), expected.len());
     for (id, event, kind, debit, credit, amount) in expected {
-        let of_it = |post: &&Post| post.text("order_id") == id;
+        let of_it = |post: &&Post| post.text("order") == id;
         let voucher = vouchers.iter().find(of_it).expect("a voucher of each success");
-        assert_eq!((voucher.text("event"), voucher.text("voucher_type")), (event, kind));
+        assert_eq!((voucher.text("event"), voucher.text("voucher")), (event, kind));
         let entries = [("debit", debit, amount), ("credit", credit, amount)];
         assert_eq!(entries_of(voucher), entries);
     }

@@ -3,54 +3,34 @@
 //! The forms borrow from the rows and hold no rule. Upholds I-11: a card is its masked number and
 //! what the BIN table says of it; sealed numbers and vouchers have no form here.
 
-use std::fmt::Display;
-
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use serde::ser::Error as _;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::api::error::{ApiError, ProblemCode};
 use crate::codec::json_text::write_json;
 use crate::codec::sign::hex_lower;
+use crate::codec::voucher::Voucher;
 use crate::domain::bin::Brand;
-use crate::domain::books::accounting::{AccountingRequest, Posting, SourceDocument};
+use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, SettlementMode};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
-use crate::domain::ids::{MerchantCategory, MerchantId};
+use crate::domain::ids::MerchantCategory;
 use crate::domain::money::Currency;
 use crate::domain::outcome::Objection;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, CoreNotice};
 
 pub use crate::codec::clearing::ClearingRow as ClearingBody;
+pub use crate::codec::texts::{MomentText, Text};
 
 /// Bytes that an answer about one order usually needs.
 const ORDER_BYTES: usize = 1_024;
-
-/// A value that is written as the text it displays.
-pub struct Text<T>(pub T);
-
-impl<T: Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
-    }
-}
-
-/// A moment, as RFC 3339 in UTC.
-pub struct MomentText(pub Timestamp);
-
-impl Serialize for MomentText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.0.rfc3339_bytes();
-        serializer.serialize_str(std::str::from_utf8(&text).map_err(S::Error::custom)?)
-    }
-}
 
 /// An answer with a JSON body.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -418,16 +398,8 @@ impl<'row> From<&'row DayClose> for CloseBody<'row> {
 /// One accounting request with where its delivery stands.
 #[derive(Serialize)]
 pub struct AccountingBody<'row> {
-    id: Text<crate::domain::books::accounting::RequestId>,
-    event: &'static str,
-    voucher: &'static str,
-    channel: &'row str,
     #[serde(flatten)]
-    source: SourceBody<'row>,
-    currency: &'static str,
-    entries: Vec<PostingBody<'row>>,
-    business_date: Text<crate::domain::time::BusinessDate>,
-    created_at: MomentText,
+    voucher: Voucher<'row>,
     status: &'static str,
     tries: u32,
     due_at: MomentText,
@@ -469,74 +441,10 @@ impl<'row> From<&'row CoreNotice> for NoticeBody<'row> {
     }
 }
 
-/// The document that a request's voucher names.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum SourceBody<'row> {
-    Order {
-        order: Text<crate::domain::ids::OrderId>,
-        channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        channel_reference: Option<&'row str>,
-        merchant_id: &'row str,
-    },
-    Difference {
-        difference: Text<crate::domain::ids::DifferenceId>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        merchant_id: Option<&'row str>,
-    },
-    Settlement {
-        settlement: Text<crate::domain::ids::SettlementId>,
-        bank_reference: &'row str,
-    },
-}
-
-impl<'row> From<&'row SourceDocument> for SourceBody<'row> {
-    fn from(source: &'row SourceDocument) -> Self {
-        match source {
-            SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
-                Self::Order {
-                    order: Text(*order),
-                    channel_order_no: Text(*channel_order_no),
-                    channel_reference: channel_reference.as_deref(),
-                    merchant_id: merchant_id.as_str(),
-                }
-            }
-            SourceDocument::Difference { difference, merchant_id } => {
-                let merchant_id = merchant_id.as_ref().map(MerchantId::as_str);
-                Self::Difference { difference: Text(*difference), merchant_id }
-            }
-            SourceDocument::Settlement { settlement, bank_reference } => {
-                Self::Settlement { settlement: Text(*settlement), bank_reference }
-            }
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct PostingBody<'row> {
-    side: &'static str,
-    account: &'row str,
-    amount: i64,
-}
-
 impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
     fn from(request: &'row AccountingRequest) -> Self {
-        let entry = |entry: &'row Posting| PostingBody {
-            side: entry.side.name(),
-            account: &entry.account,
-            amount: entry.amount_minor,
-        };
         Self {
-            id: Text(request.id),
-            event: request.event.name(),
-            voucher: request.voucher.name(),
-            channel: request.channel.as_str(),
-            source: SourceBody::from(&request.source),
-            currency: request.currency.name(),
-            entries: request.postings.iter().map(entry).collect(),
-            business_date: Text(request.business_date),
-            created_at: MomentText(request.created_at),
+            voucher: Voucher::from(request),
             status: request.delivery.status.name(),
             tries: request.delivery.tries,
             due_at: MomentText(request.delivery.due_at),

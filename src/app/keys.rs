@@ -10,20 +10,25 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::app::folder::{DataFolder, KEYS};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
-use crate::codec::sign::{HmacKey, hex_lower, sha256};
+use crate::codec::sign::{hex_lower, sha256};
+use crate::codec::webhook::WebhookKey;
 use crate::config::checked::{Caller, Role};
 use crate::config::credential::CredentialSource;
 use crate::domain::ids::CallerId;
 use crate::engine::Vault;
 use crate::entropy::Entropy;
+use crate::workers::notices::NoticeKeys;
 
 /// The id of the seal key that a first start makes.
 const FIRST_SEAL_KEY: &str = "k1";
+/// The file of the keys that sign notices: a key in each line, the newest first.
+const NOTICE: &str = "notice";
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +49,18 @@ pub enum KeysError {
         path.display()
     )]
     Other { path: PathBuf },
-    #[error("the notice key: {problem}")]
+    #[error(
+        "the key file {} is missing: restore it from the backup of the data folder, or have \
+         another key made with `switchyard notice rotate-key`",
+        path.display()
+    )]
+    NoNoticeKey { path: PathBuf },
+    #[error(
+        "the key file {} must hold one or two lines, each a key for notices",
+        path.display()
+    )]
+    NoticeForm { path: PathBuf },
+    #[error("a key for notices: {problem}")]
     Reference { problem: String },
 }
 
@@ -80,23 +96,22 @@ impl<'f> Keys<'f> {
         Ok(Vault::new(keys, digest, entropy.clone()))
     }
 
-    /// The key that signs notices to the core: the referenced one, else one that we make.
+    /// The keys that sign notices to the core, the newest first: those that the settings name, else
+    /// those of the folder, of which a first start makes one. Nothing at rest depends on them, so
+    /// that they have no fingerprint.
     pub fn notice(
-        &mut self,
-        reference: Option<&str>,
+        &self,
+        references: &[String],
         base: &Path,
         entropy: &Entropy,
-    ) -> Result<HmacKey, KeysError> {
-        let Some(reference) = reference else {
-            // The core is given the file's text, so the text is the key.
-            self.key("notice", entropy)?;
-            let path = self.folder.join("notice");
-            let text = Zeroizing::new(read(&path)?);
-            return Ok(HmacKey::new(text.trim().as_bytes()));
-        };
-        let resolved = CredentialSource::new(base).resolve(reference);
-        let text = Zeroizing::new(resolved.map_err(|problem| KeysError::Reference { problem })?);
-        Ok(HmacKey::new(text.as_bytes()))
+    ) -> Result<NoticeKeyRing, KeysError> {
+        if references.is_empty() && !self.folder.join(NOTICE).exists() {
+            if self.data.fingerprint("seal").is_some() {
+                return Err(KeysError::NoNoticeKey { path: self.folder.join(NOTICE) });
+            }
+            write(&self.folder, NOTICE, &fresh_notice_key(entropy))?;
+        }
+        NoticeKeyRing::open(self.data.path(), references, base)
     }
 
     /// The callers of the settings; if there are none, the first caller, whose key is made once.
@@ -118,7 +133,7 @@ impl<'f> Keys<'f> {
         entropy.fill(secret.as_mut_slice());
         let key = Zeroizing::new(format!("sy_{}", hex_lower(secret.as_slice())));
         let hash = sha256(key.as_bytes());
-        self.write("first-caller.sha256", &hex_lower(&hash))?;
+        write(&self.folder, "first-caller.sha256", &hex_lower(&hash))?;
         Ok((vec![first_caller(hash)], Some(key)))
     }
 
@@ -134,7 +149,7 @@ impl<'f> Keys<'f> {
         } else {
             let mut key = Zeroizing::new([0; 32]);
             entropy.fill(key.as_mut_slice());
-            self.write(name, &hex_lower(key.as_slice()))?;
+            write(&self.folder, name, &hex_lower(key.as_slice()))?;
             key
         };
         let fingerprint = fingerprint(name, &key);
@@ -144,22 +159,115 @@ impl<'f> Keys<'f> {
         self.used.insert(name.to_owned(), fingerprint);
         Ok(key)
     }
+}
 
-    /// Writes a new file, durably, before anything is sealed with its key.
-    fn write(&self, name: &str, text: &str) -> Result<(), KeysError> {
-        let path = self.folder.join(name);
-        let write = || {
-            let fresh = self.folder.join(format!("{name}.new"));
-            let mut options = OpenOptions::new();
-            let mut file =
-                options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            writeln!(file, "{text}")?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|source| KeysError::Io { path: path.clone(), source })
+/// Writes a file anew, durably, before anything depends on its key.
+fn write(folder: &Path, name: &str, text: &str) -> Result<(), KeysError> {
+    let path = folder.join(name);
+    let write = || {
+        let fresh = folder.join(format!("{name}.new"));
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| KeysError::Io { path: path.clone(), source })
+}
+
+/// The keys that sign notices, and where they are written.
+pub struct NoticeKeyRing {
+    keys: Arc<NoticeKeys>,
+    data: PathBuf,
+    references: Vec<String>,
+    base: PathBuf,
+}
+
+impl NoticeKeyRing {
+    fn open(data: &Path, references: &[String], base: &Path) -> Result<Self, KeysError> {
+        let keys = Arc::new(NoticeKeys::new(notice_keys(data, references, base)?));
+        let (data, base) = (data.to_owned(), base.to_owned());
+        Ok(Self { keys, data, references: references.to_vec(), base })
     }
+
+    pub fn keys(&self) -> Arc<NoticeKeys> {
+        Arc::clone(&self.keys)
+    }
+
+    /// Reads them anew; where one is none, all stay as they were, with a line in the log.
+    pub fn reload(&self) {
+        match notice_keys(&self.data, &self.references, &self.base) {
+            Ok(keys) => self.keys.replace(keys),
+            Err(problem) => {
+                let error = crate::telemetry::chain(&problem);
+                tracing::error!(error, "the keys for notices stay as they were");
+            }
+        }
+    }
+}
+
+/// The keys that sign notices, as they are written now: those that the settings name, else those of
+/// the data folder.
+fn notice_keys(
+    data: &Path,
+    references: &[String],
+    base: &Path,
+) -> Result<Vec<WebhookKey>, KeysError> {
+    if references.is_empty() {
+        let path = data.join(KEYS).join(NOTICE);
+        let text = Zeroizing::new(read(&path)?);
+        let keys: Result<Vec<WebhookKey>, _> = text.lines().map(WebhookKey::parse).collect();
+        return keys
+            .ok()
+            .filter(|keys| (1..=2).contains(&keys.len()))
+            .ok_or(KeysError::NoticeForm { path });
+    }
+    let source = CredentialSource::new(base);
+    let key = |reference: &String| {
+        let text = Zeroizing::new(source.resolve(reference)?);
+        WebhookKey::parse(&text).map_err(|error| format!("{reference}: {error}"))
+    };
+    let keys: Result<Vec<WebhookKey>, String> = references.iter().map(key).collect();
+    keys.map_err(|problem| KeysError::Reference { problem })
+}
+
+/// Makes another key for notices and puts it before the one in force, which stays beside it; an
+/// older one goes. The answer is the path of the file.
+pub fn rotate_notice_key(data: &Path, entropy: &Entropy) -> Result<PathBuf, KeysError> {
+    let folder = data.join(KEYS);
+    let path = folder.join(NOTICE);
+    let in_force = match fs::read_to_string(&path) {
+        Ok(text) => Zeroizing::new(text),
+        // What was lost is made anew, in a folder that is one of ours.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder.is_dir() => {
+            Zeroizing::default()
+        }
+        Err(source) => return Err(KeysError::Io { path, source }),
+    };
+    let fresh = fresh_notice_key(entropy);
+    let lines = std::iter::once(fresh.as_str()).chain(in_force.lines().take(1));
+    let text = Zeroizing::new(lines.collect::<Vec<_>>().join("\n"));
+    write(&folder, NOTICE, &text)?;
+    Ok(path)
+}
+
+/// Takes the older key away, once the core knows the newer one. The answer is the path of the file.
+pub fn retire_notice_key(data: &Path) -> Result<PathBuf, KeysError> {
+    let folder = data.join(KEYS);
+    let path = folder.join(NOTICE);
+    let text = Zeroizing::new(read(&path)?);
+    let Some(newest) = text.lines().next() else {
+        return Err(KeysError::NoticeForm { path });
+    };
+    write(&folder, NOTICE, newest)?;
+    Ok(path)
+}
+
+fn fresh_notice_key(entropy: &Entropy) -> Zeroizing<String> {
+    let mut key = Zeroizing::new([0; 32]);
+    entropy.fill(key.as_mut_slice());
+    WebhookKey::text_of(&key)
 }
 
 /// Identifies a key without revealing it: 64 bits of a digest of 256 random ones.
@@ -188,4 +296,36 @@ fn first_caller(key_sha256: [u8; 32]) -> Caller {
     let name = CallerId::parse("first").expect("a plain word");
     let roles = vec![Role::Core, Role::Operator];
     Caller { name, roles, key_sha256, certificate_keys_sha256: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(path: &Path) -> Vec<String> {
+        read(path).expect("a file").lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_key_for_notices_is_changed_with_two_valid_between() {
+        let data = tempfile::tempdir().expect("a folder");
+        let entropy = Entropy::seeded(1);
+        assert!(rotate_notice_key(data.path(), &entropy).is_err(), "it is no data folder");
+        fs::create_dir(data.path().join(KEYS)).expect("a folder");
+        let path = rotate_notice_key(data.path(), &entropy).expect("a key");
+        let first = lines(&path);
+        assert_eq!(first.len(), 1);
+        rotate_notice_key(data.path(), &entropy).expect("a second");
+        let both = lines(&path);
+        assert_eq!((both.len(), &both[1]), (2, &first[0]), "the one in force stays");
+        assert_ne!(both[0], both[1]);
+        rotate_notice_key(data.path(), &entropy).expect("a third");
+        let later = lines(&path);
+        assert_eq!((later.len(), &later[1]), (2, &both[0]), "the oldest goes");
+        assert_eq!(notice_keys(data.path(), &[], data.path()).expect("keys").len(), 2);
+        retire_notice_key(data.path()).expect("one is left");
+        assert_eq!(lines(&path), later[..1]);
+        write(&data.path().join(KEYS), NOTICE, "not a key").expect("a file");
+        assert!(notice_keys(data.path(), &[], data.path()).is_err());
+    }
 }

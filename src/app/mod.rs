@@ -56,7 +56,7 @@ use crate::workers::driver::{Tasks, Worker, drive};
 use crate::workers::ends::{self, EndWorker};
 use crate::workers::late_replies::LateReplyWorker;
 use crate::workers::members::MemberWorker;
-use crate::workers::notices::{NoticeWork, NoticeWorker};
+use crate::workers::notices::{NoticeKeys, NoticeWork, NoticeWorker};
 use crate::workers::reconciliation::ReconciliationWorker;
 use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
@@ -65,7 +65,7 @@ use crate::workers::sign_on::SignOnWorker;
 use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
 use folder::{DataFolder, FolderError};
-use keys::{Keys, KeysError};
+use keys::{Keys, KeysError, NoticeKeyRing};
 use listeners::{ListenerUrl, bind, load_tls};
 use shared::{RunSettings, load_settings, routes_mistakes, share_link_keys};
 use store::{join, open_store};
@@ -114,6 +114,7 @@ pub struct App {
     tls: Vec<Arc<ListenerTls>>,
     state: Arc<ApiState>,
     routes: Arc<LiveRoutes>,
+    notice_keys: NoticeKeyRing,
     first_key: Option<Zeroizing<String>>,
     ask_server: watch::Sender<bool>,
     ask_workers: watch::Sender<bool>,
@@ -150,7 +151,7 @@ impl App {
         let mut folder = DataFolder::open(data, settings.store.url.is_some())?;
         let mut keys = Keys::open(&folder)?;
         let vault = keys.vault(&entropy)?;
-        let notice_key = keys.notice(settings.notice_key.as_deref(), &settings.base, &entropy)?;
+        let notice_keys = keys.notice(&settings.notice_keys, &settings.base, &entropy)?;
         let (callers, first_key) = keys.callers(&settings.callers, &entropy)?;
         let fingerprints = keys.fingerprints();
         let (store, copied) = open_store(data, &settings, &fingerprints).await?;
@@ -203,14 +204,14 @@ impl App {
             stopping: AtomicBool::new(false),
         });
         let members = begin_work(&state).await?;
-        Self::listen((state, members), data, (routes, tls), notice_key, first_key).await
+        Self::listen((state, members), data, (routes, tls), notice_keys, first_key).await
     }
 
     async fn listen(
         (state, (ask_members, members)): (Arc<ApiState>, RunningWorkers),
         data: &Path,
         (routes, tls): (Arc<LiveRoutes>, Vec<Arc<ListenerTls>>),
-        notice_key: crate::codec::sign::HmacKey,
+        notice_keys: NoticeKeyRing,
         first_key: Option<Zeroizing<String>>,
     ) -> Result<Self, StartError> {
         if let Some(shared) = &state.shared {
@@ -220,7 +221,7 @@ impl App {
         let (sockets, listeners) = bind(&state.settings.server, &tls).await?;
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();
-        let workers = start_workers(&state, (data, &tls), notice_key, &worker_stop);
+        let workers = start_workers(&state, (data, &tls), notice_keys.keys(), &worker_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -232,6 +233,7 @@ impl App {
             tls,
             state,
             routes,
+            notice_keys,
             first_key,
             ask_server,
             ask_workers,
@@ -262,13 +264,14 @@ impl App {
         self.first_key.as_ref().map(|key| key.as_str())
     }
 
-    /// Reloads channel files, routes and the listeners' certificates, and the BIN table if there is
-    /// a newer version. A part with a mistake stays as it was. Where nodes share their settings,
-    /// the credentials that channels name are read again, and no other file.
+    /// Reloads channel files, routes, the keys for notices and the listeners' certificates, and the
+    /// BIN table if there is a newer version. A part with a mistake stays as it was. Where nodes
+    /// share their settings, credentials and keys are read again, and no other file.
     pub fn reload(&self) {
         for tls in &self.tls {
             tls.reload(self.state.engine.clock().now());
         }
+        self.notice_keys.reload();
         match self.state.registry.reload() {
             Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
             Err(mistakes) => report("the channels stay as they were", &mistakes),
@@ -529,7 +532,7 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
 fn start_workers(
     state: &ApiState,
     (data, tls): (&Path, &[Arc<ListenerTls>]),
-    notice_key: crate::codec::sign::HmacKey,
+    notice_keys: Arc<NoticeKeys>,
     stop: &StopSignal,
 ) -> Vec<JoinHandle<()>> {
     let engine = || Arc::clone(&state.engine);
@@ -557,7 +560,7 @@ fn start_workers(
             "no accounting request can be delivered until the daemon is restarted"
         ),
     }
-    match NoticeWorker::new(engine(), notices, notice_key) {
+    match NoticeWorker::new(engine(), notices, notice_keys) {
         Ok(worker) => workers.start(look_every, worker),
         Err(problem) => {
             tracing::error!(problem, "no notice can be delivered until the daemon is restarted");

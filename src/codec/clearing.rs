@@ -3,13 +3,12 @@
 //! The bytes are part of a promise: a closed day keeps the digest of its export, so a change of a
 //! column would break every close before it.
 
-use std::fmt::Display;
+use serde::Serialize;
 
-use serde::{Serialize, Serializer};
-
+use super::texts::{MomentText, Text};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::ids::{ChannelOrderNo, OrderId};
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::BusinessDate;
 
 /// The columns of the CSV form: the fields of [`ClearingRow`], in their order.
 pub const COLUMNS: [&str; 13] = [
@@ -32,12 +31,9 @@ pub const COLUMNS: [&str; 13] = [
 #[derive(Serialize)]
 pub struct ClearingRow<'row> {
     channel: &'row str,
-    #[serde(serialize_with = "serialize_text")]
-    date: BusinessDate,
-    #[serde(serialize_with = "serialize_text")]
-    id: OrderId,
-    #[serde(serialize_with = "serialize_text")]
-    channel_order_no: ChannelOrderNo,
+    date: Text<BusinessDate>,
+    id: Text<OrderId>,
+    channel_order_no: Text<ChannelOrderNo>,
     /// Empty where the channel gave none: a column cannot be left out.
     channel_reference: &'row str,
     movement: &'static str,
@@ -47,25 +43,16 @@ pub struct ClearingRow<'row> {
     net: i64,
     fee_rule: &'row str,
     state: &'static str,
-    #[serde(serialize_with = "rfc3339")]
-    at: Timestamp,
-}
-
-fn serialize_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&at.rfc3339())
+    at: MomentText,
 }
 
 impl<'row> From<&'row ClearingRecord> for ClearingRow<'row> {
     fn from(record: &'row ClearingRecord) -> Self {
         Self {
             channel: record.channel.as_str(),
-            date: record.date,
-            id: record.order,
-            channel_order_no: record.channel_order_no,
+            date: Text(record.date),
+            id: Text(record.order),
+            channel_order_no: Text(record.channel_order_no),
             channel_reference: record.channel_reference.as_deref().unwrap_or_default(),
             movement: record.movement.name(),
             currency: record.currency.name(),
@@ -74,7 +61,7 @@ impl<'row> From<&'row ClearingRecord> for ClearingRow<'row> {
             net: record.net_minor,
             fee_rule: &record.fee_rule,
             state: record.state.name(),
-            at: record.at,
+            at: MomentText(record.at),
         }
     }
 }
@@ -102,6 +89,7 @@ mod tests {
     use crate::domain::flow::attempt::Operation;
     use crate::domain::ids::ChannelId;
     use crate::domain::money::Currency;
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn the_bytes_of_an_export_are_fixed() {

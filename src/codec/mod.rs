@@ -10,6 +10,7 @@ pub mod form;
 pub mod json;
 pub mod json_text;
 pub mod pem;
+pub mod texts;
 pub mod xml;
 
 pub mod acp;
@@ -25,6 +26,9 @@ pub mod iso8583;
 pub mod fixed;
 pub mod layout;
 pub mod order_form;
+
+pub mod voucher;
+pub mod webhook;
 
 #[cfg(test)]
 pub(crate) mod sample_keys;

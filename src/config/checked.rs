@@ -20,6 +20,8 @@ const ROUTES_FILE: &str = "routes.toml";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most requests that `accounting.batch_max` allows: a body of about 300 KB.
 const ACCOUNTING_BATCH_MAX: usize = 500;
+/// The most keys that sign notices at once: one that is known everywhere, and its successor.
+const NOTICE_KEYS_MAX: usize = 2;
 
 closed_set! {
     /// A caller's rights.
@@ -124,8 +126,8 @@ pub struct Settings {
     /// How long after an order's end its notice is tried.
     pub notices_retry_for: Duration,
     pub plain_http_to: Vec<String>,
-    /// A credential's reference, if one is given.
-    pub notice_key: Option<String>,
+    /// The references of at most two keys, the newest first; without any, those of the data folder.
+    pub notice_keys: Vec<String>,
     /// How many hosts must bear out a clock that is ahead.
     pub clock_witnesses: NonZeroU32,
     pub look_every: Duration,
@@ -168,7 +170,7 @@ impl Settings {
         let reversals_in_flight = positive(&workers, "reversals_in_flight", 10_000);
         workers.finish();
         let (accounting, accounting_batch_max, accounts) = read_accounting(&root);
-        let (notices, notices_retry_for, plain_http_to, notice_key) = read_notices(&root);
+        let (notices, notices_retry_for, plain_http_to, notice_keys) = read_notices(&root);
         let (log, log_level) = read_log(&root);
         let server = ServerSettings::read(&root);
         let settings = Self {
@@ -192,7 +194,7 @@ impl Settings {
             notices,
             notices_retry_for,
             plain_http_to,
-            notice_key,
+            notice_keys,
             clock_witnesses,
             look_every,
             reversals_in_flight,
@@ -264,14 +266,17 @@ fn read_accounting(root: &Section<'_>) -> (DeliverySettings, usize, AccountNames
     (delivery, batch_max, names)
 }
 
-fn read_notices(root: &Section<'_>) -> (DeliverySettings, Duration, Vec<String>, Option<String>) {
+fn read_notices(root: &Section<'_>) -> (DeliverySettings, Duration, Vec<String>, Vec<String>) {
     let section = root.section("notices");
     let delivery = read_delivery(&section);
     let retry_for = section.duration("retry_for", SECOND..=90 * DAY);
     let plain_http_to = section.texts("plain_http_to");
-    let key = Some(section.text_or("key", "")).filter(|reference| !reference.is_empty());
+    let keys = section.texts("keys");
+    if keys.len() > NOTICE_KEYS_MAX {
+        section.mistake("keys", "are more than two", "leave out the oldest");
+    }
     section.finish();
-    (delivery, retry_for, plain_http_to, key)
+    (delivery, retry_for, plain_http_to, keys)
 }
 
 fn read_store(root: &Section<'_>) -> StoreSettings {

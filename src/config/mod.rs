@@ -141,6 +141,10 @@ mod tests {
                 "[accounting.accounts]\nbank_reserve = \"{bank}\"",
                 "a.toml:2: accounting.accounts.bank_reserve: has the unknown word {bank}",
             ),
+            (
+                "[notices]\nkeys = [\"env:A\", \"env:B\", \"env:C\"]",
+                "a.toml:2: notices.keys: are more than two",
+            ),
             ("[[callers]]\nname = \"core\"\nroles = []\nkey_sha256 = \"00\"", "a.toml:4:"),
         ];
         for (text, expected) in rows {

@@ -46,19 +46,15 @@ pub fn client_with(tls: rustls::ClientConfig, timeout: Duration) -> Result<Clien
         .map_err(|error| crate::telemetry::chain(&error))
 }
 
-/// Posts JSON once. The key makes a repeat harmless for a receiver that remembers it.
+/// Posts JSON once. One of the headers names the post, so that a repeat is harmless for a receiver
+/// that remembers it.
 pub async fn post(
     client: &Client,
     url: &str,
-    key: &str,
     body: Vec<u8>,
     headers: Vec<(HeaderName, String)>,
 ) -> PostResult {
-    let mut request = client
-        .post(url)
-        .header(CONTENT_TYPE, "application/json")
-        .header("idempotency-key", key)
-        .body(body);
+    let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
     for (name, value) in headers {
         request = request.header(name, value);
     }

@@ -3,22 +3,24 @@
 //! A refusal is no end: a core that is being deployed answers 404 for a while. A notice that is not
 //! acknowledged within days is parked, where an operator sees it and can have it sent again.
 //!
-//! `Switchyard-Signature: t=<epoch seconds>,v1=<hex>`, where the hex is HMAC-SHA256 over
-//! `<t>.<body>` under the key of the settings; the core checks it before it believes a notice.
+//! A notice is signed as Standard Webhooks says ([`crate::codec::webhook`]), with every key in
+//! force: the core that knows one of them believes it, so keys are changed one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::Client;
 use reqwest::header::HeaderName;
 use serde::Serialize;
 
-use crate::codec::sign::{HmacKey, hex_lower};
+use crate::codec::texts::{MomentText, Text};
+use crate::codec::webhook::{self, WebhookKey};
 use crate::config::checked::DeliverySettings;
 use crate::domain::cluster::Queue;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
-use crate::domain::time::DueWindow;
+use crate::domain::time::{BusinessDate, DueWindow};
 use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
@@ -26,36 +28,39 @@ use crate::workers::KeysInFlight;
 use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 
-/// The header that carries the signature.
-pub const SIGNATURE_HEADER: &str = "switchyard-signature";
-
-/// A notice to the core: enough to end its own order; it can ask for the rest. Absent values are
-/// `null`.
+/// A notice to the core: enough to end its own order; it can ask for the rest. Each fact has the
+/// name that it has in the order.
 #[derive(Serialize)]
 struct NoticeMessage<'order> {
-    id: String,
+    id: Text<OrderId>,
     order_id: &'order str,
     kind: &'static str,
-    of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<Text<OrderId>>,
     status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     amount: i64,
     currency: &'static str,
     merchant_id: &'order str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'order str>,
-    clearing_date: Option<String>,
-    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearing_date: Option<Text<BusinessDate>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<MomentText>,
 }
 
 /// The bytes that are posted, and signed.
 pub fn body(order: &Order) -> Vec<u8> {
     let approved = order.approved().or(order.attempts.last());
     let told = NoticeMessage {
-        id: order.id.to_string(),
+        id: Text(order.id),
         order_id: order.instruction.caller_order_id.as_str(),
         kind: order.instruction.kind.name(),
-        of: order.instruction.kind.original().map(|of| of.to_string()),
+        of: order.instruction.kind.original().map(Text),
         status: order.status.name(),
         reason: order.reason.map(crate::domain::outcome::Reason::name),
         amount: order.instruction.amount.get(),
@@ -63,17 +68,33 @@ pub fn body(order: &Order) -> Vec<u8> {
         merchant_id: order.instruction.merchant_id.as_str(),
         channel: approved.map(|attempt| attempt.channel.as_str()),
         channel_reference: approved.and_then(|attempt| attempt.channel_reference.as_deref()),
-        clearing_date: order.clearing_date.map(|date| date.to_string()),
-        finished_at: order.finished_at.map(crate::domain::time::Timestamp::rfc3339),
+        clearing_date: order.clearing_date.map(Text),
+        finished_at: order.finished_at.map(MomentText),
     };
     serde_json::to_vec(&told).expect("plain texts and integers always serialise")
 }
 
-/// The signature header's value for a body.
-pub fn signature(key: &HmacKey, at_s: i64, body: &[u8]) -> String {
-    let time = at_s.to_string();
-    let tag = key.tag(&[time.as_bytes(), b".", body]);
-    format!("t={time},v1={}", hex_lower(tag.as_ref()))
+/// The keys that sign notices, the newest first; they may be exchanged while the daemon runs.
+pub struct NoticeKeys(ArcSwap<Vec<WebhookKey>>);
+
+impl NoticeKeys {
+    pub fn new(keys: Vec<WebhookKey>) -> Self {
+        Self(ArcSwap::from_pointee(keys))
+    }
+
+    pub fn replace(&self, keys: Vec<WebhookKey>) {
+        self.0.store(Arc::new(keys));
+    }
+
+    /// The headers of one try.
+    fn headers(&self, id: &str, at_s: i64, body: &[u8]) -> Vec<(HeaderName, String)> {
+        let signed = webhook::signatures(&self.0.load(), id, at_s, body);
+        vec![
+            (HeaderName::from_static(webhook::ID_HEADER), id.to_owned()),
+            (HeaderName::from_static(webhook::TIMESTAMP_HEADER), at_s.to_string()),
+            (HeaderName::from_static(webhook::SIGNATURE_HEADER), signed),
+        ]
+    }
 }
 
 /// How the worker delivers.
@@ -87,7 +108,7 @@ pub struct NoticeWork {
 struct NoticeDesk {
     engine: Arc<Engine>,
     work: NoticeWork,
-    key: HmacKey,
+    keys: Arc<NoticeKeys>,
     client: Client,
 }
 
@@ -98,9 +119,13 @@ pub struct NoticeWorker {
 }
 
 impl NoticeWorker {
-    pub fn new(engine: Arc<Engine>, work: NoticeWork, key: HmacKey) -> Result<Self, String> {
+    pub fn new(
+        engine: Arc<Engine>,
+        work: NoticeWork,
+        keys: Arc<NoticeKeys>,
+    ) -> Result<Self, String> {
         let client = delivery::client(work.delivery.timeout)?;
-        let desk = Arc::new(NoticeDesk { engine, work, key, client });
+        let desk = Arc::new(NoticeDesk { engine, work, keys, client });
         Ok(Self { desk, in_flight: KeysInFlight::default() })
     }
 
@@ -160,10 +185,10 @@ async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), Engine
     let order = store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })?;
     let body = body(&order);
     let at_s = desk.engine.clock().now().as_millis() / 1_000;
-    let name = HeaderName::from_static(SIGNATURE_HEADER);
-    let headers = vec![(name, signature(&desk.key, at_s, &body))];
     let key = id.to_string();
-    let posted = delivery::post(&desk.client, &notice.url, &key, body, headers).await;
+    let mut headers = desk.keys.headers(&key, at_s, &body);
+    headers.extend(desk.engine.traces().headers(id));
+    let posted = delivery::post(&desk.client, &notice.url, body, headers).await;
     let present = desk.engine.clock().present();
     let now = present.now();
     let is_late = present.age(notice.created_at) >= desk.work.retry_for;
@@ -208,16 +233,5 @@ mod tests {
             assert_eq!(with_patience(posted, true), PostResult::Refused(why()));
         }
         assert_eq!(with_patience(PostResult::Acknowledged, true), PostResult::Acknowledged);
-    }
-
-    #[test]
-    fn a_notice_is_signed_over_time_and_body() {
-        let key = HmacKey::new(b"0123456789abcdef0123456789abcdef");
-        let signed = signature(&key, 1_700_000_000, b"{}");
-        let (time, hex) = signed.split_once(",v1=").expect("both parts");
-        assert_eq!(time, "t=1700000000");
-        assert_eq!(hex.len(), 64);
-        assert_ne!(signed, signature(&key, 1_700_000_001, b"{}"));
-        assert_ne!(signed, signature(&key, 1_700_000_000, b"{ }"));
     }
 }

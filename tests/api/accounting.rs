@@ -113,7 +113,7 @@ async fn take(State(accounting): State<Arc<Accounting>>, body: Bytes) -> (Status
     let body: Value = serde_json::from_slice(&body).expect("we post JSON");
     let one = [body.clone()];
     let vouchers = body["requests"].as_array().map_or(&one[..], Vec::as_slice);
-    let text = |voucher: &Value| voucher["request_id"].as_str().expect("an id").to_owned();
+    let text = |voucher: &Value| voucher["id"].as_str().expect("an id").to_owned();
     let ids: Vec<RequestId> =
         vouchers.iter().map(|one| RequestId::parse(&text(one)).expect("an id")).collect();
     let chains: BTreeSet<String> = ids.iter().map(|id| id.chain.to_string()).collect();
@@ -157,7 +157,7 @@ fn answer(body: &Value, ids: &[RequestId], results: &[Option<&str>]) -> (StatusC
     }
     let results = ids.iter().zip(results).filter_map(|(id, status)| {
         let status = (*status)?;
-        Some(json!({ "request_id": id.to_string(), "status": status, "detail": "no account" }))
+        Some(json!({ "id": id.to_string(), "status": status, "detail": "no account" }))
     });
     let body = json!({ "results": results.collect::<Vec<_>>() });
     (StatusCode::OK, body.to_string())

@@ -64,9 +64,9 @@ impl Accounting {
         }
         for (channel, simulator) in self.channels.iter() {
             let ledger = simulator.ledger();
-            let asked = ledger.entries().iter().any(|one| one.order_prefix() == text("order_id"));
+            let asked = ledger.entries().iter().any(|one| one.order_prefix() == text("order"));
             if asked {
-                let order = text("order_id");
+                let order = text("order");
                 books
                     .complaints
                     .push(format!("{channel} was asked for {order} before its booking"));
@@ -77,7 +77,7 @@ impl Accounting {
 
 impl Booked {
     fn book(&mut self, voucher: &Value) {
-        let order = voucher["order_id"].as_str().expect("an order");
+        let order = voucher["order"].as_str().expect("an order");
         let entries = voucher["entries"].as_array().expect("entries");
         for entry in entries {
             let account = entry["account"].as_str().expect("an account").to_owned();
@@ -91,7 +91,7 @@ impl Booked {
 
 async fn take(State(accounting): State<Arc<Accounting>>, body: Bytes) -> StatusCode {
     let voucher: Value = serde_json::from_slice(&body).expect("we post JSON");
-    let request = voucher["request_id"].as_str().expect("a request id").to_owned();
+    let request = voucher["id"].as_str().expect("a request id").to_owned();
     let drawn = accounting.random.lock().expect("no panic").u8(..100);
     let fails = drawn < accounting.failures_percent;
     let mut books = accounting.books();

@@ -17,7 +17,7 @@ use super::wire::{Door, Inbox};
 /// The key of the only caller, whose hash the settings have.
 pub const CALLER_KEY: &str = "sy_test-only-caller-key";
 /// The key that signs notices to the core.
-pub const NOTICE_KEY: &str = "test-only-notice-key-0123456789abcdef";
+pub const NOTICE_KEY: &str = "whsec_dGVzdC1vbmx5LW5vdGljZS1rZXktMDEyMzQ1Njc4OWFiY2RlZg==";
 
 /// Instant payments go to the bank first, escrow payments to UnionPay first.
 pub const ROUTES: &str = r#"
@@ -125,7 +125,7 @@ waits = ["50ms", "200ms"]
 [notices]
 url = "{core}/notices"
 waits = ["50ms", "200ms"]
-key = "file:notice.key"
+keys = ["file:notice.key"]
 [workers]
 look_every = "50ms"
 [[callers]]

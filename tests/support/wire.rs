@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::any;
 use serde_json::Value;
+use switchyard::codec::webhook::WebhookKey;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -67,16 +68,12 @@ impl Post {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// Whether the signature header is HMAC-SHA256 over time, point and body under this key.
+    /// Whether it is signed as Standard Webhooks says, under this key among others.
     pub fn is_signed_with(&self, key: &str) -> bool {
-        let header = self.header("switchyard-signature");
-        let Some((time, hex)) = header.strip_prefix("t=").and_then(|text| text.split_once(",v1="))
-        else {
-            return false;
-        };
-        let key = switchyard::codec::sign::HmacKey::new(key.as_bytes());
-        let tag = key.tag(&[time.as_bytes(), b".", &self.bytes]);
-        switchyard::codec::sign::hex_lower(&tag) == hex
+        let key = WebhookKey::parse(key).expect("a key");
+        let (id, signatures) = (self.header("webhook-id"), self.header("webhook-signature"));
+        let at_s = self.header("webhook-timestamp").parse().expect("seconds");
+        key.has_signed(signatures, id, at_s, &self.bytes)
     }
 }
 

@@ -11,7 +11,7 @@ const FORMS: [&str; 7] = [
     "src/reconciliation/matching/form.rs",
     "src/tables/bin",
     "src/reconciliation/incoming/inbox.rs",
-    "src/workers/accounting/voucher.rs",
+    "src/codec/voucher.rs",
     "src/workers/notices.rs",
 ];
 

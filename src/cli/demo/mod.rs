@@ -32,7 +32,7 @@ use crate::channel::Channels as _;
 use crate::cli::load::print_mistakes;
 use crate::cli::output::{note, say, write};
 use crate::clock::stopwatch;
-use crate::codec::sign::HmacKey;
+use crate::codec::webhook::WebhookKey;
 use crate::config::checked::Settings;
 use crate::telemetry::{self, LogForm};
 use books::Books;
@@ -173,7 +173,8 @@ async fn set(seed: u64) -> anyhow::Result<DemoStage> {
     }
     let text = std::fs::read_to_string(data.join("keys/notice"))
         .context("the notice key cannot be read")?;
-    core.believe(HmacKey::new(text.trim().as_bytes()));
+    let key = text.lines().next().and_then(|line| WebhookKey::parse(line).ok());
+    core.believe(key.context("the notice key cannot be read")?);
     let key = app.first_key().ok_or_else(|| anyhow!("the first start has made no key"))?.to_owned();
     let api = Arc::new(ApiClient::new(base, key.clone())?);
     Ok(DemoStage { app, api, key, town, accounting, core, metrics, folder })

@@ -16,9 +16,8 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::codec::sign::HmacKey;
+use crate::codec::webhook::{self, WebhookKey};
 use crate::entropy::Entropy;
-use crate::workers::notices::{SIGNATURE_HEADER, signature};
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,8 +68,7 @@ async fn book(State(sink): State<Arc<AccountingSink>>, body: Bytes) -> StatusCod
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     let voucher: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let (Some(id), Some(entries)) = (voucher["request_id"].as_str(), voucher["entries"].as_array())
-    else {
+    let (Some(id), Some(entries)) = (voucher["id"].as_str(), voucher["entries"].as_array()) else {
         booked.unreadable += 1;
         return StatusCode::OK;
     };
@@ -112,7 +110,7 @@ pub struct CoreSink {
     told: Mutex<NoticeLog>,
     entropy: Entropy,
     /// Known only once the daemon has made it.
-    key: OnceLock<HmacKey>,
+    key: OnceLock<WebhookKey>,
 }
 
 impl CoreSink {
@@ -126,7 +124,7 @@ impl CoreSink {
     }
 
     /// Gives it the key that the daemon signs notices with.
-    pub fn believe(&self, key: HmacKey) {
+    pub fn believe(&self, key: WebhookKey) {
         // A second key would mean a second start, which the demo has not.
         let _ = self.key.set(key);
     }
@@ -154,12 +152,11 @@ async fn hear(State(core): State<Arc<CoreSink>>, headers: HeaderMap, body: Bytes
     StatusCode::NO_CONTENT
 }
 
-fn is_signed(key: &HmacKey, headers: &HeaderMap, body: &[u8]) -> bool {
-    let given = headers.get(SIGNATURE_HEADER).and_then(|value| value.to_str().ok());
-    let Some(given) = given else { return false };
-    let time = given.split_once(',').and_then(|(time, _)| time.strip_prefix("t=")?.parse().ok());
-    // The keys are the demo's own, so a plain comparison gives nothing away.
-    time.is_some_and(|at_s: i64| signature(key, at_s, body) == given)
+fn is_signed(key: &WebhookKey, headers: &HeaderMap, body: &[u8]) -> bool {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (id, signatures) = (header(webhook::ID_HEADER), header(webhook::SIGNATURE_HEADER));
+    let at_s = header(webhook::TIMESTAMP_HEADER).parse();
+    at_s.is_ok_and(|at_s| key.has_signed(signatures, id, at_s, body))
 }
 
 /// Serves on a free port of loopback until the process ends.
@@ -176,11 +173,18 @@ mod tests {
 
     #[test]
     fn a_notice_is_believed_under_its_own_signature_only() {
-        let key = HmacKey::new(b"0123456789abcdef0123456789abcdef");
+        let key = WebhookKey::parse(&WebhookKey::text_of(&[7; 32])).expect("a key");
         let mut headers = HeaderMap::new();
         assert!(!is_signed(&key, &headers, b"{}"));
-        let value = signature(&key, 1_700_000_000, b"{}").parse().expect("a header");
-        headers.insert(SIGNATURE_HEADER, value);
+        let signed = webhook::signatures(std::slice::from_ref(&key), "1", 1_700_000_000, b"{}");
+        let told = [
+            (webhook::ID_HEADER, "1"),
+            (webhook::TIMESTAMP_HEADER, "1700000000"),
+            (webhook::SIGNATURE_HEADER, &signed),
+        ];
+        for (name, value) in told {
+            headers.insert(name, value.parse().expect("a header"));
+        }
         assert!(is_signed(&key, &headers, b"{}"));
         assert!(!is_signed(&key, &headers, b"{ }"));
     }

@@ -15,7 +15,7 @@ struct PostAnswer {
 
 #[derive(Deserialize)]
 struct ResultForm {
-    request_id: String,
+    id: String,
     status: String,
     #[serde(default)]
     detail: Option<String>,
@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<PostResult>>
     let answer: PostAnswer = serde_json::from_slice(bytes).ok()?;
     let mut found: BTreeMap<RequestId, PostResult> = BTreeMap::new();
     for result in &answer.results {
-        let Some(id) = RequestId::parse(&result.request_id) else { continue };
+        let Some(id) = RequestId::parse(&result.id) else { continue };
         let posted = result.posted();
         let differs = found.get(&id).is_some_and(|other| *other != posted);
         let posted =
@@ -66,12 +66,12 @@ mod tests {
         let asked = [id(1), id(2), id(3), id(4), id(5), id(6)];
         let result = |id: RequestId, status: &str| {
             let id = id.to_string();
-            serde_json::json!({ "request_id": id, "status": status, "detail": "why" })
+            serde_json::json!({ "id": id, "status": status, "detail": "why" })
         };
         let answer = serde_json::json!({ "results": [
             result(id(2), "already_booked"), result(id(1), "booked"), result(id(3), "refused"),
             result(id(4), "perhaps"), result(id(5), "booked"), result(id(5), "refused"),
-            { "request_id": "of another world", "status": "booked" }, result(id(9), "booked"),
+            { "id": "of another world", "status": "booked" }, result(id(9), "booked"),
         ]});
         let read = read(answer.to_string().as_bytes(), &asked).expect("it reads");
         assert_eq!(read[..2], [PostResult::Acknowledged, PostResult::Acknowledged]);

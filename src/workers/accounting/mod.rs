@@ -10,7 +10,6 @@
 mod answer;
 mod outage;
 mod post;
-mod voucher;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,8 +30,6 @@ use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{Hold, KeysInFlight};
 use outage::Outage;
-
-pub use voucher::{body, post_body};
 
 /// Rows read beyond those that are under way and those that can start.
 const SPARE_ROWS: usize = 64;

@@ -1,8 +1,11 @@
 //! Posts requests to accounting: one at a time, or several in one body.
 
+use reqwest::header::HeaderName;
+
+use crate::codec::voucher;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::telemetry;
-use crate::workers::accounting::{AccountingDesk, answer, voucher};
+use crate::workers::accounting::{AccountingDesk, answer};
 use crate::workers::delivery::{self, PostResult};
 
 /// Posts them, and says what became of each, in their order.
@@ -13,9 +16,11 @@ pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) 
     if desk.work.batch_max <= 1 {
         let mut posted = Vec::with_capacity(requests.len());
         for request in requests {
-            let key = request.id.to_string();
             let body = voucher::body(request);
-            posted.push(delivery::post(&desk.client, &desk.url, &key, body, Vec::new()).await);
+            let key = (HeaderName::from_static("idempotency-key"), request.id.to_string());
+            let trace = request.order().map(|order| desk.engine.traces().headers(order));
+            let headers = std::iter::once(key).chain(trace.unwrap_or_default()).collect();
+            posted.push(delivery::post(&desk.client, &desk.url, body, headers).await);
         }
         return count(requests, posted);
     }

@@ -10,9 +10,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use reqwest::Method;
 use serde_json::{Value, json};
-use switchyard::codec::sign::HmacKey;
+use switchyard::codec::webhook::WebhookKey;
 use switchyard::workers::StopSignal;
-use switchyard::workers::notices::{NoticeWork, NoticeWorker};
+use switchyard::workers::notices::{NoticeKeys, NoticeWork, NoticeWorker};
 use tokio::sync::watch;
 
 use crate::gateway::{Gateway, payment, pending};
@@ -53,8 +53,9 @@ impl Desk {
             retry_for: settings.notices_retry_for,
         };
         let (stop, asked) = StopSignal::new();
-        let key = HmacKey::new(b"test-only-notice-key-0123456789abcdef");
-        let worker = NoticeWorker::new(Arc::clone(&gateway.state.engine), work, key);
+        let key = WebhookKey::parse(&WebhookKey::text_of(&[7; 32])).expect("a key");
+        let keys = Arc::new(NoticeKeys::new(vec![key]));
+        let worker = NoticeWorker::new(Arc::clone(&gateway.state.engine), work, keys);
         gateway.work(worker.expect("a client"), Some(Duration::from_millis(5)), asked);
         Self { gateway, core, _stop: stop }
     }
