@@ -1,7 +1,8 @@
 //! What one routing plan costs: 10 channels, 50 rules of which the last one fits. No pass or fail.
 //!
 //! `cargo bench --bench route_plan` measures and prints the nanoseconds of one plan for each
-//! strategy; any other run only shows that it works.
+//! strategy, and of a past order that both sides of a replay plan again; any other run only shows
+//! that it works.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,16 +11,18 @@ use std::time::Instant;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use switchyard::domain::bin::{Brand, CardBrands, CardType};
+use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
+use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::Operation;
-use switchyard::domain::flow::order::{Instruction, OrderKind};
-use switchyard::domain::ids::{ChannelId, MerchantId};
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
+use switchyard::domain::ids::{ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::maintenance::MaintenanceWindow;
+use switchyard::domain::route::replay::{Replay, RouteSet};
 use switchyard::domain::route::{
     CardTraits, IssuerTraits, RouteAsk, RouteSubject, RouteTarget, Rule, Strategy, plan,
 };
@@ -55,6 +58,11 @@ fn main() {
             .fold(f64::INFINITY, f64::min);
         println!("{:>12}: {nanoseconds:.0} ns a plan", strategy.name());
     }
+    let set = RouteSet { rules: rules(Strategy::LowestCost), profiles: profiles.clone() };
+    let past = past_order(&instruction, subject.now);
+    let nanoseconds =
+        (0..rounds).map(|_| nanoseconds_of_replay(&set, &past)).fold(f64::INFINITY, f64::min);
+    println!("{:>12}: {nanoseconds:.0} ns an order", "replay");
     println!("best of {rounds} rounds; {RULES} rules, {CHANNELS} channels");
 }
 
@@ -65,6 +73,54 @@ fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &RouteS
         black_box(plan(black_box(rules), black_box(channels), black_box(subject), draw));
     }
     start.elapsed().as_nanos() as f64 / PLANS as f64
+}
+
+fn nanoseconds_of_replay(set: &RouteSet, past: &Order) -> f64 {
+    let mut replay = Replay::new(set, set);
+    let start = Instant::now();
+    for draw in 0..PLANS {
+        replay.take(black_box(past), draw);
+    }
+    let nanoseconds = start.elapsed().as_nanos() as f64 / PLANS as f64;
+    assert_eq!(replay.finish().orders, PLANS);
+    nanoseconds
+}
+
+/// An order that one channel has approved.
+fn past_order(instruction: &Instruction, at: Timestamp) -> Order {
+    let row = BinRow {
+        bin: Bin::parse("621626").expect("a BIN"),
+        pan_length: 19,
+        issuer_code: "03070010".to_owned(),
+        issuer_name: "平安银行".to_owned(),
+        card_name: String::new(),
+        card_type: CardType::Debit,
+        brands: CardBrands::one(Brand::UnionPay),
+    };
+    let masked = MaskedPan::from_stored("621626*********0018");
+    let digests = CardDigests::default();
+    let mut asked = instruction.clone();
+    asked.instrument = Some(CardFacts { masked, digests, row: Some(Arc::new(row)) }.into());
+    let mut order = Order::accepted(OrderId::compose(261_122, 1, 1), asked, at);
+    order.status = OrderStatus::Succeeded;
+    order.attempts.push(Attempt {
+        number: 1,
+        channel: channel_id(0),
+        operation: Operation::Payment,
+        state: AttemptState::Approved,
+        sent_at: at,
+        channel_reference: None,
+        acknowledged_at: None,
+        code: None,
+        reason: None,
+        unknown_cause: None,
+        objection: None,
+        unresolved_at: None,
+        ended_at: None,
+        ended_by: None,
+        sealed_pan: None,
+    });
+    order
 }
 
 /// Forty-nine rules that fail on their second condition or later, and one that fits.

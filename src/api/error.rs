@@ -67,6 +67,8 @@ closed_set! {
             (StatusCode::UNPROCESSABLE_ENTITY, "The channel needs the card number again"),
         CardDiffers => "card_differs"
             (StatusCode::UNPROCESSABLE_ENTITY, "The card is not the original's"),
+        FilesRefused => "files_refused"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The routes or the channels' files have mistakes"),
         BinTableRefused => "bin_table_refused"
             (StatusCode::UNPROCESSABLE_ENTITY, "The BIN table is refused"),
         StatementRefused => "statement_refused"

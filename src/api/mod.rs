@@ -205,6 +205,7 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/bin-table/refresh", post(bins::refresh))
         .route("/v1/bin-table/rollback", post(bins::rollback))
         .route("/v1/routes/explain", post(channels::explain))
+        .route("/v1/routes/replay", post(channels::replay::replay))
         .route("/v1/channels", get(channels::all))
         .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
         .route("/v1/channels/{id}/clearing", get(clearing::records))

@@ -1,5 +1,5 @@
-//! `switchyard route explain|push`: shows every rule and candidate with its verdict, with nothing
-//! sent; publishes the routes that all nodes run.
+//! `switchyard route explain|replay|push`: shows every rule and candidate with its verdict, with
+//! nothing sent; plans past orders again; publishes the routes that all nodes run.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
 use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::replay::{self, ReplayArgs};
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::{Instruction, SettlementMode};
@@ -33,6 +34,8 @@ pub struct RouteArgs {
 enum RouteCommand {
     /// Show where a payment would go, and why
     Explain(ExplainArgs),
+    /// Plan the orders of a time again, under other routes or channel files
+    Replay(ReplayArgs),
     /// Publish the routes to all nodes of a store that nodes share
     Push(RoutePushArgs),
 }
@@ -89,6 +92,7 @@ struct ExplainArgs {
 pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let args = match &args.command {
         RouteCommand::Explain(args) => args,
+        RouteCommand::Replay(args) => return replay::run(args),
         RouteCommand::Push(RoutePushArgs { file, settings, data, why }) => {
             return push((settings, data), &[PushedFile::Routes(file)], why);
         }

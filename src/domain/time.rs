@@ -69,6 +69,19 @@ impl Timestamp {
             .datetime()
     }
 
+    /// Reads an RFC 3339 moment, or a date `YYYY-MM-DD`, whose beginning in UTC it then is.
+    pub fn parse(text: &str) -> Option<Self> {
+        const DATE_BYTES: usize = 10;
+        let moment: jiff::Timestamp = match text.len() {
+            DATE_BYTES => {
+                let date: civil::Date = text.parse().ok()?;
+                date.to_zoned(TimeZone::UTC).ok()?.timestamp()
+            }
+            _ => text.parse().ok()?,
+        };
+        Some(Self::from_millis(moment.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds, for instance `2026-11-22T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
         let text = self.rfc3339_bytes();

@@ -11,6 +11,7 @@ pub mod follow_ups;
 pub mod intake;
 pub mod link_keys;
 mod numbers;
+pub mod replay;
 pub mod share;
 mod shares;
 pub mod shared_settings;

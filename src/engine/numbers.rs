@@ -169,7 +169,8 @@ fn second_of_day(at: Timestamp) -> u64 {
     u64::try_from(at.as_millis() / 1_000).unwrap_or(0) % DAY_S + 1
 }
 
-fn day_of(at: Timestamp) -> u32 {
+/// The date that numbers made at this moment have, as `YYMMDD`.
+pub(super) fn day_of(at: Timestamp) -> u32 {
     yymmdd(utc().date_of(at))
 }
 

@@ -1,5 +1,7 @@
 //! Channels, their switch, and the plan.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -107,4 +109,85 @@ async fn a_plan_is_explained_and_nothing_is_sent() {
         assert!(!answer.text.contains(CARD), "I-11");
     }
     assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_orders_of_a_time_are_planned_again_under_other_rules() {
+    let gateway = Gateway::start().await;
+    for number in 0..3 {
+        let answer = gateway.pay(&crate::gateway::payment(&format!("R-{number}"))).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+    }
+    let (commits, calls) = (gateway.commits(), gateway.bank.calls());
+    let amount = crate::gateway::payment("")["amount"].as_i64().expect("an amount");
+    // No order of this size has a route.
+    let routes = format!(
+        "[[rule]]\nname = \"small\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n\
+         when = {{ amount_to_minor = {} }}\n",
+        amount - 1
+    );
+    let order = gateway.order_when("R-0", |_| true).await;
+    let (from, to) = (order.created_at, order.created_at.plus(Duration::from_secs(86_400)));
+    let question = json!({ "from": from.rfc3339(), "to": to.rfc3339(), "routes": routes.as_str() });
+    let report = gateway.post("auditor", "/v1/routes/replay", &question).await.json();
+    assert_eq!(members(&report, &["orders", "moved", "undecided"]), json!([3, 3, 0]), "{report}");
+    assert_eq!(report["candidate"]["without_route"], 3);
+    assert_eq!(report["in_force"]["approvals"]["known"], 3);
+    assert_eq!(report["in_force"]["channels"][0]["amount"], 3 * amount);
+    let to_nowhere = json!([{
+        "from": "unionpay", "to": null, "currency": "CNY", "orders": 3, "amount": 3 * amount,
+    }]);
+    assert_eq!(report["moves"], to_nowhere);
+
+    // A file of the channel with a lower limit does the same without other rules.
+    let file = std::fs::read_to_string("channels/unionpay.toml").expect("the shipped file");
+    let lower = file.replace("per_order_max_minor = 5000000", "per_order_max_minor = 1");
+    assert_ne!(lower, file);
+    let live = lower.replace("state = \"contracted\"", "state = \"live\"");
+    let question =
+        json!({ "from": from.rfc3339(), "to": to.rfc3339(), "channels": { "unionpay": live } });
+    let report = gateway.post("operator", "/v1/routes/replay", &question).await.json();
+    let struck = json!([{ "channel": "unionpay", "reason": "above_maximum", "orders": 3 }]);
+    assert_eq!(report["candidate"]["struck"], struck, "{report}");
+
+    // One order at a time: it says where it stopped.
+    let question = json!({
+        "from": from.rfc3339(), "to": to.rfc3339(), "routes": routes, "orders_max": 1,
+    });
+    let report = gateway.post("operator", "/v1/routes/replay", &question).await.json();
+    assert_eq!(members(&report, &["orders", "stopped_at"]), json!([1, from.rfc3339()]));
+    let early = json!({ "from": "2020-01-01", "to": "2020-01-02", "routes": routes });
+    let report = gateway.post("operator", "/v1/routes/replay", &early).await.json();
+    assert_eq!(report["orders"], 0);
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (commits, calls), "nothing was done");
+}
+
+#[tokio::test]
+async fn a_replay_of_files_with_mistakes_names_them() {
+    let gateway = Gateway::start().await;
+    let (from, to) = ("2026-11-01", "2026-11-02");
+    let rows = [
+        (json!({ "from": from, "to": to }), (400, "missing_field")),
+        (json!({ "from": to, "to": from, "routes": "" }), (422, "invalid_field")),
+        (json!({ "from": "yesterday", "to": to, "routes": "" }), (422, "invalid_field")),
+        (json!({ "from": from, "to": to, "routes": "" }), (422, "files_refused")),
+        (json!({ "from": from, "to": to, "routes": "", "orders_max": 0 }), (422, "invalid_field")),
+        (json!({ "from": from, "to": to, "channels": { "A B": "" } }), (422, "invalid_field")),
+        (
+            json!({ "from": from, "to": to, "channels": { "x": "name = 1" } }),
+            (422, "files_refused"),
+        ),
+        (json!({ "from": from, "to": to, "channels": { "x": 1 } }), (422, "invalid_field")),
+    ];
+    for (body, (status, code)) in rows {
+        let answer = gateway.post("operator", "/v1/routes/replay", &body).await;
+        assert_eq!(answer.problem(), (status, code.to_owned()), "{body}: {}", answer.text);
+        if code == "files_refused" {
+            let fault = &answer.json()["faults"][0];
+            assert!(fault["problem"].is_string() && fault["advice"].is_string(), "{fault}");
+        }
+    }
+    let question = json!({ "from": from, "to": to, "routes": "" });
+    let answer = gateway.post("core", "/v1/routes/replay", &question).await;
+    assert_eq!(answer.problem(), (403, "forbidden".to_owned()));
 }

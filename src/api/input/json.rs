@@ -24,6 +24,9 @@ pub enum Json<'body> {
     Object(Vec<(Cow<'body, str>, Json<'body>)>),
 }
 
+/// A text under a name of the caller's own.
+pub type NamedText<'body> = (Cow<'body, str>, Cow<'body, str>);
+
 /// Two to the 63rd: from here on a number has no place in 64 bits with a sign.
 const HUGE: f64 = 9_223_372_036_854_775_808.0;
 
@@ -198,6 +201,20 @@ impl<'body> JsonFields<'body> {
             Some(Json::Boolean(value)) => Ok(Some(value)),
             Some(_) => Err(self.invalid(name, "true or false is expected")),
         }
+    }
+
+    /// An object whose members are all texts, under names of the caller's own: in its order.
+    pub fn texts(&mut self, name: &'static str) -> Result<Vec<NamedText<'body>>, ApiError> {
+        let members = match self.value(name) {
+            None => return Ok(Vec::new()),
+            Some(Json::Object(members)) => members,
+            Some(_) => return Err(self.invalid(name, "an object is expected")),
+        };
+        let text = |(member, value)| match value {
+            Json::Text(text) => Ok((member, text)),
+            _ => Err(self.invalid(name, "an object of strings is expected")),
+        };
+        members.into_iter().map(text).collect()
     }
 
     pub fn optional_object(

@@ -152,7 +152,7 @@ fn filter(
 }
 
 fn times(asked: &mut impl GivenFields) -> Result<(Option<Timestamp>, Option<Timestamp>), ApiError> {
-    Ok((asked.read("from", MOMENT, moment)?, asked.read("to", MOMENT, moment)?))
+    Ok((asked.read("from", MOMENT, Timestamp::parse)?, asked.read("to", MOMENT, Timestamp::parse)?))
 }
 
 fn caller(state: &ApiState, asked: &mut impl GivenFields) -> Result<Option<CallerId>, ApiError> {
@@ -169,17 +169,6 @@ fn plain<'s, T>(
         state.refuse_card_number("", text, CardEcho::NONE).ok()?;
         parse(text)
     }
-}
-
-fn moment(text: &str) -> Option<Timestamp> {
-    let whole = match text.len() {
-        10 => {
-            let date: jiff::civil::Date = text.parse().ok()?;
-            date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
-        }
-        _ => text.parse().ok()?,
-    };
-    Some(Timestamp::from_millis(whole.as_millisecond()))
 }
 
 fn minor(text: &str) -> Option<i64> {

@@ -1,9 +1,15 @@
 //! The channels as a plan, the API and the command line see them.
 
+use std::collections::BTreeMap;
+
+use super::source::{ChannelTexts, of_versions};
 use super::{LoadedChannel, Registry};
+use crate::channel::file::ChannelFile;
+use crate::channel::protocol;
+use crate::config::mistake::{Mistake, Mistakes};
 use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
-use crate::domain::route::channel::{Channel, ChannelHealth, ChannelState};
+use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use crate::domain::time::Timestamp;
 
 /// A channel as the API and the command line show it.
@@ -38,6 +44,28 @@ impl Registry {
             .map(|loaded| Channel { profile: &loaded.profile, health: self.health(loaded, now) })
             .collect();
         with(&seen)
+    }
+
+    /// Every channel's profile, by id, with its switch as on: what a replay of the past plans with.
+    pub fn profiles(&self) -> Vec<ChannelProfile> {
+        self.channels.load().values().map(|loaded| loaded.file.profile(true)).collect()
+    }
+
+    /// The profiles with these files in place of those of their names, or beside them. Nothing
+    /// changes, and no credential is asked for: only what all protocols share is read.
+    pub fn profiles_with(&self, texts: &ChannelTexts) -> Result<Vec<ChannelProfile>, Vec<Mistake>> {
+        let mistakes = Mistakes::new();
+        let mut profiles: BTreeMap<ChannelId, ChannelProfile> =
+            self.profiles().into_iter().map(|profile| (profile.id.clone(), profile)).collect();
+        for found in of_versions(texts, &mistakes) {
+            let root = found.document.root(&mistakes);
+            let file = ChannelFile::read(&root, found.id.clone(), &self.common);
+            protocol::skip(&root, &file.protocol);
+            root.finish();
+            profiles.insert(found.id, file.profile(true));
+        }
+        mistakes.into_result()?;
+        Ok(profiles.into_values().collect())
     }
 
     fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {

@@ -70,6 +70,11 @@ impl CardPrefix {
         std::str::from_utf8(digits).expect("a prefix holds ASCII digits only")
     }
 
+    /// Whether it begins with all of the digits of `other`, and has more.
+    pub fn is_longer_than(&self, other: &Self) -> bool {
+        self.length > other.length && self.begins_with(other)
+    }
+
     fn begins_with(&self, other: &Self) -> bool {
         // Behind the digits lie zero bytes, which are no digits: too short a prefix differs there.
         let length = usize::from(other.length);

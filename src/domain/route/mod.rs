@@ -15,6 +15,7 @@ pub mod explain;
 pub mod health;
 pub mod hours;
 pub mod maintenance;
+pub mod replay;
 
 use std::cmp::Reverse;
 

@@ -1,6 +1,7 @@
 //! Plans as tables, and properties of every plan.
 
 mod random;
+mod replay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,0 +1,229 @@
+//! What-if: the orders of a time, planned again under other routes and channel files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::ApiState;
+use crate::api::auth::MayInspect;
+use crate::api::dto::{MomentText, json as json_answer};
+use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::json::{Json, JsonFields};
+use crate::api::input::{BodyLimits, read_json};
+use crate::config::mistake::Mistake;
+use crate::config::raw::TEXT_BYTES_MAX;
+use crate::domain::ids::ChannelId;
+use crate::domain::route::replay::{Expectation, ReplayReport, RouteSet, SideReport};
+use crate::domain::time::Timestamp;
+use crate::engine::replay::{ReplayPeriod, ReplayRun};
+use crate::tables::routes;
+
+/// The most orders of one replay, and as many as it plans where the caller names no number.
+const ORDERS_MAX: u64 = 5_000_000;
+/// What mistakes call the candidate's routes.
+const ROUTES_NAME: &str = "routes";
+
+/// `POST /v1/routes/replay`: nothing is sent, and nothing is written.
+pub async fn replay(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    // Channel files and routes are larger than orders.
+    let limits = BodyLimits { bytes_max: TEXT_BYTES_MAX, ..state.body_limits() };
+    let body = read_json(&parts.headers, body, limits).await?;
+    let in_force = RouteSet { rules: state.intake.rules(), profiles: state.registry.profiles() };
+    let (period, candidate) = read_question(&state, &in_force, &body)?;
+    let run = state.engine.replay(&period, &in_force, &candidate).await?;
+    Ok(json_answer(StatusCode::OK, &ReplayBody::of(&run)))
+}
+
+fn read_question(
+    state: &ApiState,
+    in_force: &RouteSet,
+    body: &[u8],
+) -> Result<(ReplayPeriod, RouteSet), ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let (from, to) = (moment(&mut fields, "from")?, moment(&mut fields, "to")?);
+    if from >= to {
+        return Err(fields.invalid("to", "a time after `from` is expected"));
+    }
+    let orders_max = match fields.value("orders_max") {
+        None => ORDERS_MAX,
+        Some(Json::Integer(most)) => u64::try_from(most)
+            .ok()
+            .filter(|most| (1..=ORDERS_MAX).contains(most))
+            .ok_or_else(|| fields.invalid("orders_max", "1 to 5000000 is expected"))?,
+        Some(_) => return Err(fields.invalid("orders_max", "1 to 5000000 is expected")),
+    };
+    let text = fields.text("routes")?;
+    let mut files = BTreeMap::new();
+    for (name, text) in fields.texts("channels")? {
+        let id = ChannelId::parse(&name)
+            .map_err(|error| fields.invalid("channels", format!("a channel's id: {error}")))?;
+        files.insert(id, text.into_owned());
+    }
+    if text.is_none() && files.is_empty() {
+        return Err(fields.missing("routes"));
+    }
+    fields.finish()?;
+    let profiles = state.registry.profiles_with(&files).map_err(|found| refused(&found))?;
+    let known: Vec<ChannelId> = profiles.iter().map(|profile| profile.id.clone()).collect();
+    let rules = match text {
+        None => in_force.rules.clone(),
+        Some(text) => {
+            routes::read(ROUTES_NAME, &text, &known).map_err(|found| refused(&found))?.rules
+        }
+    };
+    let period = ReplayPeriod { created: from..to, orders_max };
+    Ok((period, RouteSet { rules, profiles }))
+}
+
+/// A moment, or the beginning of a date in UTC.
+fn moment(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Timestamp, ApiError> {
+    let text = fields.required_text(name)?;
+    let detail = "a time as 2026-11-22T08:00:00Z, or a date, whose beginning in UTC it is";
+    Timestamp::parse(&text).ok_or_else(|| fields.invalid(name, detail))
+}
+
+fn refused(mistakes: &[Mistake]) -> ApiError {
+    let fault = |mistake: &Mistake| {
+        json!({
+            "file": mistake.file, "line": mistake.line, "key": mistake.key,
+            "problem": mistake.problem, "advice": mistake.advice,
+        })
+    };
+    let faults: Vec<_> = mistakes.iter().map(fault).collect();
+    let detail = format!("the files have {} mistakes; nothing was planned", mistakes.len());
+    ApiError::new(ProblemCode::FilesRefused, detail).with("faults", faults.into())
+}
+
+/// What a change would have made of the orders.
+#[derive(Serialize)]
+struct ReplayBody<'run> {
+    orders: u64,
+    /// How many of them would go to another channel first.
+    moved: u64,
+    /// Orders of which a rule asks more digits of the card than are kept.
+    undecided: u64,
+    /// Where `orders_max` ended it: the creation of the last order that was planned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stopped_at: Option<MomentText>,
+    in_force: SideBody<'run>,
+    candidate: SideBody<'run>,
+    moves: Vec<MoveBody<'run>>,
+}
+
+#[derive(Serialize)]
+struct SideBody<'run> {
+    channels: Vec<ShareBody<'run>>,
+    struck: Vec<StruckBody<'run>>,
+    without_route: u64,
+    approvals: ApprovalsBody,
+}
+
+#[derive(Serialize)]
+struct ShareBody<'run> {
+    channel: &'run str,
+    currency: &'static str,
+    orders: u64,
+    amount: i64,
+    fee: i64,
+}
+
+#[derive(Serialize)]
+struct StruckBody<'run> {
+    channel: &'run str,
+    reason: &'static str,
+    orders: u64,
+}
+
+/// Approvals: those that are known, and what is to be expected beside them.
+#[derive(Serialize)]
+struct ApprovalsBody {
+    known: u64,
+    open: u64,
+    /// Whole orders, rounded.
+    expected: u64,
+    /// The interval of `known` and `expected` together, with 95 %.
+    low: u64,
+    high: u64,
+    without_figures: u64,
+}
+
+#[derive(Serialize)]
+struct MoveBody<'run> {
+    /// `null`: no channel takes it.
+    from: Option<&'run str>,
+    to: Option<&'run str>,
+    currency: &'static str,
+    orders: u64,
+    amount: i64,
+}
+
+impl<'run> ReplayBody<'run> {
+    fn of(run: &'run ReplayRun) -> Self {
+        let report: &ReplayReport = &run.report;
+        let moves = report.moves.iter().map(|((from, to, currency), moved)| MoveBody {
+            from: from.as_ref().map(ChannelId::as_str),
+            to: to.as_ref().map(ChannelId::as_str),
+            currency: currency.name(),
+            orders: moved.orders,
+            amount: moved.amount_minor,
+        });
+        Self {
+            orders: report.orders,
+            moved: report.moved(),
+            undecided: report.undecided,
+            stopped_at: run.stopped_at.map(MomentText),
+            in_force: SideBody::of(&report.in_force),
+            candidate: SideBody::of(&report.candidate),
+            moves: moves.collect(),
+        }
+    }
+}
+
+impl<'run> SideBody<'run> {
+    fn of(side: &'run SideReport) -> Self {
+        let channels = side.shares.iter().map(|((channel, currency), share)| ShareBody {
+            channel: channel.as_str(),
+            currency: currency.name(),
+            orders: share.orders,
+            amount: share.amount_minor,
+            fee: share.fee_minor,
+        });
+        let struck = side.struck.iter().map(|((channel, reason), orders)| StruckBody {
+            channel: channel.as_str(),
+            reason,
+            orders: *orders,
+        });
+        Self {
+            channels: channels.collect(),
+            struck: struck.collect(),
+            without_route: side.without_route,
+            approvals: ApprovalsBody::of(&side.approvals),
+        }
+    }
+}
+
+impl ApprovalsBody {
+    fn of(approvals: &Expectation) -> Self {
+        let Expectation { known, open, expected, margin, without_figures } = *approvals;
+        // Orders are whole; what cannot be below nothing is not shown below it.
+        let whole = |orders: f64| orders.round().max(0.0) as u64;
+        Self {
+            known,
+            open,
+            expected: whole(expected),
+            low: known + whole(expected - margin),
+            high: known + whole(expected + margin),
+            without_figures,
+        }
+    }
+}
