@@ -11,6 +11,7 @@ use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::closed_set;
 use crate::domain::flow::attempt::Source;
+use crate::domain::flow::event::OrderEvent;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
@@ -111,8 +112,8 @@ pub enum ReadGuard {
 ///   settlement, settled date, verification) is new with version 1, and with version n > 1
 ///   replaces the stored row of version n - 1;
 /// - no other order has the same caller and caller's order id, and no other verification;
-/// - each other row is new: transactions, clearing records, contradictions, closes, statement
-///   revisions, agreed lines and found differences;
+/// - each other row is new: transactions, clearing records, contradictions, events, closes,
+///   statement revisions, agreed lines and found differences;
 /// - each close, and each day that is shut, is later than the channel's last close, and each
 ///   clearing record later than all days of its channel that are shut, those of this write set too;
 /// - no two reconciliations are current for one channel and date, no two differences have one
@@ -127,6 +128,7 @@ pub struct WriteSet {
     pub accounting: Vec<AccountingRequest>,
     pub notices: Vec<CoreNotice>,
     pub contradictions: Vec<Contradiction>,
+    pub events: Vec<OrderEvent>,
     pub audit: Vec<AuditEntry>,
     /// From each one on, the channel takes no clearing record of the date or an earlier one.
     pub shut: Vec<(ChannelId, BusinessDate)>,

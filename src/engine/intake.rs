@@ -11,7 +11,7 @@ use crate::channel::registry::Registry;
 use crate::domain::bin::{BinRow, Brand};
 use crate::domain::card::{CardFacts, CardInput};
 use crate::domain::card_service::CardService;
-use crate::domain::flow::order::{Candidate, Instruction, Order};
+use crate::domain::flow::order::{Candidate, Instruction, Order, RouteVerdict};
 use crate::domain::ids::ChannelId;
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
@@ -103,14 +103,17 @@ impl Intake {
         let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
         instruction.instrument = Some(CardFacts { masked, digests, row }.into());
         let refused = match planned {
-            Ok(candidates) => match self.engine.draw_order_id(&instruction, until).await? {
-                Some(id) => {
-                    let mut order = Order::accepted(id, instruction, now);
-                    order.candidates = candidates;
-                    return Ok(self.engine.accept(order, card.into(), until).await?);
+            Ok((candidates, route)) => {
+                match self.engine.draw_order_id(&instruction, until).await? {
+                    Some(id) => {
+                        let mut order = Order::accepted(id, instruction, now);
+                        order.candidates = candidates;
+                        order.route = Some(Arc::new(route));
+                        return Ok(self.engine.accept(order, card.into(), until).await?);
+                    }
+                    None => EngineError::NotDurable.into(),
                 }
-                None => EngineError::NotDurable.into(),
-            },
+            }
             Err(refused) => refused,
         };
         let Some(kept) = self.engine.kept_order(&instruction).await? else { return Err(refused) };
@@ -131,7 +134,7 @@ impl Intake {
         let (service, merchant_id) = (CardService::Verification, &asked.merchant_id);
         let ask = RouteAsk::Service { service, merchant_id };
         match self.plan_of(ask, &card, row.as_deref(), now) {
-            Ok(candidates) => {
+            Ok((candidates, _)) => {
                 let channels = candidates.into_iter().map(|one| one.channel).collect();
                 Ok(self.engine.verify(asked, card, channels, until).await?)
             }
@@ -148,7 +151,7 @@ impl Intake {
         card: &CardInput,
         row: Option<&BinRow>,
         now: Timestamp,
-    ) -> Result<Vec<Candidate>, PayError> {
+    ) -> Result<(Vec<Candidate>, RouteVerdict), PayError> {
         let proven = self.engine.clock().present().proven();
         if card.expiry.is_some_and(|expiry| expiry.has_passed(proven)) {
             return Err(PayError::ExpiredCard);
@@ -162,14 +165,18 @@ impl Intake {
         card: &CardInput,
         row: Option<&BinRow>,
         now: Timestamp,
-    ) -> Result<Vec<Candidate>, PayError> {
+    ) -> Result<(Vec<Candidate>, RouteVerdict), PayError> {
         let routes = self.routes.current();
         let prefix = CardPrefix::leading(card.pan.expose());
         let traits = CardTraits::of(row, card.pan.expose().as_bytes());
         let subject = RouteSubject { ask, prefix, card: traits, now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
-            if plan.kept.is_empty() { Err(no_route(&plan)) } else { Ok(plan.candidates()) }
+            if plan.kept.is_empty() {
+                return Err(no_route(&plan));
+            }
+            let bin_table = self.bins.current().version;
+            Ok((plan.candidates(), verdict(&plan, &routes.rules, bin_table)))
         })
     }
 
@@ -219,6 +226,19 @@ pub fn explain_route<T>(
         None => ExplainedCard::Bare(Brand::of_bare_range(digits)),
     };
     registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), card))
+}
+
+/// What is kept of a plan.
+fn verdict(plan: &RoutePlan<'_>, rules: &[Rule], bin_table: u32) -> RouteVerdict {
+    let place = plan.rule.and_then(|rule| rules.iter().position(|one| std::ptr::eq(one, rule)));
+    let struck = plan.struck.iter();
+    RouteVerdict {
+        rule: plan.rule_name().unwrap_or_default().to_owned(),
+        place: place.and_then(|place| u16::try_from(place + 1).ok()).unwrap_or(0),
+        bin_table,
+        kept: plan.kept.iter().map(|kept| kept.channel.id.clone()).collect(),
+        struck: struck.map(|one| (one.channel.clone(), one.strike.name().to_owned())).collect(),
+    }
 }
 
 fn no_route(plan: &RoutePlan<'_>) -> PayError {

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use switchyard::channel::ReplyMeaning;
+use switchyard::domain::flow::attempt::{Evidence, Source};
+use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::WriteSet;
 
@@ -220,4 +223,135 @@ async fn orders_stream_whole_in_both_forms() {
             assert_eq!(value, shown.trim_start_matches("null"), "{name}");
         }
     }
+}
+
+fn kinds(story: &Value) -> Vec<String> {
+    let events = story["events"].as_array().expect("events").iter();
+    events.map(|event| event["kind"].as_str().expect("a text").to_owned()).collect()
+}
+
+fn of_kind<'a>(story: &'a Value, kind: &str) -> &'a Value {
+    let mut events = story["events"].as_array().expect("events").iter();
+    events.find(|event| event["kind"] == kind).unwrap_or_else(|| panic!("{kind}: {story}"))
+}
+
+fn action<'a>(event: &'a Value, name: &str) -> Option<&'a Value> {
+    event["actions"].as_array().into_iter().flatten().find(|action| action["name"] == name)
+}
+
+async fn story(gateway: &Gateway, id: &Value) -> Value {
+    let path = format!("/v1/orders/{}/story", id.as_str().expect("an id"));
+    let answer = gateway.get("auditor", &path).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(!answer.text.contains(CARD), "I-11");
+    answer.json()
+}
+
+fn evidence(source: Source, outcome: Outcome, words: &str) -> Evidence {
+    let (objection, as_of, transcript) = (None, None, words.to_owned());
+    Evidence { source, attempt: 1, outcome, objection, as_of, transcript }
+}
+
+#[tokio::test]
+async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
+    let gateway = Gateway::start().await;
+    gateway.bank.will_answer(unknown());
+    let order = gateway.pay(&payment("A-1")).await.json();
+    let id = OrderId::parse(order["id"].as_str().expect("an id")).expect("19 digits");
+    let open = story(&gateway, &order["id"]).await;
+    assert_eq!(kinds(&open), ["asked", "routed", "attempt_sent", "learned", "unresolved"]);
+    let entry = of_kind(&open, "unresolved");
+    let resolve = action(entry, "resolve").expect("an unknown can be resolved");
+    assert_eq!(resolve["path"], format!("/v1/reversals/{id}/resolve"));
+    assert_eq!(resolve["fields"][0]["one_of"], json!(["succeeded", "failed", "reversed"]));
+    assert!(action(entry, "retry").is_some());
+    let engine = &gateway.state.engine;
+    let minute = Duration::from_secs(60);
+    gateway.later(minute);
+    let inquiry = evidence(Source::Inquiry, unknown(), "respCode=03");
+    engine.weigh(id, inquiry).await.expect("it is weighed");
+    gateway.later(minute);
+    let yes = ReplyMeaning::new(approved(), "reversed=yes".to_owned());
+    engine.learn_reversal(id, 1, yes, None).await.expect("it is learnt");
+    gateway.later(minute);
+    let notice = evidence(Source::Notice, approved(), "queryId=ref-1&respCode=00");
+    engine.weigh(id, notice).await.expect("it is weighed");
+
+    let told = story(&gateway, &order["id"]).await;
+    assert_eq!(
+        kinds(&told),
+        [
+            "asked",
+            "routed",
+            "attempt_sent",
+            "learned",
+            "learned",
+            "reversal_answered",
+            "attempt_ended",
+            "finished",
+            "contradicted",
+        ]
+    );
+    let events = told["events"].as_array().expect("events");
+    let at = |place: usize| events[place]["at"].as_str().expect("a time");
+    assert!((1..events.len()).all(|place| at(place - 1) <= at(place)), "in order of time");
+    assert!(
+        events.iter().all(|event| event["words"].as_str().is_some_and(|words| words.len() > 9))
+    );
+    let routed = of_kind(&told, "routed");
+    assert_eq!(routed["data"]["kept"], json!(["unionpay"]));
+    assert!(routed["data"]["rule"].is_string() && routed["data"]["bin_table"].is_number());
+    let (reply, inquiry) = (&events[3], &events[4]);
+    assert_eq!((&reply["source"], &inquiry["source"]), (&json!("reply"), &json!("inquiry")));
+    assert_eq!(reply["data"]["outcome"], "unknown");
+    assert_eq!(reply["data"]["cause"], "timed_out");
+    assert_eq!(inquiry["data"]["voucher"], "respCode=03");
+    assert_eq!(of_kind(&told, "reversal_answered")["data"]["voucher"], "reversed=yes");
+    let claim = of_kind(&told, "contradicted");
+    assert_eq!((&claim["source"], &claim["data"]["claim"]), (&json!("notice"), &json!("success")));
+    let undo = claim["data"]["undo"].clone();
+    assert_eq!(
+        claim["links"][0]["path"],
+        format!("/v1/orders/{}/story", undo.as_str().unwrap_or(""))
+    );
+    let undone = story(&gateway, &undo).await;
+    assert_eq!(kinds(&undone)[0], "asked");
+    assert_eq!(of_kind(&undone, "unresolved")["data"]["phase"], "undo_owed");
+    let core = gateway.get("core", &format!("/v1/orders/{id}/story")).await;
+    assert_eq!(core.problem(), (403, "forbidden".to_owned()));
+    let none = gateway.get("auditor", "/v1/orders/2611220010000009999/story").await;
+    assert_eq!(none.problem(), (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_success_and_a_decline_have_their_stories_and_what_may_follow() {
+    let gateway = Gateway::start().await;
+    let all = four(&gateway).await;
+    let paid = story(&gateway, &all[0]["id"]).await;
+    let expected = [
+        "asked",
+        "routed",
+        "attempt_sent",
+        "attempt_ended",
+        "transaction",
+        "finished",
+        "cleared",
+        "voucher_owed",
+    ];
+    assert_eq!(kinds(&paid), expected);
+    let end = of_kind(&paid, "finished");
+    let refund = action(end, "refund").expect("a payment can be refunded");
+    assert_eq!(
+        refund["path"],
+        format!("/v1/payments/{}/refunds", all[0]["id"].as_str().unwrap_or(""))
+    );
+    assert_eq!(refund["fields"][1], json!({ "name": "amount", "required": false, "most": 1_000 }));
+    assert!(action(end, "void").is_some() && action(end, "release").is_none());
+    assert!(action(of_kind(&paid, "voucher_owed"), "retry_voucher").is_some());
+    let declined = story(&gateway, &all[1]["id"]).await;
+    let learned = of_kind(&declined, "learned");
+    assert_eq!(learned["data"]["code"], "51");
+    assert_eq!(learned["data"]["cause"], "insufficient_funds");
+    assert!(learned["words"].as_str().is_some_and(|words| words.contains("insufficient_funds")));
+    assert!(of_kind(&declined, "finished").get("actions").is_none());
 }

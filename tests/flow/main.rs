@@ -6,6 +6,7 @@ mod auditor;
 mod belief;
 mod build;
 mod contradictions;
+mod events;
 mod evidence;
 mod fees;
 mod follow_ups;

@@ -191,6 +191,13 @@ async fn orders_are_listed_found_and_exported() {
     let lines = ask(&app, folder, &["order", "export", "--json"]).await;
     assert_eq!(lines.lines().count(), 2, "{lines}");
 
+    let story = ask(&app, folder, &["order", "story", first.id()]).await;
+    for words in ["asked for a payment", "was sent to harbour-bank", "The order ended: succeeded"] {
+        assert!(story.contains(words), "{story}");
+    }
+    let story = ask(&app, folder, &["order", "story", first.id(), "--json"]).await;
+    assert!(story.lines().all(|line| line.contains("\"kind\"")), "{story}");
+
     // A whole card number comes by standard input, and nobody else sees it.
     let mut command = program(folder);
     let url = format!("http://{}", app.address());

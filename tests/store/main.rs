@@ -88,6 +88,7 @@ suite! {
     follow_ups_are_listed_by_what_they_refer_to,
     a_search_finds_what_a_look_over_all_orders_does,
     a_search_of_many_orders_says_how_far_it_looked,
+    what_happened_is_listed_by_order,
     a_view_has_all_of_an_order,
     a_view_is_of_one_moment,
     a_success_is_read_back_whole,

@@ -9,6 +9,7 @@ use switchyard::app::folder::{BOOKS, DataFolder, MOVED};
 use switchyard::app::moving::{self, BooksPlace, FolderBooks, MoveError, MovedKind};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::BatchState;
+use switchyard::domain::flow::event::{EventKind, OrderEvent};
 use switchyard::domain::money::Currency;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::Store;
@@ -23,7 +24,7 @@ use crate::rows::{
 };
 use crate::services::verification;
 use crate::support::Scratch;
-use crate::support::books::{accepted, audit, channel, id, order, paid};
+use crate::support::books::{accepted, audit, channel, id, moment, order, paid};
 use crate::support::postgres::{Database, database};
 use crate::{commit, of, open_at, read};
 
@@ -82,6 +83,7 @@ async fn fill(store: &dyn Store) {
             settlements: vec![settlement(8, channel(), &["R-1", "R-2"])],
             settled: vec![settled(day(22), Currency::Cny, 1), settled(day(22), Currency::Usd, 1)],
             verifications: vec![verification(7, "core", "V-7")],
+            events: vec![OrderEvent::new(id(1), moment(5), EventKind::Retried, 0)],
             audit: vec![audit("a NUL is \0")],
             ..WriteSet::default()
         },

@@ -1,9 +1,12 @@
 //! Orders, and what is committed with them.
 
 use switchyard::domain::books::accounting::RequestId;
+use switchyard::domain::flow::attempt::Source;
+use switchyard::domain::flow::event::{EventKind, OrderEvent};
 use switchyard::domain::flow::order::{Claims, Instruction, Order, OrderKind};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::CallerId;
+use switchyard::domain::outcome::Outcome;
 use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, PAGE_MAX, Store};
@@ -55,6 +58,23 @@ pub async fn open_orders_are_those_that_are_not_final(store: &dyn Store) {
     assert_eq!(ids(&read(store.open_orders(None, 10)).await), [1, 3, 4]);
     assert_eq!(ids(&read(store.open_orders(None, 2)).await), [1, 3]);
     assert_eq!(ids(&read(store.open_orders(Some(id(3)), 2)).await), [4]);
+}
+
+pub async fn what_happened_is_listed_by_order(store: &dyn Store) {
+    let event = |sequence, version, ordinal| {
+        let at = books::moment(i64::from(version));
+        let event = OrderEvent::new(id(sequence), at, EventKind::Learned, 1);
+        let event = event.telling(Source::Inquiry, &Outcome::NotFound { code: "34".into() }, None);
+        OrderEvent { version, ordinal, transcript: "respCode=34".to_owned(), ..event }
+    };
+    let writes = |events: Vec<OrderEvent>| WriteSet { events, ..WriteSet::default() };
+    commit(store, writes(vec![event(1, 256, 0), event(2, 1, 0)])).await;
+    commit(store, writes(vec![event(1, 2, 1), event(1, 2, 0)])).await;
+    let all = [event(1, 2, 0), event(1, 2, 1), event(1, 256, 0)];
+    assert_eq!(read(store.order_events(id(1))).await, all);
+    assert_eq!(read(store.order_events(id(2))).await, [event(2, 1, 0)]);
+    assert!(read(store.order_events(id(3))).await.is_empty());
+    refuse(store, writes(vec![event(1, 2, 1)]), "it is there already").await;
 }
 
 /// The order with another instruction.

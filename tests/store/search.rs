@@ -45,10 +45,10 @@ fn random_order(random: &mut Rng, sequence: u64) -> Order {
     let mut order = books::order(sequence);
     let day = random.u32(..4);
     order.id = OrderId::compose(261_120 + day, random.u16(1..3), sequence);
-    // The 20th at noon, and up to three days later.
-    let noon = -2 * 24 * HOUR_MS + 4 * HOUR_MS;
-    let minutes = random.i64(0..24 * 60) - 12 * 60;
-    order.created_at = moment(noon + i64::from(day) * 24 * HOUR_MS + minutes * 60_000);
+    // The 20th, and up to three days later; numbers and moments go together, or nearly.
+    let midnight = -2 * 24 * HOUR_MS - 8 * HOUR_MS + i64::from(day) * 24 * HOUR_MS;
+    let minutes = i64::try_from(sequence).expect("some hundreds") * 11 + random.i64(-4..=4);
+    order.created_at = moment(midnight + minutes * 60_000);
     let asked = &mut order.instruction;
     asked.caller = CallerId::from_stored(pick(random, &CALLERS));
     asked.caller_order_id = CallerOrderId::from_stored(&format!("A-{sequence:06}"));

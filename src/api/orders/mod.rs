@@ -5,6 +5,7 @@
 
 mod asked;
 mod export;
+mod story;
 
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub fn routes() -> Router<Arc<ApiState>> {
         .route("/v1/orders", get(all))
         .route("/v1/orders/search", post(search))
         .route("/v1/orders/find", get(find))
+        .route("/v1/orders/{id}/story", get(story::tell))
 }
 
 /// A page of orders. Without `next` everything that was asked for has been looked at.

@@ -1,4 +1,4 @@
-//! `switchyard order list|show|find|export`: the orders of the running daemon.
+//! `switchyard order list|show|story|find|export`: the orders of the running daemon.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::ExitCode;
@@ -50,6 +50,11 @@ enum OrderCommand {
         /// The caller of the order id, where the key is another caller's
         #[arg(long, value_name = "NAME")]
         caller: Option<String>,
+    },
+    /// Tell everything that the books have of one order, in order of time
+    Story {
+        /// Our order id (19 digits)
+        id: String,
     },
     /// Find orders by any number: ours, the caller's, the channel's, its reference, the bank's
     Find {
@@ -178,6 +183,12 @@ const ORDERS: Listing = Listing {
     },
 };
 
+const EVENTS: Listing = Listing {
+    rows: "events",
+    heading: &["at", "kind", "words"],
+    cells: |event| ["at", "kind", "words"].map(|name| cell(event, name)).into(),
+};
+
 pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     match &args.command {
@@ -185,6 +196,10 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
             blocking(list_orders(daemon, filter.body()?, *limit, after.clone()))?;
         }
         OrderCommand::Show { id, caller } => show(daemon, id, caller.as_deref())?,
+        OrderCommand::Story { id } => {
+            let path = format!("/v1/orders/{}/story", encoded(id));
+            blocking(EVENTS.print_whole(daemon, &path))?;
+        }
         OrderCommand::Find { number, caller, from, to } => {
             let filters = [
                 ("number", Some(number.as_str())),

@@ -16,6 +16,7 @@ use crate::domain::card::SealedPan;
 use crate::domain::command::{Decider, Refusal, RepeatedCard};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation};
+use crate::domain::flow::event::EventKind;
 use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::{DecisionDraft, add_attempt};
 use crate::domain::outcome::Reason;
@@ -190,6 +191,7 @@ impl DecisionDraft<'_> {
         booked.delivery.version += 1;
         self.writes.accounting.push(booked);
         self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
+        self.decided(EventKind::Withdrawn, None, &decider);
         self.audit("accounting.withdraw", decider);
         // The next request of the chain may go.
         self.effects.push(Effect::Book);

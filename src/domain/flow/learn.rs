@@ -10,6 +10,7 @@ use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
+use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
@@ -48,6 +49,7 @@ impl DecisionDraft<'_> {
         let absent = matches!(evidence.outcome, Outcome::NotFound { .. });
         let disowned = absent && attempt.acknowledged_at.is_some();
         self.note(evidence, held, disowned);
+        self.tell(evidence, held, disowned);
         match &evidence.outcome {
             Outcome::Approved(approval) => {
                 match held {
@@ -122,6 +124,25 @@ impl DecisionDraft<'_> {
         };
         let said = format!("{}: {}{remark}", evidence.source.name(), evidence.words());
         entry.note(self.now, said);
+    }
+
+    /// Keeps what was told, but for a success in the attempt's own reply.
+    fn tell(&mut self, evidence: &Evidence, held: bool, disowned: bool) {
+        if self.entry.is_none() && OrderEvent::is_plain(evidence) {
+            return;
+        }
+        let Evidence { source, attempt, outcome, objection, .. } = evidence;
+        let mut event = self.event(EventKind::Learned, *attempt);
+        event = event.telling(*source, outcome, objection.as_ref());
+        event.remark = match (held, disowned) {
+            (true, _) => Some(EventRemark::Held),
+            (false, true) => Some(EventRemark::Disowned),
+            (false, false) => None,
+        };
+        if held || !matches!(outcome, Outcome::Approved(_)) {
+            event.transcript.clone_from(&evidence.transcript);
+        }
+        self.events.push(event);
     }
 
     /// A direct success, an inquiry's, a notice's: one commit, always the same.

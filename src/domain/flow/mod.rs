@@ -6,6 +6,7 @@
 //! nothing half-written.
 
 pub mod attempt;
+pub mod event;
 pub mod filter;
 pub mod order;
 pub mod reversal;
@@ -29,6 +30,7 @@ use crate::domain::terms::Terms;
 use crate::domain::time::{Present, Timestamp};
 use crate::domain::write_set::{CoreNotice, EntryChange, WriteSet};
 use attempt::{Attempt, AttemptState, Operation};
+use event::{EventKind, OrderEvent};
 use order::{Order, OrderKind, OrderStatus};
 use reversal::{Phase, ReversalEntry};
 
@@ -75,6 +77,8 @@ struct DecisionDraft<'a> {
     /// A request that was to be booked first may be in accounting's books without an
     /// acknowledgement.
     booked_perhaps: bool,
+    /// What happened, in its order; written with the order's next version.
+    events: Vec<OrderEvent>,
     writes: WriteSet,
     effects: Vec<Effect>,
 }
@@ -90,6 +94,7 @@ impl<'a> DecisionDraft<'a> {
             original: view.original.as_ref().map(|original| original.order.clone()),
             entry: view.entry.clone(),
             booked_perhaps: false,
+            events: Vec::new(),
             writes: WriteSet::default(),
             effects: Vec::new(),
         }
@@ -165,6 +170,11 @@ impl<'a> DecisionDraft<'a> {
         self.effects.push(Effect::Notify);
     }
 
+    /// An event of this order, now.
+    fn event(&self, kind: EventKind, attempt: u8) -> OrderEvent {
+        OrderEvent::new(self.order.id, self.now, kind, attempt)
+    }
+
     fn alert(&mut self, what: Alert) {
         self.effects.push(Effect::Alert { order: self.order.id, what });
     }
@@ -193,6 +203,7 @@ impl<'a> DecisionDraft<'a> {
                 let handed = entry.phase == Phase::Operator
                     && old.as_ref().is_none_or(|old| old.phase != Phase::Operator);
                 if handed {
+                    self.events.push(self.event(EventKind::HandedOver, entry.attempt));
                     self.effects
                         .push(Effect::Alert { order: self.order.id, what: Alert::OperatorNeeded });
                 }
@@ -203,8 +214,20 @@ impl<'a> DecisionDraft<'a> {
             }
             (_, unchanged) => self.entry = unchanged,
         }
+        self.write_events();
         self.sweep();
         Decision { writes: self.writes, effects: self.effects, order: self.order }
+    }
+
+    /// Gives each event its place. Where the order stands as it stood, nothing has happened to it.
+    fn write_events(&mut self) {
+        let version = self.order.version;
+        if version == self.view.order.version {
+            return;
+        }
+        for (ordinal, event) in (0..=u8::MAX).zip(std::mem::take(&mut self.events)) {
+            self.writes.events.push(OrderEvent { version, ordinal, ..event });
+        }
     }
 }
 

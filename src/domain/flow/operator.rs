@@ -3,6 +3,7 @@
 use crate::domain::command::{CardInMemory, Decider, Refusal, Resolution};
 use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
+use crate::domain::flow::event::EventKind;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
@@ -41,6 +42,7 @@ impl DecisionDraft<'_> {
         entry.reversals_exhausted = false;
         entry.due_at = Some(now);
         entry.note(now, "retried by an operator".to_owned());
+        self.decided(EventKind::Retried, None, &decider);
         self.audit("reversal.retry", decider);
         Ok(())
     }
@@ -55,6 +57,7 @@ impl DecisionDraft<'_> {
         }
         self.require_idle()?;
         let transcript = format!("{}: {}", decider.actor, decider.reason);
+        self.decided(EventKind::Resolved, Some(resolution), &decider);
         match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
             (Some(number), _) => self.resolve_attempt(number, resolution, transcript)?,
             (None, Resolution::Failed) => {
@@ -110,6 +113,22 @@ impl DecisionDraft<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keeps an operator's decision among what happened to the order.
+    pub(super) fn decided(
+        &mut self,
+        kind: EventKind,
+        resolution: Option<Resolution>,
+        decider: &Decider,
+    ) {
+        let attempt = self.order.unresolved().map_or(0, |attempt| attempt.number);
+        let mut event = self.event(kind, attempt);
+        event.source = Some(Source::Operator);
+        event.outcome = resolution.map(|resolution| resolution.name().to_owned());
+        event.actor = Some(decider.actor.clone());
+        event.detail = Some(decider.reason.clone());
+        self.events.push(event);
     }
 
     pub(super) fn audit(&mut self, action: &str, decider: Decider) {

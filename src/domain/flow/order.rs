@@ -1,5 +1,7 @@
 //! Orders: their states, and what makes a repeated order the same order (I-9).
 
+use std::sync::Arc;
+
 use crate::domain::card::{CardFacts, SealedPan};
 use crate::domain::closed_set;
 use crate::domain::fee::Fee;
@@ -172,6 +174,21 @@ pub struct Candidate {
     pub keeps_pan: bool,
 }
 
+/// How an order was routed, as rules, channels and BIN table were then: for whoever asks why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteVerdict {
+    /// The rule that decided.
+    pub rule: String,
+    /// Its place in the routes, from 1; those before it did not fit, or handed on.
+    pub place: u16,
+    /// The version of the BIN table that was in force.
+    pub bin_table: u32,
+    /// The channels that the plan kept, best first.
+    pub kept: Vec<ChannelId>,
+    /// The channels that could not take it, each with the stable word of the reason.
+    pub struck: Vec<(ChannelId, String)>,
+}
+
 /// The part of an order that the core states once and that never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
@@ -296,6 +313,8 @@ pub struct Order {
     pub status: OrderStatus,
     pub reason: Option<Reason>,
     pub attempts: Vec<Attempt>,
+    /// Why it went where it went. `None` where it was not routed: it follows up another order.
+    pub route: Option<Arc<RouteVerdict>>,
     /// Planned channels not tried yet, best first.
     pub candidates: Vec<Candidate>,
     /// Escrowed money handed on so far, in minor units.
@@ -332,6 +351,7 @@ impl Order {
             status: OrderStatus::Accepted,
             reason: None,
             attempts: Vec::new(),
+            route: None,
             candidates: Vec::new(),
             released_minor: 0,
             claims: Claims::default(),

@@ -6,6 +6,7 @@ use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source, words};
+use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::flow::learn::DISOWNED;
 use crate::domain::flow::order::OrderStatus;
 use crate::domain::flow::reversal::Phase;
@@ -26,6 +27,12 @@ impl DecisionDraft<'_> {
             self.refuse_reversal();
             return Ok(());
         }
+        self.events.push(OrderEvent::new(
+            self.order.id,
+            now,
+            EventKind::ReversalSent,
+            attempt.number,
+        ));
         entry.leave_reversal(terms, now);
         // Repeating with the same reference is harmless, so a crash simply makes it due again.
         entry.due_at = Some(now.plus(terms.call_ends_after));
@@ -68,6 +75,15 @@ impl DecisionDraft<'_> {
         };
         let when = if late.is_some() { "late reversal" } else { "reversal" };
         entry.note(now, format!("{when}: {said}"));
+        let event = OrderEvent::new(self.order.id, now, EventKind::ReversalAnswered, number);
+        let mut event = event.telling(Source::Reversal, outcome, objection);
+        event.remark = match (remark.is_empty(), late) {
+            (false, _) => Some(EventRemark::Disowned),
+            (true, Some(_)) => Some(EventRemark::Late),
+            (true, None) => None,
+        };
+        transcript.clone_into(&mut event.transcript);
+        self.events.push(event);
         if objection.is_some() {
             let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
             attempt.objection = objection.cloned();

@@ -182,7 +182,8 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('clearing_days', 'INSERT'), ('clearing_days', 'UPDATE'), ('day_closes', 'INSERT'), \
     ('clearing_records', 'INSERT'), ('accounting_requests', 'INSERT'), \
     ('accounting_requests', 'UPDATE'), ('notices', 'INSERT'), ('notices', 'UPDATE'), \
-    ('contradictions', 'INSERT'), ('statements', 'INSERT'), ('found_differences', 'INSERT'), \
+    ('contradictions', 'INSERT'), ('order_events', 'INSERT'), \
+    ('statements', 'INSERT'), ('found_differences', 'INSERT'), \
     ('agreed_lines', 'INSERT'), ('reconciliations', 'INSERT'), ('reconciliations', 'UPDATE'), \
     ('current_reconciliations', 'INSERT'), ('current_reconciliations', 'DELETE'), \
     ('differences', 'INSERT'), ('differences', 'UPDATE'), ('difference_records', 'INSERT'), \

@@ -182,6 +182,8 @@ CREATE TABLE orders (
   second_brand text,
   description text,
   notify_url text,
+  -- Rule, its place, the BIN table's version, the channels kept, and those struck with the reason.
+  route json,
   created_at timestamptz NOT NULL,
   version bigint NOT NULL,
   status text NOT NULL CHECK (status IN
@@ -388,6 +390,27 @@ CREATE TABLE contradictions (
   channel_reference text,
   undo bigint,
   PRIMARY KEY (order_id, attempt, reported, ordinal)
+);
+
+-- What happened to an order beside its rows: each word about an attempt that did not end it at once,
+-- each reversal, and each decision of an operator.
+CREATE TABLE order_events (
+  order_id bigint NOT NULL,
+  version bigint NOT NULL,
+  ordinal smallint NOT NULL,
+  at timestamptz NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('learned', 'reversal_sent', 'reversal_answered',
+    'handed_to_operator', 'retried', 'resolved', 'withdrawn')),
+  attempt smallint NOT NULL,
+  source text,
+  outcome text,
+  cause text,
+  code text,
+  remark text,
+  detail text,
+  actor text,
+  transcript text NOT NULL,
+  PRIMARY KEY (order_id, version, ordinal)
 );
 
 CREATE TABLE statements (

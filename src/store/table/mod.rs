@@ -20,6 +20,7 @@ mod books {
 mod clearing;
 mod contradiction;
 mod delivery;
+mod event;
 pub(super) mod families;
 pub(super) mod lease;
 mod notice;
@@ -54,6 +55,7 @@ use books::settlement::Settlements;
 use books::statement::Statements;
 use clearing::Clearing;
 use contradiction::Contradictions;
+use event::OrderEvents;
 use notice::CoreNotices;
 use order::Orders;
 use reversal::Reversals;
@@ -65,7 +67,7 @@ pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 18] = [
+pub(super) static TABLES: [AnyTable; 19] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -75,6 +77,7 @@ pub(super) static TABLES: [AnyTable; 18] = [
     AnyTable::of::<AccountingRequests, _>(),
     AnyTable::of::<CoreNotices, _>(),
     AnyTable::of::<Contradictions, _>(),
+    AnyTable::of::<OrderEvents, _>(),
     AnyTable::of::<Statements, _>(),
     AnyTable::of::<FoundDifferences, _>(),
     AnyTable::of::<AgreedLines, _>(),

@@ -1,9 +1,11 @@
 //! Transactions, by order. Append-only.
 
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::Transaction;
 use crate::domain::closed_set::StoredNumber;
+use crate::domain::flow::filter::ForeignNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
@@ -59,19 +61,22 @@ pub(super) fn transaction_of(
     get::<Transactions>(rows, &order_key(LETTER, order))
 }
 
-/// The orders between two numbers, the second excluded, of whose transactions the channel's words
-/// are wanted.
+/// The orders between two numbers, the second excluded, in the channel's words about whose success
+/// a number stands.
 pub(super) fn transactions_back(
     rows: SortedRows<'_>,
     (from, to): (OrderId, OrderId),
-    wanted: impl Fn(&str) -> bool,
+    number: &ForeignNumber,
 ) -> StoreResult<Vec<OrderId>> {
-    let mut found = Vec::new();
+    let (mut found, finder) = (Vec::new(), Finder::new(number.as_str()));
     let (from, to) = (order_key(LETTER, from), order_key(LETTER, to));
     rows.scan_back(&from, &to, &mut |key, row| {
-        let record: TransactionRecord<'_> = decode(TRANSACTIONS.table, row)?;
-        if wanted(record.transcript) {
-            found.push(Parts::of(key).order()?);
+        // A row that has not the number somewhere is not read.
+        if finder.find(row).is_some() {
+            let record: TransactionRecord<'_> = decode(TRANSACTIONS.table, row)?;
+            if number.is_in(record.transcript) {
+                found.push(Parts::of(key).order()?);
+            }
         }
         Ok(Scan::On)
     })?;

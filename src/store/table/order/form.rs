@@ -10,7 +10,7 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::filter::OrderFacts;
-use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
+use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
@@ -43,6 +43,7 @@ struct OrderRecord<'a> {
     notify_url: Option<&'a str>,
     reason: Option<u8>,
     attempts: Vec<AttemptRecord<'a>>,
+    route: Option<RouteRecord<'a>>,
     candidates: Vec<CandidateRecord<'a>>,
     released_minor: i64,
     /// `None` while nothing has been drawn from it: one byte for six.
@@ -71,6 +72,16 @@ struct OrderHead<'a> {
     _merchant_category: Option<u16>,
     _merchant_fee_minor: Option<i64>,
     instrument: Option<InstrumentRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RouteRecord<'a> {
+    #[serde(borrow)]
+    rule: &'a str,
+    place: u16,
+    bin_table: u32,
+    kept: Vec<&'a str>,
+    struck: Vec<(&'a str, &'a str)>,
 }
 
 /// `postcard` numbers the variants by their place: new ones are added at the end.
@@ -203,6 +214,7 @@ pub(super) fn order_bytes(order: &Order) -> Vec<u8> {
         notify_url: order.instruction.notify_url.as_deref(),
         reason: order.reason.map(StoredNumber::number),
         attempts: order.attempts.iter().map(attempt_record).collect(),
+        route: order.route.as_deref().map(route_record),
         candidates: order.candidates.iter().map(candidate_record).collect(),
         released_minor: order.released_minor,
         claims: claims_record(order.claims),
@@ -212,6 +224,30 @@ pub(super) fn order_bytes(order: &Order) -> Vec<u8> {
         charged: order.charged.as_ref().map(fee_record),
         finished_at: order.finished_at.map(millis),
     })
+}
+
+fn route_record(route: &RouteVerdict) -> RouteRecord<'_> {
+    let struck = route.struck.iter();
+    RouteRecord {
+        rule: &route.rule,
+        place: route.place,
+        bin_table: route.bin_table,
+        kept: route.kept.iter().map(ChannelId::as_str).collect(),
+        struck: struck.map(|(channel, reason)| (channel.as_str(), reason.as_str())).collect(),
+    }
+}
+
+fn read_route(record: &RouteRecord<'_>) -> RouteVerdict {
+    let struck = record.struck.iter();
+    let struck =
+        struck.map(|(channel, reason)| (ChannelId::from_stored(channel), (*reason).to_owned()));
+    RouteVerdict {
+        rule: record.rule.to_owned(),
+        place: record.place,
+        bin_table: record.bin_table,
+        kept: record.kept.iter().map(|channel| ChannelId::from_stored(channel)).collect(),
+        struck: struck.collect(),
+    }
 }
 
 fn claims_record(claims: Claims) -> Option<ClaimsRecord> {
@@ -367,6 +403,7 @@ pub(super) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
         status: FIELDS.code("status", record.status)?,
         reason: FIELDS.code_option("reason", record.reason)?,
         attempts: read_attempts(&record.attempts)?,
+        route: record.route.as_ref().map(|route| Arc::new(read_route(route))),
         candidates: record.candidates.iter().map(read_candidate).collect(),
         released_minor: record.released_minor,
         claims: record.claims.map(read_claims).unwrap_or_default(),

@@ -6,6 +6,9 @@
 //! fields alone.
 
 use std::cmp::Reverse;
+use std::time::Duration;
+
+use memchr::memmem::Finder;
 
 use crate::domain::flow::filter::OrderFilter;
 use crate::domain::flow::order::Order;
@@ -26,6 +29,16 @@ use super::{FINAL, OPEN, Orders, order_of};
 /// The most rows of a kind that a page looks at: a hundredth of a second's work, or two.
 const LOOKED_MAX: usize = 20_000;
 
+/// How far the moments of two orders of one day and node may be in another order than their
+/// numbers: calls that came at once draw their numbers one after another.
+const DISORDER: Duration = Duration::from_secs(600);
+/// So many numbers are passed over at once where the orders at both ends are too new.
+const STRIDE: u64 = 5_000;
+/// The most such steps of a page.
+const STEPS_MAX: usize = 500;
+/// The numbers of one day and node.
+const OF_A_DAY: u64 = 10_000_000_000;
+
 /// A page of orders, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderPage {
@@ -44,6 +57,8 @@ struct Looked {
     found: Vec<Order>,
     /// The last order that was looked at, if the look ended before the range.
     until: Option<(OrderId, Timestamp)>,
+    /// The parts of the range that were looked at.
+    ranges: Vec<IdRange>,
 }
 
 impl dyn Store + '_ {
@@ -80,7 +95,9 @@ fn page_of(
     let from = until.map_or(from, |(until, _)| until);
     let mut orders = ended.found;
     orders.extend(open.found.into_iter().filter(|order| order.id >= from));
-    orders.extend(by_words(rows, filter, (from, to))?);
+    for range in ended.ranges {
+        orders.extend(by_words(rows, filter, range)?);
+    }
     // The sort is stable, so of two rows of one order the final one, which came first, stays.
     orders.sort_by_key(|order| Reverse(order.id));
     orders.dedup_by_key(|order| order.id);
@@ -105,28 +122,102 @@ fn look_back(
     (from, to): IdRange,
     limit: usize,
 ) -> StoreResult<Looked> {
-    let (mut found, mut until, mut looked) = (Vec::new(), None, 0);
-    let bounds = (order_key(letter, from), order_key(letter, to));
-    rows.scan_back(&bounds.0, &bounds.1, &mut |key, row| {
-        let facts = read_order_facts(row)?;
-        looked += 1;
-        if filter.takes_facts(&facts) {
-            found.extend(Some(Orders::decode(key, row)?).filter(|order| filter.takes(order)));
+    let (mut found, mut until, mut looked, mut ranges) = (Vec::new(), None, 0, Vec::new());
+    let number = filter.number.as_ref().map(|number| Finder::new(number.as_str()));
+    let too_old = filter.from.map(|from| from.minus(DISORDER));
+    let mut to = Some(to);
+    // Each round ends with the range, with the page, or with a day of a node.
+    while let Some(before) = to.take() {
+        let before = pass_over(rows, letter, filter, (from, before))?;
+        let (first, last) = (order_key(letter, from), order_key(letter, before));
+        let mut end = from;
+        rows.scan_back(&first, &last, &mut |key, row| {
+            let facts = read_order_facts(row)?;
+            let id = Parts::of(key).order()?;
+            looked += 1;
+            if too_old.is_some_and(|too_old| facts.created_at < too_old) && looked < LOOKED_MAX {
+                // So are all before it, of its day and node.
+                (to, end) = (Some(day_of(id)).filter(|day| *day > from), id);
+                return Ok(Scan::Enough);
+            }
+            // A row that has not the number somewhere is not read.
+            let may = number.as_ref().is_none_or(|number| number.find(row).is_some());
+            if may && filter.takes_facts(&facts) {
+                found.extend(Some(Orders::decode(key, row)?).filter(|order| filter.takes(order)));
+            }
+            if found.len() < limit && looked < LOOKED_MAX {
+                return Ok(Scan::On);
+            }
+            (until, end) = (Some((id, facts.created_at)), id);
+            Ok(Scan::Enough)
+        })?;
+        ranges.push((end, before));
+    }
+    Ok(Looked { found, until, ranges })
+}
+
+/// The first number of the same day and node.
+const fn day_of(id: OrderId) -> OrderId {
+    OrderId::from_u64(id.as_u64() / OF_A_DAY * OF_A_DAY)
+}
+
+/// The number behind which the orders are not newer than what is asked for, or are about so: within
+/// a day of a node, numbers and moments go together.
+fn pass_over(
+    rows: SortedRows<'_>,
+    letter: u8,
+    filter: &OrderFilter,
+    (from, to): IdRange,
+) -> StoreResult<OrderId> {
+    let Some(bound) = filter.to.map(|to| to.plus(DISORDER)) else { return Ok(to) };
+    let is_new = |found: (OrderId, Timestamp)| Some(found.0).filter(|_| found.1 > bound);
+    let newest = |from, to| end_of(rows, letter, (from, to), RangeEnd::Newest);
+    let Some(mut last) = newest(from, to)?.and_then(is_new) else { return Ok(to) };
+    for _ in 0..STEPS_MAX {
+        let floor = day_of(last).max(from);
+        let goal = OrderId::from_u64(last.as_u64().saturating_sub(STRIDE));
+        let mut next = if goal > floor { newest(floor, goal)? } else { None };
+        if next.is_none() {
+            next = end_of(rows, letter, (floor, last), RangeEnd::Oldest)?;
         }
-        if found.len() < limit && looked < LOOKED_MAX {
-            return Ok(Scan::On);
+        if next.is_none() {
+            next = newest(from, floor)?;
         }
-        until = Some((Parts::of(key).order()?, facts.created_at));
+        let Some(passed) = next.and_then(is_new) else { break };
+        last = passed;
+    }
+    Ok(last)
+}
+
+enum RangeEnd {
+    Oldest,
+    Newest,
+}
+
+/// The order at one end of a range, and when it was created.
+fn end_of(
+    rows: SortedRows<'_>,
+    letter: u8,
+    (from, to): IdRange,
+    which: RangeEnd,
+) -> StoreResult<Option<(OrderId, Timestamp)>> {
+    let (mut found, from, to) = (None, order_key(letter, from), order_key(letter, to));
+    let mut visit = |key: &[u8], row: &[u8]| {
+        found = Some((Parts::of(key).order()?, read_order_facts(row)?.created_at));
         Ok(Scan::Enough)
-    })?;
-    Ok(Looked { found, until })
+    };
+    match which {
+        RangeEnd::Oldest => rows.scan(&from, &to, &mut visit)?,
+        RangeEnd::Newest => rows.scan_back(&from, &to, &mut visit)?,
+    }
+    Ok(found)
 }
 
 /// The orders whose number stands in the channel's words about their success.
 fn by_words(rows: SortedRows<'_>, filter: &OrderFilter, range: IdRange) -> StoreResult<Vec<Order>> {
     let Some(number) = &filter.number else { return Ok(Vec::new()) };
     let others = OrderFilter { number: None, ..filter.clone() };
-    let named = transactions_back(rows, range, |words| number.is_in(words))?;
+    let named = transactions_back(rows, range, number)?;
     let orders = named.into_iter().map(|id| order_of(rows, id));
     orders
         .filter_map(|order| {

@@ -9,7 +9,7 @@ use crate::domain::bin::{BinRow, CardBrands};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
+use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
@@ -57,6 +57,7 @@ impl SqlTable for Orders {
             second_brand: bin_row(order).and_then(|row| row.brands.second),
             description: order.instruction.description.as_deref(),
             notify_url: order.instruction.notify_url.as_deref(),
+            route: order.route.as_deref().map(route),
             created_at: order.created_at,
         }
         changing {
@@ -109,6 +110,7 @@ impl SqlTable for Orders {
             status: row.get("status")?,
             reason: row.get("reason")?,
             attempts: Vec::new(),
+            route: row.get::<Option<SqlJson<RouteColumn>>>("route")?.map(read_route),
             candidates: candidates.into_iter().map(candidate).collect(),
             released_minor: row.get("released_minor")?,
             claims: Claims {
@@ -184,6 +186,26 @@ fn bin_row(order: &Order) -> Option<&BinRow> {
 fn field_digests(card: &CardFacts) -> Vec<u8> {
     let CardDigests { pan: _, expiry, holder, id_type, id_number, phone } = card.digests;
     [expiry, holder, id_type, id_number, phone].map(u64::to_le_bytes).concat()
+}
+
+/// Rule, its place, the BIN table's version, the channels kept, and those struck with the reason.
+type RouteColumn = (String, u16, u32, Vec<String>, Vec<(String, String)>);
+
+fn route(route: &RouteVerdict) -> SqlJson<RouteColumn> {
+    let kept = route.kept.iter().map(ToString::to_string).collect();
+    let struck = route.struck.iter();
+    let struck = struck.map(|(channel, reason)| (channel.to_string(), reason.clone())).collect();
+    SqlJson((route.rule.clone(), route.place, route.bin_table, kept, struck))
+}
+
+fn read_route(
+    SqlJson((rule, place, bin_table, kept, struck)): SqlJson<RouteColumn>,
+) -> Arc<RouteVerdict> {
+    let kept = kept.iter().map(|channel| ChannelId::from_stored(channel)).collect();
+    let struck = struck.into_iter();
+    let struck =
+        struck.map(|(channel, reason)| (ChannelId::from_stored(&channel), reason)).collect();
+    Arc::new(RouteVerdict { rule, place, bin_table, kept, struck })
 }
 
 fn candidates(order: &Order) -> SqlJson<Vec<(&str, bool)>> {

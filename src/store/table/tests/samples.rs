@@ -12,8 +12,9 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::{Fee, RefundFee};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
+use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::flow::order::{
-    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
+    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, RouteVerdict, SettlementMode,
 };
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
@@ -28,6 +29,7 @@ use crate::store::table::accounting::AccountingRequests;
 use crate::store::table::audit::Audit;
 use crate::store::table::clearing::Clearing;
 use crate::store::table::contradiction::Contradictions;
+use crate::store::table::event::OrderEvents;
 use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
@@ -140,6 +142,7 @@ impl Draw {
             status: self.of(&OrderStatus::ALL),
             reason: self.maybe(|draw| draw.of(&Reason::ALL)),
             attempts,
+            route: self.maybe(|draw| Arc::new(draw.route())),
             candidates: self.several(3, |draw| Candidate {
                 channel: draw.channel(),
                 keeps_pan: draw.random.bool(),
@@ -364,6 +367,36 @@ impl Draw {
         }
     }
 
+    fn event(&mut self) -> OrderEvent {
+        OrderEvent {
+            order: self.id(),
+            version: self.random.u32(..),
+            ordinal: self.random.u8(..),
+            at: self.time(),
+            kind: self.of(&EventKind::ALL),
+            attempt: self.random.u8(0..=99),
+            source: self.maybe(|draw| draw.of(&Source::ALL)),
+            outcome: self.maybe(|draw| draw.text(10)),
+            cause: self.maybe(|draw| draw.text(20)),
+            code: self.maybe(|draw| draw.text(10)),
+            remark: self.maybe(|draw| draw.of(&EventRemark::ALL)),
+            detail: self.maybe(|draw| draw.text(100)),
+            actor: self.maybe(|draw| draw.text(32)),
+            transcript: self.text(400),
+        }
+    }
+
+    fn route(&mut self) -> RouteVerdict {
+        let channel = |draw: &mut Self| ChannelId::from_stored(&draw.text(10));
+        RouteVerdict {
+            rule: self.text(10),
+            place: self.random.u16(..),
+            bin_table: self.random.u32(..),
+            kept: self.several(3, channel),
+            struck: self.several(3, |draw| (channel(draw), draw.text(10))),
+        }
+    }
+
     pub(super) fn audit(&mut self) -> AuditEntry {
         AuditEntry {
             at: self.time(),
@@ -453,6 +486,13 @@ pub(super) fn order() -> Order {
         status: OrderStatus::Unknown,
         reason: Some(Reason::NeverArrived),
         attempts: vec![attempt],
+        route: Some(Arc::new(RouteVerdict {
+            rule: "big".to_owned(),
+            place: 2,
+            bin_table: 7,
+            kept: vec![ChannelId::from_stored("bank")],
+            struck: vec![(ChannelId::from_stored("shut"), "outside_hours".to_owned())],
+        })),
         candidates: vec![Candidate { channel: ChannelId::from_stored("bank"), keeps_pan: true }],
         released_minor: 5,
         claims: Claims {
@@ -599,6 +639,22 @@ pub(super) fn contradiction() -> Contradiction {
     }
 }
 
+fn event() -> OrderEvent {
+    let event = OrderEvent::new(first_id(), moment(13), EventKind::Learned, 1);
+    OrderEvent {
+        version: 3,
+        source: Some(Source::Inquiry),
+        outcome: Some("declined".to_owned()),
+        cause: Some("do_not_honour".to_owned()),
+        code: Some("05".to_owned()),
+        remark: Some(EventRemark::Held),
+        detail: Some("late".to_owned()),
+        actor: Some("ann".to_owned()),
+        transcript: "respCode=05".to_owned(),
+        ..event
+    }
+}
+
 pub(super) fn audit() -> AuditEntry {
     AuditEntry {
         at: moment(12),
@@ -688,6 +744,16 @@ impl SampleTable for Contradictions {
 
     fn draw(draw: &mut Draw) -> Contradiction {
         draw.contradiction()
+    }
+}
+
+impl SampleTable for OrderEvents {
+    fn fixed() -> Vec<OrderEvent> {
+        vec![event()]
+    }
+
+    fn draw(draw: &mut Draw) -> OrderEvent {
+        draw.event()
     }
 }
 

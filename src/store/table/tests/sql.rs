@@ -21,6 +21,7 @@ use crate::store::table::books::settlement::Settlements;
 use crate::store::table::books::statement::Statements;
 use crate::store::table::clearing::Clearing;
 use crate::store::table::contradiction::Contradictions;
+use crate::store::table::event::OrderEvents;
 use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
@@ -52,6 +53,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, Transactions>();
     comes_back::<_, Clearing>();
     comes_back::<_, Contradictions>();
+    comes_back::<_, OrderEvents>();
     comes_back::<_, Reversals>();
     comes_back::<_, CoreNotices>();
     comes_back::<_, AccountingRequests>();
@@ -78,6 +80,7 @@ fn of_every_table() -> WriteSet {
         accounting: AccountingRequests::fixed(),
         notices: CoreNotices::fixed(),
         contradictions: Contradictions::fixed(),
+        events: OrderEvents::fixed(),
         audit: Audit::fixed().into_iter().map(|(_, entry)| entry).collect(),
         closes: DayCloses::fixed(),
         statements: Statements::fixed(),

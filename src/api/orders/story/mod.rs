@@ -1,0 +1,199 @@
+//! One order's story: everything that the books have of it, in order of time, in words and as data.
+//!
+//! It is told from rows alone: the order with its route and attempts, what happened to it
+//! (`domain/flow/event`), and what other tables have of it. `words` makes sentences of an event's
+//! kind and data, and of nothing else, so that a reader can make its own in another language.
+
+mod actions;
+mod rows;
+mod words;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::api::ApiState;
+use crate::api::auth::MayInspect;
+use crate::api::dto::{MomentText, OrderBody, json};
+use crate::api::error::ApiError;
+use crate::api::input::PathSegment;
+use crate::api::input::query::Query;
+use crate::domain::closed_set;
+use crate::domain::flow::event::EventKind;
+use crate::domain::ids::OrderId;
+use crate::domain::time::Timestamp;
+use rows::StoryRows;
+
+closed_set! {
+    /// What an event of a story is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum StoryKind {
+        Asked => "asked",
+        Routed => "routed",
+        AttemptSent => "attempt_sent",
+        AttemptEnded => "attempt_ended",
+        Learned => "learned",
+        ReversalSent => "reversal_sent",
+        ReversalAnswered => "reversal_answered",
+        HandedOver => "handed_to_operator",
+        Retried => "retried",
+        Resolved => "resolved",
+        Withdrawn => "withdrawn",
+        /// The entry of the temp reversal table, while there is one.
+        Unresolved => "unresolved",
+        Finished => "finished",
+        Transaction => "transaction",
+        Cleared => "cleared",
+        VoucherOwed => "voucher_owed",
+        VoucherAcknowledged => "voucher_acknowledged",
+        NoticeOwed => "notice_owed",
+        NoticeAcknowledged => "notice_acknowledged",
+        Contradicted => "contradicted",
+        FollowedUp => "followed_up",
+        Reconciled => "reconciled",
+        Differs => "differs",
+        Settled => "settled",
+    }
+}
+
+impl From<EventKind> for StoryKind {
+    fn from(kind: EventKind) -> Self {
+        match kind {
+            EventKind::Learned => Self::Learned,
+            EventKind::ReversalSent => Self::ReversalSent,
+            EventKind::ReversalAnswered => Self::ReversalAnswered,
+            EventKind::HandedOver => Self::HandedOver,
+            EventKind::Retried => Self::Retried,
+            EventKind::Resolved => Self::Resolved,
+            EventKind::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
+/// An event of a story.
+#[derive(Serialize)]
+struct StoryEventBody {
+    at: MomentText,
+    kind: &'static str,
+    words: String,
+    /// Who told it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'static str>,
+    /// The facts of its kind.
+    data: Map<String, Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    links: Vec<LinkBody>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<ActionBody>,
+}
+
+/// A resource that an event is about.
+#[derive(Serialize)]
+struct LinkBody {
+    rel: &'static str,
+    path: String,
+}
+
+/// A call that the order's state allows.
+#[derive(Serialize)]
+struct ActionBody {
+    name: &'static str,
+    method: &'static str,
+    path: String,
+    fields: Vec<ActionFieldBody>,
+}
+
+/// A field of an action's body.
+#[derive(Serialize)]
+struct ActionFieldBody {
+    name: &'static str,
+    required: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    one_of: Vec<&'static str>,
+    /// The greatest number that it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    most: Option<i64>,
+}
+
+/// An event before it is told.
+struct StoryEvent {
+    at: Timestamp,
+    kind: StoryKind,
+    source: Option<&'static str>,
+    data: Map<String, Value>,
+    links: Vec<LinkBody>,
+    actions: Vec<ActionBody>,
+}
+
+impl StoryEvent {
+    fn new(at: Timestamp, kind: StoryKind) -> Self {
+        let (links, actions) = (Vec::new(), Vec::new());
+        Self { at, kind, source: None, data: Map::new(), links, actions }
+    }
+
+    /// With a fact; what is null is left out.
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        if !value.is_null() {
+            self.data.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    fn from(mut self, source: &'static str) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    fn link(mut self, rel: &'static str, path: String) -> Self {
+        self.links.push(LinkBody { rel, path });
+        self
+    }
+
+    fn actions(mut self, actions: Vec<ActionBody>) -> Self {
+        self.actions.extend(actions);
+        self
+    }
+
+    fn told(self) -> StoryEventBody {
+        let Self { at, kind, source, data, links, actions } = self;
+        let words = words::of(kind, source, &data);
+        StoryEventBody {
+            at: MomentText(at),
+            kind: kind.name(),
+            words,
+            source,
+            data,
+            links,
+            actions,
+        }
+    }
+}
+
+/// `GET /v1/orders/{id}/story`
+pub async fn tell(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    PathSegment(id): PathSegment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct StoryBody<'row> {
+        order: OrderBody<'row>,
+        events: Vec<StoryEventBody>,
+    }
+    Query::of(&uri).finish()?;
+    let missing = || ApiError::not_found("no order has this id");
+    let id = OrderId::parse(&id).ok_or_else(missing)?;
+    let rows = StoryRows::of(&**state.engine.store(), id).await?.ok_or_else(missing)?;
+    let mut events = rows.events();
+    // The sort is stable: what is of one moment stays as it followed from each other.
+    events.sort_by_key(|event| event.at);
+    let order = OrderBody::from(&rows.order).with_caller(&rows.order);
+    let events = events.into_iter().map(StoryEvent::told).collect();
+    Ok(json(StatusCode::OK, &StoryBody { order, events }))
+}

@@ -1,0 +1,73 @@
+//! What happened to an order is kept with it, since its entry goes with its cause (I-6).
+
+use switchyard::domain::command::{Command, Resolution};
+use switchyard::domain::flow::attempt::Source;
+use switchyard::domain::flow::event::{EventKind, OrderEvent};
+use switchyard::domain::flow::order::OrderStatus;
+use switchyard::domain::outcome::Reason;
+use switchyard::domain::terms::Terms;
+
+use crate::build::{Desk, approved, card, decline, declined, terms, unknown};
+
+/// Kind, who told it, what, and why.
+fn told(event: &OrderEvent) -> (EventKind, Option<Source>, Option<&str>, Option<&str>) {
+    (event.kind, event.source, event.outcome.as_deref(), event.cause.as_deref())
+}
+
+#[test]
+fn a_payment_that_is_approved_at_once_has_no_events() {
+    let mut desk = Desk::sending_to(terms(), &["one"]);
+    let decision = desk.learn(Source::Reply, approved());
+    assert_eq!(desk.order().status, OrderStatus::Succeeded);
+    assert!(decision.writes.events.is_empty(), "{:?}", decision.writes.events);
+}
+
+#[test]
+fn a_decline_keeps_the_channels_words() {
+    let mut desk = Desk::sending_to(terms(), &["one", "two"]);
+    let elsewhere = decline(Reason::NotSupported, true);
+    let first = desk.learn_of(desk.id, 1, Source::Reply, elsewhere, card()).writes.events;
+    let second = desk.learn_of(desk.id, 2, Source::Reply, declined(), card()).writes.events;
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_eq!((first[0].attempt, second[0].attempt), (1, 2));
+    assert!(first[0].version < second[0].version, "each has the version that it was written with");
+    let (kind, source, outcome, cause) = told(&first[0]);
+    assert_eq!(
+        (kind, source, outcome),
+        (EventKind::Learned, Some(Source::Reply), Some("declined"))
+    );
+    assert_eq!(cause, Some("not_supported"));
+    assert_eq!(first[0].transcript, "words");
+}
+
+#[test]
+fn every_word_about_an_unknown_is_kept_beyond_its_entry() {
+    let silent = Terms { inquire: Vec::new(), ..terms() };
+    let mut desk = Desk::sending_to(silent, &["one"]);
+    let mut events = desk.learn(Source::Reply, unknown()).writes.events;
+    events.extend(desk.run(Command::BeginReversal).expect("it is due at once").writes.events);
+    events.extend(desk.learn_reversal(approved()).expect("it is open").writes.events);
+    assert!(!desk.rows.entries.contains_key(&desk.id), "the entry has gone");
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Learned, EventKind::ReversalSent, EventKind::ReversalAnswered]);
+    let places: Vec<(u32, u8)> =
+        events.iter().map(|event| (event.version, event.ordinal)).collect();
+    assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{places:?}");
+    let (_, source, outcome, cause) = told(&events[0]);
+    assert_eq!((source, outcome), (Some(Source::Reply), Some("unknown")));
+    assert!(cause.is_some());
+}
+
+#[test]
+fn an_operators_decision_is_kept_with_name_and_reason() {
+    let mut desk = Desk::after(terms(), &[(Source::Reply, unknown())]);
+    let mut events = desk.retry().expect("it is open").writes.events;
+    events.extend(desk.resolve(Resolution::Failed).expect("it is open").writes.events);
+    let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [EventKind::Retried, EventKind::Resolved]);
+    for event in &events {
+        assert_eq!(event.actor.as_deref(), Some("ann"));
+        assert_eq!(event.detail.as_deref(), Some("the bank said so"));
+    }
+    assert_eq!(events[1].outcome.as_deref(), Some("failed"));
+}
