@@ -64,6 +64,9 @@ use input::json::JsonFields;
 use input::order::{self, FieldRules};
 use reconciliation::upload::Uploads;
 
+/// What a listener serves beside the API's own routes.
+pub type ServedPages = Router;
+
 /// The handlers' shared state.
 pub struct ApiState {
     pub engine: Arc<Engine>,
@@ -160,8 +163,8 @@ async fn run_detached<T: Send + 'static>(
     })
 }
 
-/// The routes of a listener: its own, or all that have none of their own.
-pub fn router(state: Arc<ApiState>, kind: ListenerKind) -> Router {
+/// The routes of a listener: its own, or all that have none of their own, and pages beside them.
+pub fn router(state: Arc<ApiState>, kind: ListenerKind, pages: ServedPages) -> Router {
     let server = &state.settings.server;
     let is_here = |other| match kind {
         ListenerKind::Api => server.listener(other).is_none(),
@@ -178,10 +181,11 @@ pub fn router(state: Arc<ApiState>, kind: ListenerKind) -> Router {
         routes = routes.route("/metrics", get(operations::metrics));
     }
     routes
+        .with_state(state)
+        .merge(pages)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(count))
         .fallback(no_route)
-        .with_state(state)
 }
 
 /// What callers and operators ask for.
@@ -204,10 +208,12 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/bin-table", get(bins::table))
         .route("/v1/bin-table/refresh", post(bins::refresh))
         .route("/v1/bin-table/rollback", post(bins::rollback))
+        .route("/v1/routes", get(channels::routes::all))
         .route("/v1/routes/explain", post(channels::explain))
         .route("/v1/routes/replay", post(channels::replay::replay))
         .route("/v1/channels", get(channels::all))
         .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
+        .route("/v1/channels/{id}/traffic", get(channels::traffic::of_channel))
         .route("/v1/channels/{id}/clearing", get(clearing::records))
         .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
         .route("/v1/channels/{id}/clearing/close", post(clearing::close))
@@ -230,6 +236,8 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/notices", get(notices::outgoing::all))
         .route("/v1/notices/{id}", get(notices::outgoing::one))
         .route("/v1/notices/{id}/retry", post(notices::outgoing::retry))
+        .route("/v1/settings", get(operations::settings::all))
+        .route("/v1/today", get(operations::today::show))
         .route("/v1/clock", get(operations::clock::show))
         .route("/v1/clock/confirm", post(operations::clock::confirm))
         .route("/v1/nodes", get(operations::nodes::all))

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod nodes;
+pub mod settings;
+pub mod today;
 pub mod workers;
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use crate::api::dto::{AuditBody, json};
 use crate::api::error::{ApiError, MANUAL, ProblemCode};
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
-use crate::api::page::listing;
+use crate::api::page::{listing, page};
 use crate::clock::Doubt;
 use crate::tables::bin::StatedText;
 use crate::telemetry;
@@ -108,13 +110,32 @@ fn text(kind: &'static str, body: String) -> Response {
     response
 }
 
-/// `GET /v1/audit?after=&limit=`, oldest first.
+/// `GET /v1/audit?order=&after=&limit=`, oldest first, or newest first.
 pub async fn audit(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (after, limit) = Query::of(&uri).page("the place of an entry", |text| text.parse().ok())?;
-    let rows = state.engine.store().audit(after, limit).await?;
+    let mut query = Query::of(&uri);
+    let newest = query.parsed("order", "oldest or newest", |text| match text {
+        "oldest" => Some(false),
+        "newest" => Some(true),
+        _ => None,
+    })?;
+    let (after, limit) = query.page("the place of an entry", |text| text.parse::<u64>().ok())?;
+    let store = state.engine.store();
+    if newest == Some(true) {
+        let before = match after {
+            Some(place) => place,
+            None => store.audit_last().await?.saturating_add(1),
+        };
+        let rows_before = usize::try_from(before.saturating_sub(1)).unwrap_or(usize::MAX);
+        let first = before.saturating_sub(1).saturating_sub(limit as u64);
+        let mut rows = store.audit(Some(first), limit.min(rows_before)).await?;
+        rows.reverse();
+        let next = rows.last().map(|row| row.0).filter(|place| *place > 1);
+        return Ok(page("entries", rows.iter().map(AuditBody::from), next));
+    }
+    let rows = store.audit(after, limit).await?;
     Ok(listing("entries", &rows, limit, |row| row.0, AuditBody::from))
 }

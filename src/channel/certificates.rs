@@ -57,6 +57,18 @@ pub enum CertificateState {
     NotYet,
 }
 
+impl CertificateState {
+    /// The stable word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::EndsSoon { .. } => "ends_soon",
+            Self::Ended => "ended",
+            Self::NotYet => "not_yet",
+        }
+    }
+}
+
 impl CertificateTerm {
     pub fn of(usage: CertificateUse, certificate: &Certificate) -> Self {
         Self {

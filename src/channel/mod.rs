@@ -15,6 +15,7 @@ pub mod registry;
 pub mod samples;
 pub mod shares;
 pub mod statement;
+pub mod traffic;
 pub mod transport;
 
 use std::sync::Arc;

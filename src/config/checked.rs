@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::accounts;
+use crate::config::console::ConsoleSettings;
+use crate::config::in_force::SettingInForce;
 use crate::config::section::Section;
 use crate::config::server::ServerSettings;
 use crate::domain::bin::Bin;
@@ -104,6 +106,7 @@ pub struct StoreSettings {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub server: ServerSettings,
+    pub console: ConsoleSettings,
     pub caller_requests_per_second: NonZeroU32,
     pub caller_burst: NonZeroU32,
     pub wait_default: Duration,
@@ -135,6 +138,8 @@ pub struct Settings {
     pub log: crate::telemetry::LogForm,
     pub log_level: tracing::Level,
     pub callers: Vec<Caller>,
+    /// All of them as texts, for people.
+    pub in_force: Vec<SettingInForce>,
     /// The folder that paths in the settings, and credential files, are relative to.
     pub base: PathBuf,
 }
@@ -176,6 +181,7 @@ impl Settings {
         let settings = Self {
             callers: read_callers(&root, &server),
             server,
+            console: ConsoleSettings::read(&root),
             caller_requests_per_second,
             caller_burst,
             wait_default,
@@ -200,6 +206,7 @@ impl Settings {
             reversals_in_flight,
             log,
             log_level,
+            in_force: Vec::new(),
             base: base.to_owned(),
         };
         root.finish();

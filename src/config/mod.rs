@@ -7,8 +7,10 @@
 
 pub mod accounts;
 pub mod checked;
+pub mod console;
 pub mod credential;
 pub mod editor;
+pub mod in_force;
 pub mod keys;
 pub mod layout;
 pub mod links;
@@ -37,7 +39,8 @@ pub fn settings(
 ) -> Result<Settings, Vec<Mistake>> {
     let document = Document::layered(DEFAULT_TEXT, file, environment)?;
     let mistakes = Mistakes::new();
-    let settings = Settings::read(document.root(&mistakes), base);
+    let mut settings = Settings::read(document.root(&mistakes), base);
+    settings.in_force = in_force::listed(&document);
     mistakes.into_result().map(|()| settings)
 }
 

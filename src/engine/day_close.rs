@@ -1,5 +1,7 @@
 //! Closes clearing days, in order, and holds a closed one against its records again.
 
+use std::time::Duration;
+
 use crate::codec::clearing;
 use crate::codec::sign::Sha256;
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
@@ -113,6 +115,17 @@ impl Engine {
             }
             day = day.next();
         }
+    }
+
+    /// The first and the last of a channel's days that have ended and are not closed.
+    pub async fn ended_days_not_closed(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<Option<(BusinessDate, BusinessDate)>, CloseError> {
+        let Some(terms) = self.channels().terms(channel) else { return Ok(None) };
+        let last = closable_through(&terms.calendar, Duration::ZERO, self.clock().now());
+        let first = self.first_open_day(channel, &terms, last).await?;
+        Ok(first.filter(|first| *first <= last).map(|first| (first, last)))
     }
 
     /// The totals of a day as its records are now.

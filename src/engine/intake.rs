@@ -21,7 +21,7 @@ use crate::domain::verification::VerificationRequest;
 use crate::engine::{Acceptance, Engine, EngineError, VerificationAnswer};
 use crate::entropy::Entropy;
 use crate::tables::bin::{LiveBinTable, RowView};
-use crate::tables::routes::LiveRoutes;
+use crate::tables::routes::{LiveRoutes, Routes};
 
 /// A channel that cannot take an order, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,11 @@ impl Intake {
         entropy: Entropy,
     ) -> Self {
         Self { engine, registry, bins, routes, entropy }
+    }
+
+    /// The routes in force now.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.current()
     }
 
     pub fn engine(&self) -> &Arc<Engine> {

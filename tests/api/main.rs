@@ -20,5 +20,6 @@ mod payments;
 mod reconciliation;
 mod refusals;
 mod reversals;
+mod today;
 mod verifications;
 mod workers;

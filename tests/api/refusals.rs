@@ -292,7 +292,7 @@ async fn a_payment_is_answered_as_by_the_router() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), certificate_key: None };
-    let router = router(gateway.state.clone(), ListenerKind::Api);
+    let router = router(gateway.state.clone(), ListenerKind::Api, axum::Router::new());
     let router = router.layer(axum::Extension(Arc::new(peer)));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let asked = payment("A-1");

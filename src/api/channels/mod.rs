@@ -1,7 +1,9 @@
 //! Channels as operators see them, their switch, and the plan that routing would make.
 
 pub mod replay;
+pub mod routes;
 pub mod statements;
+pub mod traffic;
 
 use std::sync::Arc;
 
@@ -12,12 +14,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
-use crate::api::dto::json;
+use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::{ApiState, run_detached};
+use crate::channel::certificates::CertificateTerm;
 use crate::channel::registry::{ChannelStatus, SwitchError};
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
@@ -25,6 +28,7 @@ use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
+use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::EngineError;
 use crate::engine::intake::{ExplainedCard, RouteQuestion};
@@ -47,6 +51,7 @@ struct ChannelBody<'status> {
     currencies: &'status [&'static str],
     limits: LimitsBody,
     health: HealthBody,
+    certificates: Vec<CertificateBody<'status>>,
 }
 
 #[derive(Serialize)]
@@ -73,8 +78,24 @@ struct HealthBody {
     has_room: bool,
 }
 
-impl<'status> From<&'status ChannelStatus> for ChannelBody<'status> {
-    fn from(status: &'status ChannelStatus) -> Self {
+#[derive(Serialize)]
+struct CertificateBody<'status> {
+    usage: &'static str,
+    serial: &'status str,
+    state: &'static str,
+    valid_until: MomentText,
+    days_left: i64,
+}
+
+impl<'status> ChannelBody<'status> {
+    fn of(status: &'status ChannelStatus, now: Timestamp) -> Self {
+        let certificate = |term: &'status CertificateTerm| CertificateBody {
+            usage: term.usage.name(),
+            serial: &term.serial,
+            state: term.standing(now).name(),
+            valid_until: MomentText(Timestamp::from_millis(term.valid_until_s * 1_000)),
+            days_left: term.days_left(now),
+        };
         let (used_today, payouts_today) = (status.used_today_minor, status.payouts_today_minor);
         let left = |limit: Option<i64>, used| limit.map(|limit| limit.saturating_sub(used).max(0));
         Self {
@@ -101,6 +122,7 @@ impl<'status> From<&'status ChannelStatus> for ChannelBody<'status> {
                 success_rate_ppm: status.success_rate_ppm,
                 has_room: status.has_room,
             },
+            certificates: status.certificates.iter().map(certificate).collect(),
         }
     }
 }
@@ -117,7 +139,8 @@ pub async fn all(
     }
     Query::of(&uri).finish()?;
     let statuses = state.registry.statuses();
-    let channels = statuses.iter().map(ChannelBody::from).collect();
+    let now = state.engine.clock().now();
+    let channels = statuses.iter().map(|status| ChannelBody::of(status, now)).collect();
     Ok(json(StatusCode::OK, &ChannelsBody { channels }))
 }
 
@@ -130,7 +153,8 @@ pub async fn one(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let status = status(&state, &channel_id(&state, &id)?)?;
-    Ok(json(StatusCode::OK, &ChannelBody::from(&status)))
+    let now = state.engine.clock().now();
+    Ok(json(StatusCode::OK, &ChannelBody::of(&status, now)))
 }
 
 /// `PATCH /v1/channels/{id}`: the switch.
@@ -147,6 +171,7 @@ pub async fn switch(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = channel_id(&state, &id)?;
+    let clock = state.engine.clock().clone();
     let status = run_detached(async move {
         write_switch(&state, &id, enabled).await?;
         let action = if enabled { "channel.enable" } else { "channel.disable" };
@@ -160,7 +185,7 @@ pub async fn switch(
         state.engine.audit(entry).await?;
         status(&state, &id)
     });
-    Ok(json(StatusCode::OK, &ChannelBody::from(&status.await?)))
+    Ok(json(StatusCode::OK, &ChannelBody::of(&status.await?, clock.now())))
 }
 
 async fn write_switch(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {

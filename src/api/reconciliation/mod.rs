@@ -3,6 +3,7 @@
 
 pub mod batches;
 mod body;
+pub mod days;
 pub mod differences;
 mod error;
 pub mod report;
@@ -24,6 +25,7 @@ pub fn routes() -> Router<Arc<ApiState>> {
             "/v1/channels/{id}/settlements",
             post(settlements::record).get(settlements::of_channel),
         )
+        .route("/v1/channels/{id}/days", get(days::of_channel))
         .route("/v1/channels/{id}/report", get(report::of_date))
         .route("/v1/reconciliations", get(batches::all))
         .route("/v1/reconciliations/{batch}", get(batches::one))

@@ -63,7 +63,7 @@ struct DayReportBody<'row> {
 }
 
 #[derive(Serialize)]
-struct ClosedBody<'row> {
+pub(super) struct ClosedBody<'row> {
     at: MomentText,
     by: &'row str,
 }
@@ -163,7 +163,7 @@ struct ProfitBody {
 }
 
 #[derive(Serialize)]
-struct StatementBody {
+pub(super) struct StatementBody {
     batch: Text<BatchId>,
     revision: u16,
     agreed: bool,

@@ -31,7 +31,7 @@ use crate::api::auth::Peer;
 use crate::api::call::ApiCall;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::payments::PaymentDoor;
-use crate::api::{ApiState, router};
+use crate::api::{ApiState, ServedPages, router};
 use crate::config::server::ListenerKind;
 use crate::entropy::Entropy;
 use crate::telemetry::begin_handshakes;
@@ -51,6 +51,8 @@ pub struct Listener {
     socket: TcpListener,
     /// `None`: plain HTTP.
     tls: Option<Arc<ListenerTls>>,
+    /// What it serves beside the routes of its kind.
+    pages: ServedPages,
 }
 
 impl Listener {
@@ -60,7 +62,13 @@ impl Listener {
         tls: Option<Arc<ListenerTls>>,
     ) -> io::Result<Self> {
         begin_handshakes(kind.name());
-        Ok(Self { kind, socket: TcpListener::bind(address).await?, tls })
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self { kind, socket, tls, pages: ServedPages::new() })
+    }
+
+    /// Serves these pages too.
+    pub fn with_pages(self, pages: ServedPages) -> Self {
+        Self { pages, ..self }
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -78,8 +86,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> usize {
     let (open, closing) = watch::channel(());
-    let of_each = listeners.into_iter().map(|Listener { kind, socket, tls }| {
-        let server = Arc::new(Server::new(kind, &state));
+    let of_each = listeners.into_iter().map(|Listener { kind, socket, tls, pages }| {
+        let server = Arc::new(Server::new(kind, &state, pages));
         server.run(socket, tls, closing.clone())
     });
     let stop = async {
@@ -106,13 +114,13 @@ struct Server {
 }
 
 impl Server {
-    fn new(kind: ListenerKind, state: &Arc<ApiState>) -> Self {
+    fn new(kind: ListenerKind, state: &Arc<ApiState>, pages: ServedPages) -> Self {
         let settings = &state.settings.server;
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
         Self {
             has_payments: kind == ListenerKind::Api,
             door: Arc::new(PaymentDoor::new(Arc::clone(state))),
-            service: TowerToHyperService::new(router(Arc::clone(state), kind)),
+            service: TowerToHyperService::new(router(Arc::clone(state), kind, pages)),
             entropy: state.entropy.clone(),
             connections: Connections::new(
                 settings.connections_max,

@@ -507,7 +507,9 @@ impl Channels for Registry {
             let now = self.clock.now();
             let change = loaded.runtime.breaker.record(mark, loaded.file.breaker, now);
             changes::breaker(channel, change, &understood.outcome);
-            loaded.runtime.calls.count(request.name(), &understood.outcome, started.elapsed());
+            let took = started.elapsed();
+            loaded.runtime.traffic.count(mark, now, took);
+            loaded.runtime.calls.count(request.name(), &understood.outcome, took);
             understood
         })
     }

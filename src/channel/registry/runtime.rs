@@ -1,5 +1,6 @@
 //! The state of a channel that lives as long as the process.
 
+use crate::channel::traffic::Traffic;
 use crate::channel::transport::breaker::Breaker;
 use crate::channel::transport::objections::ObjectionLog;
 use crate::channel::transport::volume::DayVolumes;
@@ -12,6 +13,8 @@ use crate::telemetry::CallMetrics;
 pub(super) struct Runtime {
     pub(super) breaker: Breaker,
     pub(super) calls: CallMetrics,
+    /// For people who look at the day.
+    pub(super) traffic: Traffic,
     /// Who is not believed, in answers and in notices.
     pub(super) answer_objections: ObjectionLog,
     pub(super) notice_objections: ObjectionLog,
@@ -24,6 +27,7 @@ impl Runtime {
         Self {
             breaker: Breaker::new(now),
             calls: CallMetrics::of(channel),
+            traffic: Traffic::new(now),
             answer_objections: ObjectionLog::default(),
             notice_objections: ObjectionLog::default(),
             volumes: VolumeKind::ALL.map(DayVolumes::new),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::source::{ChannelTexts, of_versions};
 use super::{LoadedChannel, Registry};
+use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol;
+use crate::channel::traffic::TrafficSlot;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
@@ -33,6 +35,8 @@ pub struct ChannelStatus {
     pub breaker_open: bool,
     pub success_rate_ppm: u32,
     pub has_room: bool,
+    /// Ours and theirs, as far as they are known now; none where it is not connected.
+    pub certificates: Vec<CertificateTerm>,
 }
 
 impl Registry {
@@ -96,6 +100,7 @@ impl Registry {
     fn describe(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelStatus {
         let file = &loaded.file;
         let today = loaded.terms.calendar.date_of(now);
+        let connection = loaded.connection.as_ref();
         let types = file.abilities.card_types.iter().flatten();
         ChannelStatus {
             id: file.id.clone(),
@@ -115,6 +120,14 @@ impl Registry {
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             has_room: loaded.pace.has_room(),
+            certificates: connection.map(|one| one.certificates()).unwrap_or_default(),
         }
+    }
+
+    /// The last 24 hours of a channel, by slots, and from when on they were counted.
+    pub fn traffic(&self, id: &ChannelId) -> Option<(Timestamp, Vec<TrafficSlot>)> {
+        let channels = self.channels.load();
+        let traffic = &channels.get(id)?.runtime.traffic;
+        Some((traffic.since(), traffic.slots(self.clock.now())))
     }
 }

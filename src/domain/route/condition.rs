@@ -158,6 +158,26 @@ impl Condition {
         }
     }
 
+    /// What it asks for, as the routes file writes it.
+    pub fn values(&self) -> Vec<String> {
+        let owned = str::to_owned;
+        match self {
+            Self::Operations(operations, services) => {
+                let services = services.iter().map(|service| owned(service.name()));
+                operations.iter().map(|one| owned(one.name())).chain(services).collect()
+            }
+            Self::Amount { from_minor, to_minor } => vec![format!("{from_minor}-{to_minor}")],
+            Self::Currencies(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
+            Self::Settlements(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
+            Self::CardTypes(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
+            Self::Brands(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
+            Self::IssuerCodes(wanted) => wanted.clone(),
+            Self::BinPrefixes(wanted) => wanted.iter().map(|one| owned(one.as_str())).collect(),
+            Self::Merchants(wanted) => wanted.iter().map(|one| owned(one.as_str())).collect(),
+            Self::Hours(wanted) => vec![wanted.to_string()],
+        }
+    }
+
     /// Why it does not hold, as a sentence for people.
     pub(super) fn sentence(&self, subject: &RouteSubject<'_>) -> String {
         let card = subject.card;

@@ -219,6 +219,16 @@ impl RouteTarget {
         }
     }
 
+    /// The same with their weights, which only the weighted strategy asks for.
+    pub fn named_weights(&self) -> Option<impl Iterator<Item = (&ChannelId, u32)>> {
+        match &self.channels {
+            ChannelList::EveryLive => None,
+            ChannelList::Named(shares) => {
+                Some(shares.iter().map(|share| (&share.channel, share.weight)))
+            }
+        }
+    }
+
     /// The listed channels, in order: the id, the channel if there is one, and the weight.
     fn listed<'a, 'c>(&'a self, channels: &'c [Channel<'a>]) -> Vec<ListedChannel<'a, 'c>> {
         let of_live = |channel: &'c Channel<'a>| ListedChannel {

@@ -8,7 +8,7 @@ use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, list_rows};
 use crate::store::sorted::StoreResult;
-use crate::store::sql::read::{page_limit, parameter};
+use crate::store::sql::read::{field, page_limit, parameter};
 use crate::store::sql::step::{Answer, SqlPlan, Step};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
 use crate::store::sql::value::SqlType;
@@ -114,6 +114,31 @@ impl SqlTable for Audit {
 }
 
 impl dyn Store + '_ {
+    /// The place of the newest line; 0 where there is none.
+    pub fn audit_last(&self) -> StoreRead<'_, u64> {
+        if let Some(tables) = self.tables() {
+            return Box::pin(async move {
+                let read = |values: Vec<Option<&[u8]>>| field::<u64>(&values, 0);
+                let head = "SELECT next - 1 FROM audit_head";
+                let found = tables.query(head, Vec::new(), read).await?;
+                Ok(found.into_iter().next().unwrap_or_default())
+            });
+        }
+        self.look(|rows| {
+            // Places are dense: the last one is found by halves.
+            let has = |place: u64| Ok::<_, StoreError>(rows.get(&key_of(place))?.is_some());
+            let (mut there, mut gone) = (0, 1);
+            while has(gone)? {
+                (there, gone) = (gone, gone.saturating_mul(2));
+            }
+            while gone - there > 1 {
+                let middle = there + (gone - there) / 2;
+                if has(middle)? { there = middle } else { gone = middle }
+            }
+            Ok(there)
+        })
+    }
+
     /// The audit trail, oldest first, from the given place on.
     pub fn audit(&self, after: Option<u64>, limit: usize) -> StoreRead<'_, Vec<(u64, AuditEntry)>> {
         if let Some(tables) = self.tables() {

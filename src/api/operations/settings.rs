@@ -1,0 +1,48 @@
+//! The settings as they are in force.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::MayInspect;
+use crate::api::dto::json;
+use crate::api::error::ApiError;
+use crate::api::input::query::Query;
+use crate::config::in_force::SettingInForce;
+
+#[derive(Serialize)]
+struct SettingsBody<'row> {
+    settings: Vec<SettingBody<'row>>,
+}
+
+#[derive(Serialize)]
+struct SettingBody<'row> {
+    path: &'row str,
+    value: &'row str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    given_by: Option<&'row str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+}
+
+impl<'row> From<&'row SettingInForce> for SettingBody<'row> {
+    fn from(setting: &'row SettingInForce) -> Self {
+        let SettingInForce { path, value, given_by, line } = setting;
+        Self { path, value, given_by: given_by.as_deref(), line: *line }
+    }
+}
+
+/// `GET /v1/settings`
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let settings = state.settings.in_force.iter().map(SettingBody::from).collect();
+    Ok(json(StatusCode::OK, &SettingsBody { settings }))
+}
