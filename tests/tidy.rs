@@ -42,7 +42,7 @@ const DOORS: [(&str, &[&str]); 6] = [
     ("tokio_postgres::", &["src/store/sql/", "src/store/postgres/"]),
     ("deadpool_postgres::", &["src/store/sql/", "src/store/postgres/"]),
     // The demo plays the accounting system and the core, which are servers.
-    ("axum::", &["src/api/", "src/cli/demo/"]),
+    ("axum::", &["src/api/", "src/console/", "src/cli/demo/"]),
     ("fastrand::", &["src/entropy.rs"]),
     ("anyhow::", &["src/main.rs", "src/cli/"]),
 ];

@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::StartError;
-use crate::api::{Listener, ListenerTls};
+use crate::api::{ApiState, Listener, ListenerTls, ServedPages};
 use crate::channel::certificates::CertificateTerm;
 use crate::config::checked::Settings;
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::Mistake;
-use crate::config::server::{ListenerKind, ServerSettings};
+use crate::config::server::ListenerKind;
+use crate::console;
 use crate::domain::time::Timestamp;
+use crate::entropy::Entropy;
 use crate::workers::certificates::CertificateHolder;
 
 /// The certificates of every listener that has some, or every mistake in them.
@@ -39,11 +41,12 @@ pub struct ListenerUrl {
     pub has_tls: bool,
 }
 
-/// Binds every listener, the API's first.
+/// Binds every listener, the API's first, which serves the pages too.
 pub(super) async fn bind(
-    server: &ServerSettings,
+    state: &Arc<ApiState>,
     tls: &[Arc<ListenerTls>],
 ) -> Result<(Vec<Listener>, Vec<ListenerUrl>), StartError> {
+    let (server, pages) = (&state.settings.server, console_pages(state));
     let (mut listeners, mut bound) = (Vec::new(), Vec::new());
     for kind in ListenerKind::ALL {
         let Some(settings) = server.listener(kind) else { continue };
@@ -53,9 +56,20 @@ pub(super) async fn bind(
         let listener = Listener::bind(kind, settings.listen, tls).await.map_err(failed)?;
         let address = listener.address().map_err(failed)?;
         bound.push(ListenerUrl { kind, address, has_tls });
-        listeners.push(listener);
+        listeners.push(match kind {
+            ListenerKind::Api => listener.with_pages(pages.clone()),
+            ListenerKind::Notices | ListenerKind::Metrics => listener,
+        });
     }
     Ok((listeners, bound))
+}
+
+/// The operator's pages, where the settings want them.
+fn console_pages(state: &Arc<ApiState>) -> ServedPages {
+    match state.settings.console.enabled {
+        true => console::routes(Arc::clone(state), Entropy::System),
+        false => ServedPages::new(),
+    }
 }
 
 impl fmt::Display for ListenerUrl {

@@ -218,7 +218,7 @@ impl App {
             // What has come into force while this node waited for its part.
             shared.follow().await?;
         }
-        let (sockets, listeners) = bind(&state.settings.server, &tls).await?;
+        let (sockets, listeners) = bind(&state, &tls).await?;
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();
         let workers = start_workers(&state, (data, &tls), notice_keys.keys(), &worker_stop);

@@ -1,0 +1,409 @@
+//! A visit: who looks at which page, in which language; and the page that is laid before them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use minijinja::Value;
+
+use super::Console;
+use super::call::{CallAnswer, CallMaker};
+use super::language::{Language, has_text};
+use super::session::OperatorSession;
+use crate::api::auth::Peer;
+use crate::api::input::{BodyLimits, media_type, read_body};
+
+/// The cookie of a session, and that of a visitor's language.
+pub const SESSION_COOKIE: &str = "sy-console";
+pub const LANGUAGE_COOKIE: &str = "sy-language";
+/// What the name of a form's token is.
+pub const TOKEN: &str = "token";
+
+/// The pages that the frame leads to: name, path, and the letter that opens it behind `g`.
+const PLACES: [(&str, &str, &str); 12] = [
+    ("today", "/console", "t"),
+    ("orders", "/console/orders", "o"),
+    ("unknowns", "/console/unknowns", "u"),
+    ("channels", "/console/channels", "c"),
+    ("routes", "/console/routes", "r"),
+    ("bins", "/console/bins", "b"),
+    ("reconciliation", "/console/reconciliation", "d"),
+    ("settlement", "/console/settlement", "s"),
+    ("accounting", "/console/accounting", "a"),
+    ("notices", "/console/notices", "n"),
+    ("audit", "/console/audit", "l"),
+    ("settings", "/console/settings", "i"),
+];
+
+/// An answer instead of the page: a problem, or the way to sign in.
+pub struct Stop(Box<Response>);
+
+impl From<Response> for Stop {
+    fn from(response: Response) -> Self {
+        Self(Box::new(response))
+    }
+}
+
+impl IntoResponse for Stop {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+pub type PageResult = Result<Response, Stop>;
+
+/// The value of a cookie.
+pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut named = pairs.filter(|(key, _)| key.trim() == name);
+    named.next().map(|(_, value)| value.trim())
+}
+
+/// The pairs of a query or form; of two of one name the last one counts.
+pub fn pairs(text: &[u8]) -> BTreeMap<String, String> {
+    form_urlencoded::parse(text).into_owned().collect()
+}
+
+/// The language that a request asks for, and whether it has just been chosen.
+pub fn language(headers: &HeaderMap, query: &BTreeMap<String, String>) -> (Language, bool) {
+    let chosen = query.get("lang").and_then(|tag| Language::parse(tag));
+    let kept = cookie(headers, LANGUAGE_COOKIE).and_then(Language::parse);
+    (chosen.or(kept).unwrap_or_else(|| Language::of(headers)), chosen.is_some())
+}
+
+/// Adds the cookie that keeps a chosen language.
+pub fn keep_language(response: &mut Response, language: Language) {
+    let text = format!(
+        "{LANGUAGE_COOKIE}={}; Path=/console; Max-Age=31536000; SameSite=Lax; HttpOnly",
+        language.name()
+    );
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// The way to another page.
+pub fn see(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let value = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/console"));
+    response.headers_mut().insert(header::LOCATION, value);
+    response
+}
+
+/// A path and its query, with these pairs changed; an empty value goes.
+pub fn link(path: &str, query: &BTreeMap<String, String>, changed: &[(&str, &str)]) -> String {
+    let mut pairs = query.clone();
+    for (key, value) in changed {
+        pairs.insert((*key).to_owned(), (*value).to_owned());
+    }
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    text.extend_pairs(pairs.iter().filter(|(_, value)| !value.is_empty()));
+    let text = text.finish();
+    if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") }
+}
+
+/// Somebody who has signed in looks at a page or sends a form.
+pub struct PageVisit {
+    pub console: Arc<Console>,
+    pub session: Arc<OperatorSession>,
+    peer: Arc<Peer>,
+    language: (Language, bool),
+    uri: Uri,
+    pub query: BTreeMap<String, String>,
+}
+
+impl FromRequestParts<Arc<Console>> for PageVisit {
+    type Rejection = Response;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &Arc<Console>,
+    ) -> Result<Self, Response> {
+        let now = console.state.engine.clock().now();
+        let found =
+            cookie(&parts.headers, SESSION_COOKIE).and_then(|id| console.sessions.find(id, now));
+        let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        let Some(session) = found else {
+            // A form that was sent too late is not sent again behind somebody's back.
+            let wanted = match parts.method {
+                Method::GET => parts.uri.path_and_query().map_or("", |path| path.as_str()),
+                _ => "",
+            };
+            let wanted = BTreeMap::from([("next".to_owned(), wanted.to_owned())]);
+            return Err(see(&link("/console/login", &wanted, &[])));
+        };
+        let peer = parts.extensions.get::<Arc<Peer>>().expect("the server names it");
+        Ok(Self {
+            console: Arc::clone(console),
+            session,
+            peer: Arc::clone(peer),
+            language: language(&parts.headers, &query),
+            uri: parts.uri.clone(),
+            query,
+        })
+    }
+}
+
+impl PageVisit {
+    fn maker(&self) -> CallMaker<'_> {
+        CallMaker { calls: &self.console.calls, key: self.session.key, peer: &self.peer }
+    }
+
+    pub fn language(&self) -> Language {
+        self.language.0
+    }
+
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
+    /// A value of the query that is there and not empty.
+    pub fn asked(&self, key: &str) -> Option<&str> {
+        self.query.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The path of a call, with those of these keys that the page was asked with.
+    pub fn call_path(&self, path: &str, keys: &[&str]) -> String {
+        let asked = self.query.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        link(path, &asked.map(|(key, value)| (key.clone(), value.clone())).collect(), &[])
+    }
+
+    /// Passes a request on as it is.
+    pub async fn pass(&self, request: Request) -> Response {
+        self.maker().raw(request).await
+    }
+
+    /// A call whose refusal is for the caller to judge.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> CallAnswer {
+        self.maker().send(method, path, body).await
+    }
+
+    /// A call that changes something, or a question with a body. A refusal is shown as a page.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value, Stop> {
+        let answer = self.try_send(method, path, Some(body)).await;
+        self.accepted(answer)
+    }
+
+    /// The answer's body, or the page of its refusal.
+    pub fn accepted(&self, answer: CallAnswer) -> Result<serde_json::Value, Stop> {
+        if answer.status.is_success() {
+            return Ok(answer.body);
+        }
+        if answer.status == StatusCode::UNAUTHORIZED {
+            // The key is known no more.
+            return Err(see("/console/login").into());
+        }
+        Err(self.problem(answer.status, &answer.body).into())
+    }
+
+    /// The page of a problem that the API has answered.
+    fn problem(&self, status: StatusCode, body: &serde_json::Value) -> Response {
+        let mut page = PageView::new(self, "problem");
+        page.put("problem", body);
+        let shown = page.show();
+        let mut response = shown.unwrap_or_else(IntoResponse::into_response);
+        *response.status_mut() = status;
+        response
+    }
+
+    /// The fields of a form, whose token must be that of its own path.
+    pub async fn form(&self, request: Request) -> Result<BTreeMap<String, String>, Stop> {
+        self.form_of_many(request).await.map(|(_, fields)| fields)
+    }
+
+    /// The same of a form in which several rows were chosen: their ids, and the other fields.
+    pub async fn form_of_many(
+        &self,
+        request: Request,
+    ) -> Result<(Vec<String>, BTreeMap<String, String>), Stop> {
+        let (parts, body) = request.into_parts();
+        let refuse = |status: StatusCode, key: &str| {
+            let text = self.language().text(key);
+            let body = serde_json::json!({ "title": text, "detail": "" });
+            Stop::from(self.problem(status, &body))
+        };
+        if media_type(&parts.headers).as_deref() != Some("application/x-www-form-urlencoded") {
+            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "problem.no_form"));
+        }
+        let server = &self.console.state.settings.server;
+        let limits =
+            BodyLimits { bytes_max: server.body_bytes_max, timeout: server.request_timeout };
+        let bytes = read_body(&parts.headers, body, limits).await;
+        let bytes = bytes.map_err(|error| {
+            let status = error.code().status();
+            Stop::from(self.problem(status, &error.body()))
+        })?;
+        let mut fields = pairs(&bytes);
+        let shown = fields.remove(TOKEN).unwrap_or_default();
+        if !self.session.has_token(parts.uri.path(), &shown) {
+            return Err(refuse(StatusCode::FORBIDDEN, "problem.token"));
+        }
+        fields.remove("id");
+        let chosen = form_urlencoded::parse(&bytes).filter(|(name, _)| name == "id");
+        Ok((chosen.map(|(_, id)| id.into_owned()).collect(), fields))
+    }
+
+    /// The page of those of many calls that were refused; the others were carried out.
+    pub fn refused(&self, asked: usize, refused: Vec<(String, CallAnswer)>) -> Stop {
+        let of = |(id, answer): &(String, CallAnswer)| {
+            let detail = answer.body.get("detail").cloned().unwrap_or_default();
+            serde_json::json!({ "id": id, "detail": detail })
+        };
+        let mut page = PageView::new(self, "refused");
+        page.put("asked", asked);
+        page.put("refused", refused.iter().map(of).collect::<Vec<_>>());
+        let mut response = page.show().unwrap_or_else(IntoResponse::into_response);
+        *response.status_mut() =
+            refused.first().map_or(StatusCode::CONFLICT, |(_, answer)| answer.status);
+        response.into()
+    }
+
+    /// Back to a page, which says what was done.
+    pub fn done(&self, path: &str, said: &str) -> PageResult {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        Ok(see(&link(path, &pairs(query.as_bytes()), &[("said", said)])))
+    }
+
+    pub fn page(&self, name: &'static str) -> PageView<'_> {
+        PageView::new(self, name)
+    }
+}
+
+/// The fields of a form as the members of a call: those that were filled in.
+pub fn members(fields: &BTreeMap<String, String>, keys: &[&str]) -> serde_json::Value {
+    let filled = keys.iter().filter_map(|key| {
+        let value = fields.get(*key).map(|value| value.trim()).filter(|value| !value.is_empty())?;
+        Some(((*key).to_owned(), serde_json::Value::from(value)))
+    });
+    serde_json::Value::Object(filled.collect())
+}
+
+/// A page on its way.
+pub struct PageView<'visit> {
+    visit: &'visit PageVisit,
+    name: &'static str,
+    values: BTreeMap<&'static str, Value>,
+    /// The calls that it is made of.
+    calls: Vec<String>,
+}
+
+impl<'visit> PageView<'visit> {
+    fn new(visit: &'visit PageVisit, name: &'static str) -> Self {
+        Self { visit, name, values: BTreeMap::new(), calls: Vec::new() }
+    }
+
+    pub fn put(&mut self, name: &'static str, value: impl serde::Serialize) {
+        self.values.insert(name, Value::from_serialize(value));
+    }
+
+    /// Makes a call, and lays its answer on the page under this name.
+    pub async fn ask(&mut self, name: &'static str, path: &str) -> Result<serde_json::Value, Stop> {
+        let answer = self.visit.try_send(Method::GET, path, None).await;
+        let body = self.visit.accepted(answer)?;
+        self.calls.push(path.to_owned());
+        self.put(name, &body);
+        Ok(body)
+    }
+
+    /// The same; what the API does not have is left out of the page.
+    pub async fn ask_if_there(
+        &mut self,
+        name: &'static str,
+        path: &str,
+    ) -> Result<serde_json::Value, Stop> {
+        let answer = self.visit.try_send(Method::GET, path, None).await;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(serde_json::Value::Null);
+        }
+        let body = self.visit.accepted(answer)?;
+        self.calls.push(path.to_owned());
+        self.put(name, &body);
+        Ok(body)
+    }
+
+    /// A page of a listing, with the way to the next one.
+    pub async fn list(&mut self, name: &'static str, path: &str) -> Result<(), Stop> {
+        let body = self.ask(name, path).await?;
+        if let Some(next) = body.get("next") {
+            let next = next.as_str().map_or_else(|| next.to_string(), str::to_owned);
+            let (path, query) = (self.visit.path(), &self.visit.query);
+            let next = link(path, query, &[("after", &next), ("said", "")]);
+            self.put("next_page", next);
+        }
+        Ok(())
+    }
+
+    /// The page as HTML.
+    pub fn show(mut self) -> PageResult {
+        let visit = self.visit;
+        let (path, query) = (visit.path(), &visit.query);
+        let languages: Vec<_> = Language::ALL
+            .map(|one| {
+                let href = link(path, query, &[("lang", one.name()), ("said", "")]);
+                (one.name(), href, one == visit.language())
+            })
+            .into();
+        self.put("languages", languages);
+        self.put("places", PLACES);
+        // The place below whose path the page lies.
+        let of_statements = ["/console/batches/", "/console/differences"];
+        let path = match of_statements.iter().any(|begin| path.starts_with(begin)) {
+            true => "/console/reconciliation",
+            false => path,
+        };
+        let is_below = |href: &str| {
+            let rest = path.strip_prefix(href);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let places = PLACES.iter().filter(|(_, href, _)| is_below(href));
+        self.put("place", places.max_by_key(|(_, href, _)| href.len()).map(|place| place.0));
+        self.put("page", self.name);
+        self.put("lang", visit.language().name());
+        self.put("path", path);
+        self.put("query", query);
+        self.put("caller", &visit.session.caller);
+        self.put("may_operate", visit.session.may_operate);
+        let link = |call: &String| (call.clone(), format!("/console/json{call}"));
+        let calls: Vec<_> = self.calls.iter().map(link).collect();
+        self.put("calls", calls);
+        if let Some(said) = visit.asked("said").filter(|said| has_text(&format!("said.{said}"))) {
+            self.put("said", said);
+        }
+        let session = Arc::clone(&visit.session);
+        let token = move |action: String| {
+            let token = session.token(&action);
+            let field = format!("<input type=\"hidden\" name=\"{TOKEN}\" value=\"{token}\">");
+            Value::from_safe_string(field)
+        };
+        self.values.insert("token", Value::from_function(token));
+        let html = visit.console.views.render(&format!("{}.html", self.name), &self.values);
+        let mut response = html_response(html);
+        if visit.language.1 {
+            keep_language(&mut response, visit.language());
+        }
+        Ok(response)
+    }
+}
+
+/// An answer of HTML.
+pub fn html_response(html: String) -> Response {
+    let mut response = Response::new(Body::from(html));
+    let kind = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

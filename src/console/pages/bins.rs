@@ -1,0 +1,93 @@
+//! The BIN table: look-ups, its versions with what each changed, refresh and return.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Request;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::plain;
+use crate::console::desk::{PageResult, PageVisit, link, members};
+
+/// `GET /console/bins?prefix=&length=`
+pub async fn show(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("bins");
+    if let Some(prefix) = visit.asked("prefix") {
+        // The form takes twelve digits at most, so that no card number stands in a URL.
+        let path = visit.call_path(&format!("/v1/bins/{}", plain(prefix)?), &["length"]);
+        page.ask_if_there("found", &path).await?;
+        page.put("asked", true);
+    }
+    page.ask("table", "/v1/bin-table").await?;
+    page.show()
+}
+
+/// `POST /console/bins/refresh`
+pub async fn refresh(visit: PageVisit, request: Request) -> PageResult {
+    let fields = visit.form(request).await?;
+    let mut body = members(&fields, &["source", "as_of"]);
+    if fields.contains_key("force") {
+        body["force"] = json!(true);
+    }
+    visit.send(Method::POST, "/v1/bin-table/refresh", &body).await?;
+    visit.done("/console/bins", "refreshed")
+}
+
+/// `POST /console/bins/rollback`
+pub async fn rollback(visit: PageVisit, request: Request) -> PageResult {
+    let fields = visit.form(request).await?;
+    let version = fields.get("version").and_then(|text| text.parse::<u32>().ok());
+    let body = version.map_or_else(|| json!({}), |version| json!({ "version": version }));
+    visit.send(Method::POST, "/v1/bin-table/rollback", &body).await?;
+    visit.done("/console/bins", "rolled_back")
+}
+
+/// `GET /console/routes`
+pub async fn routes(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("routes");
+    page.ask("routes", "/v1/routes").await?;
+    page.put("asked", BTreeMap::<String, String>::new());
+    page.show()
+}
+
+/// `POST /console/routes`: where an order would go, and why. A form's body, because what is asked
+/// for is no page's address.
+pub async fn explain(visit: PageVisit, request: Request) -> PageResult {
+    let fields = visit.form(request).await?;
+    let keys = ["currency", "settlement", "merchant_id", "merchant_category", "operation"];
+    let mut body = members(&fields, &keys);
+    let number = |name: &str| fields.get(name).and_then(|text| text.trim().parse::<i64>().ok());
+    let mut card = members(&fields, &["bin"]);
+    if let Some(length) = number("length") {
+        card["length"] = json!(length);
+    }
+    body["card"] = card;
+    let currency = fields.get("currency").map(String::as_str).unwrap_or_default();
+    let minor = crate::console::views::minor(fields.get("amount"), currency);
+    body["amount"] = minor.map_or(Value::Null, Value::from);
+    let explained = visit.send(Method::POST, "/v1/routes/explain", &body).await?;
+    let mut page = visit.page("routes");
+    page.ask("routes", "/v1/routes").await?;
+    page.put("explained", explained);
+    page.put("asked", &fields);
+    page.show()
+}
+
+/// `GET /console/audit?after=`
+pub async fn audit(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("audit");
+    let newest = BTreeMap::from([("order".to_owned(), "newest".to_owned())]);
+    let after = visit.asked("after").unwrap_or_default();
+    page.list("found", &link("/v1/audit", &newest, &[("after", after)])).await?;
+    page.show()
+}
+
+/// `GET /console/settings`
+pub async fn settings(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("settings");
+    page.ask("found", "/v1/settings").await?;
+    page.ask("workers", "/v1/workers").await?;
+    page.ask("nodes", "/v1/nodes").await?;
+    page.ask("clock", "/v1/clock").await?;
+    page.show()
+}

@@ -1,0 +1,75 @@
+//! The pages: which calls each is made of, and which call each form makes.
+
+mod bins;
+mod channels;
+mod deliveries;
+mod orders;
+mod raw;
+mod reconciliation;
+mod today;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use super::Console;
+use super::desk::{PageResult, PageVisit, Stop};
+
+/// The routes of all pages.
+pub fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/console", get(today::show))
+        .route("/console/orders", get(orders::all))
+        .route("/console/orders/find", post(orders::find))
+        .route("/console/orders/{id}", get(orders::one))
+        .route("/console/orders/{id}/retry", post(orders::retry))
+        .route("/console/orders/{id}/resolve", post(orders::resolve))
+        .route("/console/unknowns", get(orders::unknowns))
+        .route("/console/channels", get(channels::all))
+        .route("/console/channels/{id}", get(channels::one))
+        .route("/console/channels/{id}/switch", post(channels::switch))
+        .route("/console/routes", get(bins::routes).post(bins::explain))
+        .route("/console/bins", get(bins::show))
+        .route("/console/bins/refresh", post(bins::refresh))
+        .route("/console/bins/rollback", post(bins::rollback))
+        .route("/console/reconciliation", get(reconciliation::all))
+        .route("/console/reconciliation/{channel}", get(reconciliation::channel))
+        .route("/console/reconciliation/{channel}/{date}", get(reconciliation::date))
+        .route("/console/reconciliation/{channel}/{date}/{act}", post(reconciliation::act))
+        .route("/console/batches/{batch}", get(reconciliation::batch))
+        .route("/console/differences", get(reconciliation::differences))
+        .route("/console/differences/resolve", post(reconciliation::resolve))
+        .route("/console/differences/{id}", get(reconciliation::difference))
+        .route("/console/settlement", get(reconciliation::settlements).post(reconciliation::record))
+        .route("/console/settlement/{id}", get(reconciliation::settlement))
+        .route("/console/settlement/{id}/check", post(reconciliation::check))
+        .route("/console/accounting", get(deliveries::accounting))
+        .route("/console/accounting/retry", post(deliveries::retry_accounting))
+        .route("/console/accounting/{id}", get(deliveries::request))
+        .route("/console/accounting/{id}/withdraw", post(deliveries::withdraw))
+        .route("/console/notices", get(deliveries::notices))
+        .route("/console/notices/retry", post(deliveries::retry_notices))
+        .route("/console/audit", get(bins::audit))
+        .route("/console/settings", get(bins::settings))
+        .route("/console/json/{*call}", get(raw::json))
+        .route("/console/{*rest}", get(nothing))
+}
+
+/// A path that is no page.
+async fn nothing(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("problem");
+    let title = visit.language().text("problem.no_page");
+    page.put("problem", serde_json::json!({ "title": title, "detail": "" }));
+    let mut response = page.show()?;
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Ok(response)
+}
+
+/// A path's variable part, fit to stand in the path of a call: what is no id stands for none.
+fn plain(id: &str) -> Result<&str, Stop> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let known = !id.is_empty() && id.bytes().all(is_plain) && !id.contains("..");
+    known.then_some(id).ok_or_else(|| Stop::from(super::desk::see("/console/nothing")))
+}

@@ -1,0 +1,128 @@
+//! Orders: found by what they are or by any number of theirs, each with what became of it, and a
+//! person's decisions on those whose end is unknown.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Path, Request};
+use http::Method;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::plain;
+use crate::console::desk::{PageResult, PageVisit, link, members, see};
+use crate::console::views::minor;
+
+/// What a form may ask for, as the API has it.
+const ASKED: [&str; 11] = [
+    "status",
+    "kind",
+    "channel",
+    "merchant_id",
+    "currency",
+    "issuer_code",
+    "first_six",
+    "last_four",
+    "reason",
+    "caller",
+    "after",
+];
+
+/// `GET /console/orders?…`
+pub async fn all(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("orders");
+    let zone = visit.console.state.settings.console.zone.clone();
+    let mut changed = Vec::new();
+    if let Some(from) = visit.asked("from").and_then(|text| beginning(text, 0, &zone)) {
+        changed.push(("from", from));
+    }
+    if let Some(to) = visit.asked("to").and_then(|text| beginning(text, 1, &zone)) {
+        changed.push(("to", to));
+    }
+    let currency = visit.asked("currency").unwrap_or("CNY");
+    if let Some(amount) = minor(visit.query.get("amount"), currency) {
+        changed.push(("amount", amount.to_string()));
+    }
+    let path = visit.call_path("/v1/orders", &ASKED);
+    let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+    let query = crate::console::desk::pairs(query.as_bytes());
+    let changed: Vec<_> = changed.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    page.list("found", &link(path, &query, &changed)).await?;
+    page.ask("known", "/v1/channels").await?;
+    page.show()
+}
+
+/// The beginning of a date in the operator's zone, so many days later.
+fn beginning(text: &str, days: i32, zone: &TimeZone) -> Option<String> {
+    let mut date: Date = text.parse().ok()?;
+    for _ in 0..days {
+        date = date.tomorrow().ok()?;
+    }
+    let begins = date.to_zoned(zone.clone()).ok()?;
+    Some(begins.timestamp().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string())
+}
+
+/// `POST /console/orders/find`: by any number. What is typed stands in no URL: it may be a card's,
+/// which is then looked for by its digest.
+pub async fn find(visit: PageVisit, request: Request) -> PageResult {
+    let fields = visit.form(request).await?;
+    let number = fields.get("number").map(|text| text.trim()).unwrap_or_default();
+    let path = link("/v1/orders/find", &BTreeMap::new(), &[("number", number)]);
+    let answer = visit.try_send(Method::GET, &path, None).await;
+    let found = if answer.body["code"] == "card_number_found" {
+        let asked = json!({ "card": { "pan": number } });
+        visit.send(Method::POST, "/v1/orders/search", &asked).await?
+    } else {
+        visit.accepted(answer)?
+    };
+    let orders = found["orders"].as_array().cloned().unwrap_or_default();
+    if let ([only], None) = (orders.as_slice(), found.get("next")) {
+        return Ok(see(&format!("/console/orders/{}", only["id"].as_str().unwrap_or_default())));
+    }
+    let mut page = visit.page("orders");
+    page.put("found", &found);
+    page.put("searched", true);
+    page.ask("known", "/v1/channels").await?;
+    page.show()
+}
+
+/// `GET /console/orders/{id}`
+pub async fn one(visit: PageVisit, Path(id): Path<String>) -> PageResult {
+    let id = plain(&id)?;
+    let mut page = visit.page("order");
+    page.ask("order", &format!("/v1/payments/{id}")).await?;
+    page.ask_if_there("entry", &format!("/v1/reversals/{id}")).await?;
+    let transaction = page.ask_if_there("transaction", &format!("/v1/transactions/{id}")).await?;
+    page.ask_if_there("notice", &format!("/v1/notices/{id}")).await?;
+    page.ask("against", &format!("/v1/contradictions?order={id}")).await?;
+    // The first request of an order's chain, if there is one.
+    if transaction != Value::Null {
+        page.ask_if_there("booking", &format!("/v1/accounting-requests/{id}-1")).await?;
+    }
+    page.show()
+}
+
+/// `GET /console/unknowns?phase=&channel=&after=`: the temp reversal table.
+pub async fn unknowns(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("unknowns");
+    let path = visit.call_path("/v1/reversals", &["phase", "channel", "after", "limit"]);
+    page.list("found", &path).await?;
+    page.ask("known", "/v1/channels").await?;
+    page.show()
+}
+
+/// `POST /console/orders/{id}/retry`
+pub async fn retry(visit: PageVisit, Path(id): Path<String>, request: Request) -> PageResult {
+    let (id, fields) = (plain(&id)?, visit.form(request).await?);
+    let body = members(&fields, &["reason"]);
+    visit.send(Method::POST, &format!("/v1/reversals/{id}/retry"), &body).await?;
+    visit.done(&format!("/console/orders/{id}"), "retried")
+}
+
+/// `POST /console/orders/{id}/resolve`
+pub async fn resolve(visit: PageVisit, Path(id): Path<String>, request: Request) -> PageResult {
+    let (id, fields) = (plain(&id)?, visit.form(request).await?);
+    let body = members(&fields, &["outcome", "reason"]);
+    visit.send(Method::POST, &format!("/v1/reversals/{id}/resolve"), &body).await?;
+    visit.done(&format!("/console/orders/{id}"), "resolved")
+}

@@ -1,0 +1,219 @@
+//! The pages: what they show, in both languages, and the calls behind them.
+
+use serde_json::Value;
+
+use crate::support::core::Payment;
+use crate::town::{AUDITOR, OPERATOR, Town};
+
+/// Every page that the frame leads to.
+const PLACES: [&str; 13] = [
+    "/console",
+    "/console/orders",
+    "/console/unknowns",
+    "/console/channels",
+    "/console/routes",
+    "/console/bins",
+    "/console/reconciliation",
+    "/console/differences",
+    "/console/settlement",
+    "/console/accounting",
+    "/console/notices",
+    "/console/audit",
+    "/console/settings",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_there_in_both_languages_and_leads_to_its_json() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"));
+    for key in [OPERATOR, AUDITOR] {
+        let mut browser = town.visitor(key).await;
+        let mut paths = PLACES.map(str::to_owned).to_vec();
+        paths.push("/console/channels/unionpay".to_owned());
+        paths.push(format!("/console/orders/{}", paid.id()));
+        paths.push("/console/orders?status=succeeded&amount=123.45&from=2026-01-01".to_owned());
+        paths.push("/console/bins?prefix=621626".to_owned());
+        paths.push("/console/reconciliation/unionpay".to_owned());
+        paths.push("/console/reconciliation/unionpay/2026-11-22".to_owned());
+        let booking = town.core().get("/v1/accounting-requests").await;
+        let booking =
+            booking.body["accounting_requests"][0]["id"].as_str().expect("an id").to_owned();
+        paths.push(format!("/console/accounting/{booking}"));
+        for path in paths {
+            let and = if path.contains('?') { '&' } else { '?' };
+            let english = browser.get(&format!("{path}{and}lang=en")).await;
+            let chinese = browser.get(&format!("{path}{and}lang=zh")).await;
+            assert_eq!((english.status, chinese.status), (200, 200), "{path}: {}", english.text);
+            assert!(english.text.contains("<html lang=\"en\">"), "{path}");
+            assert!(chinese.text.contains("<html lang=\"zh-Hans\">"), "{path}");
+            for text in [&english.text, &chinese.text] {
+                assert!(text.contains("</html>"), "{path} breaks off");
+                let is_inline = text.contains(" style=") || text.contains("<script>");
+                assert!(!is_inline && !text.contains(" onclick="), "{path}");
+            }
+            let calls = english.text.split("href=\"/console/json/").skip(1);
+            let calls: Vec<_> = calls.filter_map(|rest| rest.split('"').next()).collect();
+            assert!(!calls.is_empty(), "{path} leads to no JSON");
+            for call in calls {
+                let call = call.replace("&amp;", "&");
+                let shown = browser.get(&format!("/console/json/{call}")).await;
+                assert_eq!(shown.status, 200, "{call}");
+                if call.ends_with("&form=csv") {
+                    assert!(shown.header("content-type").starts_with("text/csv"), "{call}");
+                    continue;
+                }
+                let shown: Value = serde_json::from_str(&shown.text).expect("JSON");
+                assert!(shown.is_object(), "{call}");
+            }
+        }
+    }
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_language_is_the_browsers_until_one_is_chosen() {
+    let town = Town::new().await;
+    let mut browser = town.browser();
+    let request = browser.request(reqwest::Method::GET, "/console/login");
+    let chinese = browser.send(request.header("accept-language", "fr, zh-CN;q=0.9")).await;
+    assert!(chinese.text.contains("<html lang=\"zh-Hans\">"));
+    assert!(browser.get("/console/login").await.text.contains("<html lang=\"en\">"));
+    browser.get("/console/login?lang=zh").await;
+    assert!(browser.get("/console/login").await.text.contains("<html lang=\"zh-Hans\">"));
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_stays_text() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let hostile = "%3Cscript%3Ealert(1)%3C/script%3E%22onload=%22x";
+    for path in [
+        format!("/console/unknowns?channel={hostile}"),
+        format!("/console/unknowns?phase={hostile}"),
+        format!("/console?said={hostile}&lang={hostile}"),
+        format!("/console/channels/{hostile}"),
+        format!("/console/login?next={hostile}"),
+        format!("/console/unknowns?after={hostile}"),
+    ] {
+        let sight = browser.get(&path).await;
+        assert!(!sight.text.contains("<script>"), "{path}: {}", sight.text);
+        assert!(!sight.text.contains("\"onload="), "{path}: {}", sight.text);
+    }
+    // What is stored comes back as text as well.
+    let reason = "<b onclick=\"x\">&amp;</b>";
+    let action = "/console/channels/harbour-bank/switch";
+    let page = "/console/channels/harbour-bank";
+    let switched = browser.fill(page, action, &[("reason", reason)]).await;
+    assert_eq!(switched.status, 303);
+    let shown = browser.get("/console/audit").await.text;
+    assert!(!shown.contains("<b onclick"), "{shown}");
+    assert!(shown.contains("&lt;b onclick=&quot;x&quot;&gt;&amp;amp;&lt;/b&gt;"), "{shown}");
+    let audit = town.core().get("/v1/audit?order=newest").await;
+    assert_eq!(audit.body["entries"][0]["reason"], reason);
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_api_is_shown_as_it_is() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let unknown = browser.get("/console/unknowns?phase=none").await;
+    assert_eq!(unknown.status, 400);
+    assert!(unknown.text.contains("inquiring, reversing, undo_owed or operator"));
+    let gone = browser.get("/console/channels/nobody").await;
+    assert_eq!(gone.status, 404);
+    assert!(gone.text.contains("channel_unknown"));
+    let action = format!("/console/orders/{}/resolve", paid.id());
+    let ended = browser.get(&format!("/console/orders/{}", paid.id())).await;
+    assert!(!ended.text.contains(&action), "nothing is open, and nothing is to be decided");
+    let long = browser.get("/console/bins?prefix=6216261000000000018").await;
+    assert!(long.text.contains("bin_too_long"), "{}", long.text);
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_times_and_alerts_are_for_people() {
+    let town = Town::new().await;
+    town.core().pay(&Payment::instant("A-1", 987_654)).await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let page = "/console/channels/unionpay";
+    let action = "/console/channels/unionpay/switch";
+    let off = browser.fill(page, action, &[("reason", "night work")]).await;
+    assert_eq!(off.header("location"), "/console/channels/unionpay?said=switched_off");
+    assert!(
+        browser.get(off.header("location")).await.text.contains("The channel is switched off.")
+    );
+    let today = browser.get("/console").await.text;
+    assert!(today.contains("9,876.54 <small>CNY</small>"), "{today}");
+    assert!(today.contains("unionpay is switched off"), "{today}");
+    let time = today.split("<time datetime=\"").nth(1).expect("a time");
+    let (utc, shown) = time.split_once("\" title=\"").expect("UTC stands behind it");
+    assert!(utc.ends_with('Z') && shown.starts_with(utc), "{time}");
+    let on = browser.fill(page, action, &[("reason", "it is morning")]).await;
+    assert_eq!(on.header("location"), "/console/channels/unionpay?said=switched_on");
+    assert!(browser.get("/console").await.text.contains("Nothing needs a person."));
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_found_by_any_number_and_none_stands_in_a_url() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    town.core().pay(&Payment::instant("A-2", 12_346)).await;
+    let mut browser = town.visitor(AUDITOR).await;
+    let page = format!("/console/orders/{}", paid.id());
+    for number in [paid.id(), "A-1", paid.text("channel_order_no")] {
+        let action = "/console/orders/find";
+        let found = browser.fill("/console", action, &[("number", number)]).await;
+        assert_eq!((found.status, found.header("location")), (303, &*page), "{number}");
+    }
+    let card = crate::support::core::TEST_CARD;
+    let by_card = browser.fill("/console", "/console/orders/find", &[("number", card)]).await;
+    assert_eq!(by_card.status, 200, "{}", by_card.text);
+    assert!(by_card.text.contains("A-1") && by_card.text.contains("A-2"), "{}", by_card.text);
+    assert!(!by_card.text.contains(card), "a card number is shown nowhere");
+    let none = browser.fill("/console", "/console/orders/find", &[("number", "B-9")]).await;
+    assert!(none.text.contains("No order fits."), "{}", none.text);
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_make_the_calls_that_they_stand_for() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let fields = [("bin", "621626"), ("amount", "123.45"), ("currency", "CNY")];
+    let explained = browser.fill("/console/routes", "/console/routes", &fields).await;
+    assert_eq!(explained.status, 200, "{}", explained.text);
+    assert!(explained.text.contains("Where it would go"), "{}", explained.text);
+    let fields = [("bin", "621626"), ("amount", "1.234"), ("currency", "CNY")];
+    let refused = browser.fill("/console/routes", "/console/routes", &fields).await;
+    assert!(refused.status >= 400, "an amount is no float");
+    // What accounting and the core have is delivered once more when it is asked for.
+    let id = paid.id();
+    let sent = browser.fill("/console/notices", "/console/notices/retry", &[("id", id)]).await;
+    assert_eq!(sent.header("location"), "/console/notices?said=retried_all&status=parked");
+    let gone = [("id", "2611220000000009999")];
+    let refused = browser.fill("/console/notices", "/console/notices/retry", &gone).await;
+    assert_eq!(refused.status, 404);
+    assert!(refused.text.contains("1 of 1 were refused"), "{}", refused.text);
+    let receipt = [
+        ("channel", "unionpay"),
+        ("from", "2026-11-22"),
+        ("currency", "CNY"),
+        ("amount", "-7.50"),
+        ("bank_reference", "B-1"),
+        ("received_on", "2026-11-23"),
+    ];
+    let recorded = browser.fill("/console/settlement", "/console/settlement", &receipt).await;
+    assert!(recorded.header("location").ends_with("?said=recorded"), "{}", recorded.text);
+    let settlement = browser.get(recorded.header("location")).await.text;
+    assert!(settlement.contains("\u{2212}7.50 <small>CNY</small>"), "{settlement}");
+    let refreshed = [("source", "nowhere.csv")];
+    let refused = browser.fill("/console/bins", "/console/bins/refresh", &refreshed).await;
+    assert!(refused.text.contains("bin_table_refused"), "{}", refused.text);
+    town.app.stop().await;
+}
