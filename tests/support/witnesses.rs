@@ -93,6 +93,23 @@ fn ordinary_user() -> Option<(u32, u32)> {
     find("postgres").or_else(|| find("nobody"))
 }
 
+/// Whether there is a browser, and what drives it.
+pub fn has_chromium() -> bool {
+    let answers = |name: &str| {
+        let mut asked = Command::new(name);
+        asked.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    };
+    answers("chromedriver") && (answers("chromium") || answers("google-chrome"))
+}
+
+/// The rules of accessibility, as `.ci/run` fetches them.
+pub fn axe() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("target/axe/node_modules/axe-core/axe.min.js");
+    file.exists().then_some(file)
+}
+
 /// What is left out for want of a witness, and how to get it; empty where everything is compared.
 pub fn left_out() -> Vec<&'static str> {
     let openssl = "what tests/openssl.rs compares with the `openssl` command: install it";
@@ -105,11 +122,14 @@ pub fn left_out() -> Vec<&'static str> {
                     SWITCHYARD_POSTGRES_BIN";
     let promtool = "what tests/operator/ has Prometheus's `promtool` try of deploy/alerts.yml (its \
                     rules were read): install Debian's package `prometheus`";
+    let browser = "tests/browser/, where the console's tasks are done in a browser, for want of \
+                   chromium, chromedriver or axe-core: .ci/run installs them";
+    let browser = (!has_chromium() || axe().is_none()).then_some(browser);
     let openssl = (!has_openssl()).then_some(openssl);
     let python = self::python().is_none().then_some(python);
     let lacks_peer = PEERS.iter().any(|package| python_with(package).is_none());
     let peers = lacks_peer.then_some(peers);
     let postgres = self::postgres().is_none().then_some(postgres);
     let promtool = (!has_promtool()).then_some(promtool);
-    [openssl, python, peers, postgres, promtool].into_iter().flatten().collect()
+    [openssl, python, peers, postgres, promtool, browser].into_iter().flatten().collect()
 }
