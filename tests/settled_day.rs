@@ -268,6 +268,7 @@ async fn resolve_all(core: &Core) {
     })
     .await;
     assert!(!suspended.is_empty(), "something is in suspense");
+    measured(&suspended).await;
     for row in suspended {
         let remedy = match row["class"].as_str().expect("a class") {
             "fee_differs" => "fee_cost",
@@ -281,6 +282,27 @@ async fn resolve_all(core: &Core) {
         assert_eq!(done.body["held"], json!([]));
     }
     assert!(core.all(&open, "differences").await.is_empty(), "nothing is open");
+    measured(&[]).await;
+}
+
+/// Waits until the metrics have these differences in suspense, and their money.
+async fn measured(suspended: &[Value]) {
+    let gaps = suspended.iter().filter_map(|row| row["held"].as_array()).flatten();
+    let minor = |gap: &Value, name: &str| gap[name].as_i64().expect("minor units").abs();
+    let money: i64 = gaps.map(|gap| minor(gap, "principal") + minor(gap, "fee")).sum();
+    let look = async || {
+        let told = metrics().render();
+        let sum = |name: &str, with: &str| -> i64 {
+            let of_channel = format!("{name}{{channel=\"{UNIONPAY}\"");
+            let lines = told.lines().filter(|line| line.starts_with(&of_channel));
+            let values = lines.filter(|line| line.contains(with));
+            values.filter_map(|line| line.rsplit(' ').next()?.parse::<i64>().ok()).sum()
+        };
+        let rows = sum("switchyard_differences_open", "state=\"suspended\"");
+        let held = sum("switchyard_suspense_minor_units", "currency=\"CNY\"");
+        (rows == i64::try_from(suspended.len()).expect("few") && held == money).then_some(())
+    };
+    until(&format!("{money} are measured in suspense"), look).await;
 }
 
 /// Amount and fee of all lines of a batch's statement.

@@ -94,7 +94,7 @@ pub enum BinCommand {
               default_value_t = RefreshOptions::default().max_removed_percent)]
         max_removed_percent: u8,
         /// Your name, for the history
-        #[arg(long, default_value = "command line")]
+        #[arg(long, value_name = "NAME", default_value = "command line")]
         who: String,
         #[command(flatten)]
         read: ReadArgs,
@@ -102,9 +102,11 @@ pub enum BinCommand {
     /// Return to an earlier version; a running daemon takes it when reloaded
     Rollback {
         /// The version, 0 for the shipped table; unless given, the one before the live one
+        // `version` is the name of the flag that every command has.
+        #[arg(id = "to_version", value_name = "VERSION")]
         version: Option<u32>,
         /// Your name, for the history
-        #[arg(long, default_value = "command line")]
+        #[arg(long, value_name = "NAME", default_value = "command line")]
         who: String,
     },
     /// List the folder's versions: who installed each, when, and from where

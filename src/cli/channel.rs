@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{StartError, view_channels};
 use crate::certify::stand_ins;
@@ -16,11 +16,13 @@ use crate::cli::explain_signature::{ExplainSignatureArgs, explain_signature};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
 use crate::cli::push::{PushArgs, PushedFile, push};
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::{Listing, list as members};
 use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::shown::{cell, major, money};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
+use crate::domain::money::Currency;
 
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
@@ -81,7 +83,7 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
         ChannelCommand::ExplainSignature(asked) => explain_signature(asked, args.daemon.json),
         ChannelCommand::Push { files, why } => {
             let files: Vec<_> = files.iter().map(|file| PushedFile::Channel(file)).collect();
-            push((&args.settings, &args.data), &files, why)
+            push((&args.settings, &args.data), &files, (why, args.daemon.json))
         }
     }
 }
@@ -104,6 +106,13 @@ const CHANNELS: Listing = Listing {
             channel.get(name).map_or_else(|| "-".to_owned(), |part| cell(part, member))
         };
         let is = |value: &str| value == "true";
+        let currency = members(channel, "currencies").next().and_then(Value::as_str);
+        let of_today = |member: &str| {
+            channel.get("limits").map_or_else(
+                || "-".to_owned(),
+                |limits| money(limits, member, currency.unwrap_or_default()),
+            )
+        };
         let ppm: Option<u64> = part("health", "success_rate_ppm").parse().ok();
         vec![
             cell(channel, "id"),
@@ -112,8 +121,8 @@ const CHANNELS: Listing = Listing {
             if is(&cell(channel, "enabled")) { "on" } else { "off" }.to_owned(),
             if is(&part("health", "breaker_open")) { "open" } else { "closed" }.to_owned(),
             ppm.map_or_else(|| "-".to_owned(), |ppm| format!("{}%", ppm / 10_000)),
-            part("limits", "used_today"),
-            part("limits", "left_today"),
+            of_today("used_today"),
+            of_today("left_today"),
         ]
     },
 };
@@ -210,7 +219,13 @@ fn row(status: &ChannelStatus) -> Vec<String> {
         status.protocol.clone(),
         status.state.name().to_owned(),
         if status.enabled { "on" } else { "off" }.to_owned(),
-        status.per_order_max_minor.to_string(),
+        match status.currencies.first() {
+            None => status.per_order_max_minor.to_string(),
+            Some(name) => {
+                let amount = major(status.per_order_max_minor.into(), Currency::parse(name));
+                format!("{amount} {name}")
+            }
+        },
         status.operations.join(" "),
     ]
 }

@@ -33,7 +33,7 @@ enum ClearingCommand {
         /// The clearing date, YYYY-MM-DD
         date: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// Check a closed day against its records; exit code 1 if they differ or the day is open

@@ -10,6 +10,7 @@ mod certify;
 pub mod channel;
 pub mod check_config;
 pub mod clearing;
+mod complete;
 pub mod demo;
 mod explain_signature;
 mod load;
@@ -21,6 +22,7 @@ pub mod remote;
 pub mod replay;
 mod route;
 pub mod serve;
+mod shown;
 pub mod simulate;
 pub mod statement;
 pub mod store;
@@ -29,7 +31,7 @@ mod table;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::cli::output::note;
 use crate::clock::Clock;
@@ -102,6 +104,15 @@ enum CliCommand {
     Settlement(books::settlement::SettlementArgs),
     /// Print a channel's day on one page
     Report(books::report::ReportArgs),
+    /// Print a script with which a shell completes commands and options
+    Completions(complete::CompletionsArgs),
+    /// Write the manual pages of all commands
+    Man(complete::ManArgs),
+}
+
+/// The definition of the command line: what parses it, the completions, and the manual pages.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program.
@@ -132,6 +143,8 @@ pub fn main() -> ExitCode {
         CliCommand::Difference(args) => books::difference::run(args),
         CliCommand::Settlement(args) => books::settlement::run(args),
         CliCommand::Report(args) => books::report::run(args),
+        CliCommand::Completions(args) => complete::completions(args),
+        CliCommand::Man(args) => complete::man(args),
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();

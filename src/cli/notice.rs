@@ -9,8 +9,9 @@ use serde_json::json;
 
 use crate::app::keys::{retire_notice_key, rotate_notice_key};
 use crate::cli::output::say;
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::cell;
 use crate::entropy::Entropy;
 
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ enum NoticeCommand {
         /// Our id of the order (19 digits)
         id: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::app::StartError;
 use crate::app::shared::{load_shared_channels, load_shared_routes};
@@ -22,7 +23,8 @@ use crate::clock::Clock;
 use crate::codec::sign::sha256_hex;
 use crate::config::checked::Settings;
 use crate::domain::cluster::{
-    ACTIVE_AFTER, Publication, RENEWED_EVERY, SettingHistory, SettingKind, SettingVersion,
+    ACTIVE_AFTER, LoadReport, Publication, RENEWED_EVERY, SettingHistory, SettingKind,
+    SettingVersion,
 };
 use crate::domain::ids::ChannelId;
 use crate::engine::shared_settings::{channel_texts, channel_versions};
@@ -55,7 +57,7 @@ pub enum PushedFile<'a> {
 pub fn push(
     (settings, data): (&SettingsArgs, &PathBuf),
     files: &[PushedFile<'_>],
-    why: &PushArgs,
+    (why, as_json): (&PushArgs, bool),
 ) -> anyhow::Result<ExitCode> {
     let settings = match settings.load() {
         Ok(settings) => settings,
@@ -79,7 +81,7 @@ pub fn push(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pushed = runtime.block_on(async {
         let state = PostgresState::open(&database).await?;
-        publish(&state, (&settings, data), files, why).await
+        publish(&state, (&settings, data), files, (why, as_json)).await
     });
     match pushed {
         Ok(is_loaded) => Ok(ExitCode::from(u8::from(!is_loaded))),
@@ -98,7 +100,7 @@ async fn publish(
     state: &dyn ClusterState,
     (settings, data): (&Settings, &Path),
     files: &[PushedFile<'_>],
-    why: &PushArgs,
+    (why, as_json): (&PushArgs, bool),
 ) -> anyhow::Result<bool> {
     let mut history = SettingHistory::default();
     history.extend(state.settings_after(0).await?.0);
@@ -107,18 +109,33 @@ async fn publish(
     }
     let changed = changed(&history, files, why)?;
     if changed.is_empty() {
-        say!("nothing is published: the nodes run these files")?;
+        if as_json {
+            say!("{}", json!({ "published": [], "nodes": [] }))?;
+        } else {
+            say!("nothing is published: the nodes run these files")?;
+        }
         return Ok(true);
     }
     let planned = planned(&history, &changed);
     check(settings, data, &planned)?;
-    let mut last = 0;
+    let (mut last, mut published) = (0, Vec::new());
     for publication in changed {
         let (version, active_at) = state.publish(&publication).await?;
         last = version;
-        say!("{} takes effect at {}", publication.subject(version), active_at.rfc3339())?;
+        let (subject, active_at) = (publication.subject(version), active_at.rfc3339());
+        if !as_json {
+            say!("{subject} takes effect at {active_at}")?;
+        }
+        published.push(json!({ "subject": subject, "version": version, "active_at": active_at }));
     }
-    tell_loaded(state, last).await
+    let reports = wait_for_nodes(state, last).await?;
+    if as_json {
+        let nodes: Vec<Value> = reports.iter().map(|one| form(one, last)).collect();
+        say!("{}", json!({ "published": published, "nodes": nodes }))?;
+    } else {
+        tell_loaded(&reports, last)?;
+    }
+    Ok(reports.iter().all(|one| one.loaded >= last))
 }
 
 /// What the files change, each behind the one before.
@@ -175,8 +192,8 @@ fn check(settings: &Settings, data: &Path, planned: &SettingHistory) -> Result<(
     load_shared_routes(settings, planned, up_to, &registry.ids()).map(|_| ())
 }
 
-/// Waits until each node has said whether it can run a version, and tells it.
-async fn tell_loaded(state: &dyn ClusterState, version: u64) -> anyhow::Result<bool> {
+/// Waits until each node has said whether it can run a version.
+async fn wait_for_nodes(state: &dyn ClusterState, version: u64) -> anyhow::Result<Vec<LoadReport>> {
     let looks = (ACTIVE_AFTER + RENEWED_EVERY).as_millis() / LOOKED_FOR_EVERY.as_millis();
     let mut reports = Vec::new();
     for _ in 0..looks {
@@ -186,18 +203,27 @@ async fn tell_loaded(state: &dyn ClusterState, version: u64) -> anyhow::Result<b
         }
         tokio::time::sleep(LOOKED_FOR_EVERY).await;
     }
-    let mut is_loaded = true;
+    Ok(reports)
+}
+
+fn tell_loaded(reports: &[LoadReport], version: u64) -> anyhow::Result<()> {
     for report in reports {
         let (node, address) = (report.incarnation.node, &report.address);
-        if report.loaded >= version {
-            say!("node {node} at {address} has loaded it")?;
-            continue;
-        }
-        is_loaded = false;
         match report.problem.as_str() {
+            _ if report.loaded >= version => say!("node {node} at {address} has loaded it")?,
             "" => note!("node {node} at {address} has not said that it has loaded it"),
             problem => note!("node {node} at {address} cannot run it: {problem}"),
         }
     }
-    Ok(is_loaded)
+    Ok(())
+}
+
+/// A node's report of a version as JSON.
+fn form(report: &LoadReport, version: u64) -> Value {
+    json!({
+        "node": report.incarnation.node,
+        "address": report.address,
+        "loaded": report.loaded >= version,
+        "problem": report.problem,
+    })
 }

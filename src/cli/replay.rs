@@ -11,8 +11,10 @@ use crate::channel::file::whole::WholeFile;
 use crate::cli::load::print_mistakes;
 use crate::cli::output::{say, write};
 use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::shown::major;
 use crate::cli::table::aligned;
 use crate::domain::ids::ChannelId;
+use crate::domain::money::Currency;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -49,9 +51,10 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     }
     let post = reqwest::Method::POST;
     let report = blocking(args.remote.json(post, "/v1/routes/replay", Some(&question)))?;
-    match args.remote.json {
-        true => say!("{report}")?,
-        false => print(&report)?,
+    if args.remote.json {
+        say!("{report}")?;
+    } else {
+        print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -139,9 +142,10 @@ fn channels(report: &Value) -> anyhow::Result<()> {
         .map(|(channel, currency)| {
             let (before, after) =
                 (part("in_force", channel, currency), part("candidate", channel, currency));
-            let counts = ["orders", "amount", "fee"].into_iter();
-            let cells = counts.flat_map(|name| [&before, &after].map(|side| &side[name]));
-            let cells = cells.map(|value| number(value).to_string());
+            let sides = [&before, &after];
+            let orders = sides.map(|side| number(&side["orders"]).to_string());
+            let of = |name: &str| sides.map(|side| in_major(&side[name], currency));
+            let cells = orders.into_iter().chain(of("amount")).chain(of("fee"));
             [text(channel), text(currency)].into_iter().chain(cells).collect()
         })
         .collect();
@@ -172,9 +176,10 @@ fn moves(report: &Value) -> anyhow::Result<()> {
     };
     let rows: Vec<Vec<String>> = moves
         .map(|one| {
-            let (orders, amount) = (number(&one["orders"]), number(&one["amount"]));
+            let (orders, amount) = (number(&one["orders"]), &one["amount"]);
             let (from, to) = (name(&one["from"]), name(&one["to"]));
-            vec![from, to, text(&one["currency"]), orders.to_string(), amount.to_string()]
+            let currency = &one["currency"];
+            vec![from, to, text(currency), orders.to_string(), in_major(amount, currency)]
         })
         .collect();
     if rows.is_empty() {
@@ -186,6 +191,11 @@ fn moves(report: &Value) -> anyhow::Result<()> {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+fn in_major(minor: &Value, currency: &Value) -> String {
+    let minor = minor.as_i64().unwrap_or_default();
+    major(minor.into(), currency.as_str().and_then(Currency::parse))
 }
 
 fn number(value: &Value) -> u64 {

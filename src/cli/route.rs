@@ -15,6 +15,7 @@ use crate::cli::output::say;
 use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::replay::{self, ReplayArgs};
+use crate::cli::shown::cell;
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::{Instruction, SettlementMode};
@@ -52,6 +53,9 @@ struct RoutePushArgs {
     data: PathBuf,
     #[command(flatten)]
     why: PushArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -65,19 +69,19 @@ struct ExplainArgs {
     #[arg(long)]
     bin: String,
     /// The card's length in digits, where the BIN has several
-    #[arg(long)]
+    #[arg(long, value_name = "DIGITS")]
     length: Option<u8>,
     /// payment, preauth or payout
     #[arg(long, default_value = "payment")]
     operation: String,
     /// The amount, in minor units
-    #[arg(long)]
+    #[arg(long, value_name = "MINOR")]
     amount: i64,
     #[arg(long, default_value = "CNY")]
     currency: String,
     #[arg(long, default_value = "instant")]
     settlement: String,
-    #[arg(long, default_value = "any")]
+    #[arg(long, value_name = "ID", default_value = "any")]
     merchant: String,
     /// The merchant category, four digits, where fees depend on it
     #[arg(long)]
@@ -93,8 +97,8 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let args = match &args.command {
         RouteCommand::Explain(args) => args,
         RouteCommand::Replay(args) => return replay::run(args),
-        RouteCommand::Push(RoutePushArgs { file, settings, data, why }) => {
-            return push((settings, data), &[PushedFile::Routes(file)], why);
+        RouteCommand::Push(RoutePushArgs { file, settings, data, why, json }) => {
+            return push((settings, data), &[PushedFile::Routes(file)], (why, *json));
         }
     };
     let question = question(args)?;
@@ -174,9 +178,21 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     Ok(RouteQuestion { instruction, digits: args.bin.clone(), pan_length: args.length })
 }
 
+/// What the BIN table says of the card, as far as it knows it.
+fn card(card: &Value) -> String {
+    let known = ["bin", "pan_length", "issuer_name", "card_name", "card_type", "brand", "as_of"];
+    let known = known.into_iter().filter(|name| card.get(name).is_some_and(|one| !one.is_null()));
+    let known = known.map(|name| match name {
+        "pan_length" => format!("{} digits", cell(card, name)),
+        "as_of" => format!("as of {}", cell(card, name)),
+        name => cell(card, name),
+    });
+    known.collect::<Vec<_>>().join(", ")
+}
+
 fn print(explained: &Value) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    say!("card: {}", explained["card"])?;
+    say!("card: {}", card(&explained["card"]))?;
     for rule in explained["rules"].as_array().into_iter().flatten() {
         say!("rule \"{}\": {}", text(&rule["name"]), text(&rule["verdict"]))?;
         for mismatch in rule["mismatches"].as_array().into_iter().flatten() {

@@ -22,14 +22,12 @@ enum StatementCommand {
     Fetch {
         channel: String,
         /// The clearing date, YYYY-MM-DD
-        #[arg(long)]
         date: String,
     },
     /// List the files of a date, or the reason why there are none
     Show {
         channel: String,
         /// The clearing date, YYYY-MM-DD
-        #[arg(long)]
         date: String,
     },
 }

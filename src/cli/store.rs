@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
 
 use crate::app::backup;
 use crate::app::check::{CheckReport, check_books};
@@ -31,6 +32,9 @@ pub struct StoreArgs {
     /// The data folder
     #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,32 +95,9 @@ enum MoveTo {
 }
 
 pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
-    let books = args.data.join(BOOKS);
+    let (books, as_json) = (args.data.join(BOOKS), args.json);
     match &args.command {
-        StoreCommand::Verify => {
-            let bar = RowBar::new("verified");
-            let report = verify(&books, &|done, all| bar.at(done, all))?;
-            bar.clear();
-            let rows: Vec<_> = report
-                .tables
-                .iter()
-                .map(|(name, rows)| vec![(*name).to_owned(), rows.to_string()])
-                .collect();
-            write(format_args!("{}", aligned(&["stored", ">rows"], &rows)))?;
-            let (segments, journalled) = (report.segments, report.journalled);
-            say!("{segments} segments, and {journalled} rows in the journal alone")?;
-            for damage in &report.damage {
-                note!("damaged: {damage}");
-            }
-            if report.damaged == 0 {
-                return Ok(ExitCode::SUCCESS);
-            }
-            note!(
-                "switchyard: {} places are damaged; restore the backup of the data folder",
-                report.damaged
-            );
-            Ok(ExitCode::from(1))
-        }
+        StoreCommand::Verify => verify_books(&books, as_json),
         StoreCommand::Check { settings } => {
             let settings = match settings.load() {
                 Ok(settings) => settings,
@@ -126,40 +107,79 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
                 }
             };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(check(&args.data, &settings))
+            runtime.block_on(check(&args.data, &settings, as_json))
         }
         StoreCommand::Rebuild => {
             let bar = RowBar::new("indexed");
             let settings = EmbeddedSettings::default();
             drop(EmbeddedStore::rebuild(&books, &settings, &|done, all| bar.at(done, all))?);
             bar.clear();
-            say!("the index is rebuilt")?;
+            tell(as_json, &json!({ "rebuilt": true }), "the index is rebuilt")?;
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::Backup { to } => {
             let report = backup::back_up(&args.data, to)?;
             let mib = report.copied_bytes.div_ceil(1024 * 1024);
-            say!("{}; {} segments were copied, {mib} MiB", stored(&report), report.copied)?;
+            let copied = report.copied;
+            let text = format!("{}; {copied} segments were copied, {mib} MiB", stored(&report));
+            tell(as_json, &backup_form(&report), &text)?;
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::Restore { from } => {
             let report = backup::restore(from, &args.data)?;
-            say!("{}", stored(&report))?;
-            say!(
-                "the daemon skips every order number that may have been given out since the backup"
-            )?;
+            let leap = "the daemon skips every order number that may have been given out since \
+                        the backup";
+            tell(as_json, &backup_form(&report), &format!("{}\n{leap}", stored(&report)))?;
             Ok(ExitCode::SUCCESS)
         }
-        StoreCommand::AcceptLoss { settings, reason } => accept(&args.data, settings, reason),
+        StoreCommand::AcceptLoss { settings, reason } => {
+            accept(&args.data, settings, reason, as_json)
+        }
         StoreCommand::Move { settings, to, abandon } => {
             let Some(settings) = database_of(settings)? else { return Ok(ExitCode::from(1)) };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(carry(&args.data, &settings, *to, *abandon))
+            runtime.block_on(carry(&args.data, &settings, *to, (*abandon, as_json)))
         }
     }
 }
 
-async fn check(data: &Path, settings: &Settings) -> anyhow::Result<ExitCode> {
+/// Prints what a command has done, for people or for programs.
+fn tell(as_json: bool, form: &Value, text: &str) -> anyhow::Result<()> {
+    if as_json { say!("{form}") } else { say!("{text}") }
+}
+
+fn verify_books(books: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let bar = RowBar::new("verified");
+    let report = verify(books, &|done, all| bar.at(done, all))?;
+    bar.clear();
+    let (segments, journalled) = (report.segments, report.journalled);
+    if as_json {
+        let rows = report.tables.iter().map(|(name, rows)| json!({ "stored": name, "rows": rows }));
+        let damage: Vec<String> = report.damage.iter().map(ToString::to_string).collect();
+        let form = json!({
+            "stored": rows.collect::<Vec<_>>(), "segments": segments, "journalled": journalled,
+            "damaged": report.damaged, "damage": damage,
+        });
+        say!("{form}")?;
+        return Ok(ExitCode::from(u8::from(report.damaged > 0)));
+    }
+    let rows = report.tables.iter().map(|(name, rows)| vec![(*name).to_owned(), rows.to_string()]);
+    write(format_args!("{}", aligned(&["stored", ">rows"], &rows.collect::<Vec<_>>())))?;
+    say!("{segments} segments, and {journalled} rows in the journal alone")?;
+    for damage in &report.damage {
+        note!("damaged: {damage}");
+    }
+    if report.damaged == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    note!(
+        "switchyard: {} places are damaged; restore the backup of the data folder",
+        report.damaged
+    );
+    Ok(ExitCode::from(1))
+}
+
+async fn check(data: &Path, settings: &Settings, as_json: bool) -> anyhow::Result<ExitCode> {
     let store: Box<dyn Store> = match &settings.store.url {
         Some(url) => {
             let chosen = database_settings(url, data, settings)?;
@@ -178,13 +198,20 @@ async fn check(data: &Path, settings: &Settings) -> anyhow::Result<ExitCode> {
     let report = check_books(&*store, &|done, all| bar.at(done, all)).await?;
     bar.clear();
     let CheckReport { orders, clearing_records, accounting_requests, told, violations } = report;
-    for words in &told {
-        note!("{words}");
+    let form = json!({
+        "orders": orders, "clearing_records": clearing_records,
+        "accounting_requests": accounting_requests, "violations": violations, "told": told,
+    });
+    if !as_json {
+        for words in &told {
+            note!("{words}");
+        }
     }
-    say!(
+    let text = format!(
         "{orders} orders, {clearing_records} clearing records, {accounting_requests} accounting \
          requests: {violations} violations"
-    )?;
+    );
+    tell(as_json, &form, &text)?;
     Ok(ExitCode::from(u8::from(violations > 0)))
 }
 
@@ -208,7 +235,7 @@ async fn carry(
     data: &Path,
     (settings, url): &(Settings, String),
     to: MoveTo,
-    abandon: bool,
+    (abandon, as_json): (bool, bool),
 ) -> anyhow::Result<ExitCode> {
     let key_prints = DataFolder::fingerprints(data)?;
     let chosen = database_settings(url, data, settings)?;
@@ -221,7 +248,8 @@ async fn carry(
     };
     if abandon {
         moving::abandon(sides.0, sides.1).await?;
-        say!("the move is given up; what was moved of it must be removed")?;
+        let text = "the move is given up; what was moved of it must be removed";
+        tell(as_json, &json!({ "abandoned": true }), text)?;
         return Ok(ExitCode::SUCCESS);
     }
     let entry = AuditEntry {
@@ -237,15 +265,18 @@ async fn carry(
         moving::move_books(sides, &key_prints, (&entry, id), &|done, all| bar.at(done, all)).await;
     bar.clear();
     match moved {
+        Ok(kinds) if as_json => {
+            let moved: Vec<Value> = kinds.iter().map(moved_form).collect();
+            say!("{}", json!({ "moved": moved }))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Ok(kinds) => {
             let row = |kind: &MovedKind| {
                 vec![kind.name.to_owned(), kind.rows.to_string(), kind.digest.clone()]
             };
             let rows: Vec<_> = kinds.iter().map(row).collect();
-            write(format_args!(
-                "{}",
-                aligned(&["stored", ">rows", "SHA-256, the same on both sides"], &rows)
-            ))?;
+            let heading = ["stored", ">rows", "SHA-256, the same on both sides"];
+            write(format_args!("{}", aligned(&heading, &rows)))?;
             say!("the books are whole in their new place")?;
             Ok(ExitCode::SUCCESS)
         }
@@ -260,7 +291,12 @@ async fn carry(
     }
 }
 
-fn accept(data: &Path, settings: &SettingsArgs, reason: &str) -> anyhow::Result<ExitCode> {
+fn accept(
+    data: &Path,
+    settings: &SettingsArgs,
+    reason: &str,
+    as_json: bool,
+) -> anyhow::Result<ExitCode> {
     let Some((settings, url)) = &database_of(settings)? else { return Ok(ExitCode::from(1)) };
     if reason.trim().is_empty() {
         note!("switchyard: give a reason that says what was lost");
@@ -276,14 +312,26 @@ fn accept(data: &Path, settings: &SettingsArgs, reason: &str) -> anyhow::Result<
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(accept_loss(&database, &entry))?;
-    say!("orders are taken again from the next start on; their numbers have leapt")?;
-    say!("take in the channels' statements of the lost time: they tell which orders are gone")?;
+    let text = "orders are taken again from the next start on; their numbers have leapt\n\
+                take in the channels' statements of the lost time: they tell which orders are gone";
+    tell(as_json, &json!({ "accepted": true }), text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn stored(report: &BackupReport) -> String {
     let BackupReport { rows, segments, journalled, .. } = report;
     format!("{rows} rows in {segments} segments, and {journalled} in the journal alone")
+}
+
+fn moved_form(kind: &MovedKind) -> Value {
+    json!({ "stored": kind.name, "rows": kind.rows, "sha256": kind.digest })
+}
+
+fn backup_form(report: &BackupReport) -> Value {
+    json!({
+        "rows": report.rows, "segments": report.segments, "journalled": report.journalled,
+        "copied_segments": report.copied, "copied_bytes": report.copied_bytes,
+    })
 }
 
 /// A progress bar of rows, on a terminal.

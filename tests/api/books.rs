@@ -16,6 +16,7 @@ use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::{ReportedEnd, WriteSet};
 use switchyard::store::PAGE_MAX;
 use switchyard::workers::StopSignal;
+use switchyard::workers::backlog::BacklogWorker;
 use switchyard::workers::day_close::DayCloseWorker;
 
 use crate::gateway::{Answer, Gateway, approved, members, payment, unknown};
@@ -263,7 +264,10 @@ async fn the_worker_closes_days_in_order_when_their_time_has_come() {
     // Eight hours after the cut-off, and not before.
     gateway.later(PAST_THE_CUT_OFF + Duration::from_secs(6 * 3_600));
     assert_eq!(engine.close_due_days(&channel).await.expect("it is looked at"), 0);
+    let not_closed = async || engine.days_not_closed(&channel).await.expect("it is looked at");
+    assert_eq!(not_closed().await, 0);
     gateway.later(Duration::from_secs(2 * 24 * 3_600 + 3_600));
+    assert_eq!(not_closed().await, 3, "from the first day with records on");
     let (stop, stopped) = StopSignal::new();
     let worker = gateway.work(
         DayCloseWorker::new(Arc::clone(engine)),
@@ -277,10 +281,30 @@ async fn the_worker_closes_days_in_order_when_their_time_has_come() {
     until("three days are closed", closed).await;
     stop.send(true).expect("it runs");
     worker.await.expect("it does not panic");
+    assert_eq!(not_closed().await, 0);
+    days_to_reconcile_are_measured(&gateway).await;
+    gateway.later(Duration::from_secs(24 * 3_600));
+    assert_eq!(not_closed().await, 1, "after the last closed one");
     let day = summary(&gateway, "2026-11-23").await;
     assert_eq!(members(&day["closed"], &["by", "totals"]), json!(["switchyard", []]));
     let audit = gateway.get("auditor", "/v1/audit").await.json();
     assert_eq!(audit["entries"], json!([]), "nobody did it");
+}
+
+/// Of three closed days one has a record, and no statement has been run.
+async fn days_to_reconcile_are_measured(gateway: &Gateway) {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let told = recorder.handle();
+    let _of_this_thread = metrics::set_default_local_recorder(&recorder);
+    let (stop, stopped) = StopSignal::new();
+    let state = &gateway.state;
+    let worker = BacklogWorker::new(Arc::clone(&state.engine), Arc::clone(&state.registry));
+    let worker = gateway.work(worker, Some(Duration::from_millis(5)), stopped);
+    let wanted = "switchyard_days_not_reconciled{channel=\"unionpay\"} 1";
+    until("the day is measured", async || told.render().contains(wanted).then_some(())).await;
+    assert!(told.render().contains("switchyard_days_not_closed{channel=\"unionpay\"} 0"));
+    stop.send(true).expect("it runs");
+    worker.await.expect("it does not panic");
 }
 
 #[tokio::test]

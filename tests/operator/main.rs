@@ -1,6 +1,7 @@
 //! What an operator meets beside the API: the commands' output, and the manual.
 
 mod alerts;
+mod commands;
 mod manual;
 mod metrics;
 mod pipes;

@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 41] = [
+const LINES: [&str; 45] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -50,13 +50,19 @@ const LINES: [&str; 41] = [
     "route explain --daemon --bin 621626 --amount 12345",
     "clearing export harbour-bank DATE",
     "clearing verify harbour-bank DATE",
-    "statement show harbour-bank --date DATE",
+    "statement show harbour-bank DATE",
     "reconcile --layout generic-csv --statement none.csv --records none.csv",
     "difference list harbour-bank",
     "settlement list harbour-bank",
     "report harbour-bank DATE",
     "store verify --data data",
+    "store verify --data data --json",
+    "completions bash",
+    "completions zsh",
+    "man pages",
 ];
+/// Whose output is a table, which fits the terminal.
+const TABLES: [&str; 5] = ["list", "lookup", "report", "versions", "explain"];
 /// They run until they are stopped, or for long; they print in the same way.
 const LONG: [&str; 3] = ["serve", "demo", "simulate"];
 
@@ -118,6 +124,12 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
             let told = usual.stdout.len() + usual.stderr.len();
             // A listing without rows is nothing at all in JSON.
             assert!(told > 0 || line.ends_with("list --json"), "`{line}` prints something");
+            let is_table = line.split(' ').take(2).any(|word| TABLES.contains(&word));
+            if is_table && !line.ends_with("--json") {
+                let told = String::from_utf8_lossy(&usual.stdout);
+                let widest = told.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+                assert!(widest <= 100, "`{line}` is {widest} columns wide:\n{told}");
+            }
             for reader in [Reader::HasGone, Reader::HasGoneFromBoth] {
                 let ended = run(reader);
                 let errors = String::from_utf8_lossy(&ended.stderr);

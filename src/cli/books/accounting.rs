@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::cell;
 use crate::domain::books::accounting::DeliveryStatus;
 
 #[derive(Debug, Args)]
@@ -31,23 +32,23 @@ enum AccountingCommand {
     Retry {
         id: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// Withdraw a parked request for a refund or void, and the order that waits for it
     Withdraw {
         id: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }
 
 const REQUESTS: Listing = Listing {
     rows: "accounting_requests",
-    heading: &["id", "event", "voucher", "channel", "status", ">tries", "due", "last error"],
+    heading: &["id", "event", "channel", "status", ">tries", "due", "last error"],
     cells: |row| {
-        ["id", "event", "voucher", "channel", "status", "tries", "due_at", "last_error"]
+        ["id", "event", "channel", "status", "tries", "due_at", "last_error"]
             .map(|name| cell(row, name))
             .into()
     },

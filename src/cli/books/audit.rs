@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::shown::cell;
 
 #[derive(Debug, Args)]
 pub struct AuditArgs {

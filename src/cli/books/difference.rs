@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, cell, list};
+use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{amount, cell, money};
 use crate::domain::books::difference::Remedy;
 
 #[derive(Debug, Args)]
@@ -36,14 +37,14 @@ enum DifferenceCommand {
         #[arg(long, value_name = "ID")]
         merchant: Option<String>,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }
 
 const DIFFERENCES: Listing = Listing {
     rows: "differences",
-    heading: &["id", "class", "state", "order number", ">line", ">record", "held", "since", "due"],
+    heading: &["id", "class", "state", ">line", ">record", "held", "since", "due"],
     cells: row,
 };
 
@@ -70,25 +71,22 @@ pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn row(difference: &Value) -> Vec<String> {
-    let side = |name: &str, member: &str| {
-        difference.get(name).map_or_else(|| "-".to_owned(), |side| cell(side, member))
-    };
-    let number = match side("record", "channel_order_no") {
-        none if none == "-" => side("line", "order_no"),
-        number => number,
+    let side = |name: &str| {
+        let side = difference.get(name);
+        side.map_or_else(|| "-".to_owned(), |side| money(side, "amount", &cell(side, "currency")))
     };
     let held = list(difference, "held").map(|gap| {
-        let (currency, principal) = (cell(gap, "currency"), cell(gap, "principal"));
-        format!("{currency} {principal} fee {}", cell(gap, "fee"))
+        let currency = cell(gap, "currency");
+        let of = |name| amount(gap, name, &currency);
+        format!("{} fee {} {currency}", of("principal"), of("fee"))
     });
     let held: Vec<String> = held.collect();
     vec![
         cell(difference, "id"),
         cell(difference, "class"),
         cell(difference, "state"),
-        number,
-        side("line", "amount"),
-        side("record", "amount"),
+        side("line"),
+        side("record"),
         if held.is_empty() { "-".to_owned() } else { held.join(", ") },
         cell(difference, "opened_at"),
         cell(difference, "due_at"),

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{cell, list};
+use crate::cli::remote::listing::list;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{amount, cell};
 use crate::cli::table::aligned;
 
 #[derive(Debug, Args)]
@@ -88,6 +89,10 @@ const PARTS: [ReportPart; 7] = [
     },
 ];
 
+/// The columns that are money, in the currency of their row.
+const AMOUNTS: [&str; 8] =
+    ["principal", "fee", "net", "merchant_fee", "channel_fee", "margin", "receivable", "payable"];
+
 fn page(report: &Value) -> String {
     let closed = report.get("closed").map_or_else(
         || "open".to_owned(),
@@ -99,7 +104,12 @@ fn page(report: &Value) -> String {
     }
     for part in &PARTS {
         let cells = |row: &Value| {
-            part.columns.iter().map(|name| cell(row, name.trim_start_matches('>'))).collect()
+            let currency = cell(row, "currency");
+            let shown = |name: &&str| match name.trim_start_matches('>') {
+                name if AMOUNTS.contains(&name) => amount(row, name, &currency),
+                name => cell(row, name),
+            };
+            part.columns.iter().map(shown).collect()
         };
         let rows: Vec<Vec<String>> = list(report, part.rows).map(cells).collect();
         if !rows.is_empty() {
@@ -122,8 +132,11 @@ fn page(report: &Value) -> String {
         ),
     };
     let rows = list(report, "settlement").map(|row| {
-        let net = |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| cell(one, "net"));
-        vec![cell(row, "currency"), cell(row, "state"), net("stated"), net("settled")]
+        let currency = cell(row, "currency");
+        let net = |name: &str| {
+            row.get(name).map_or_else(|| "-".to_owned(), |one| amount(one, "net", &currency))
+        };
+        vec![currency.clone(), cell(row, "state"), net("stated"), net("settled")]
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if !rows.is_empty() {

@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{Listing, cell, list};
+use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{cell, money};
 use crate::cli::table::aligned;
 
 /// Receipts and statements differ.
@@ -43,7 +44,7 @@ struct Receipt {
     amount: i64,
     /// The last clearing date
     #[arg(long, value_name = "YYYY-MM-DD")]
-    to: Option<String>,
+    through: Option<String>,
     #[arg(long, default_value = "CNY")]
     currency: String,
     /// The bank's number of the receipt
@@ -61,7 +62,7 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
             let path = format!("/v1/channels/{}/settlements", encoded(&receipt.channel));
             let body = json!({
                 "from": receipt.from,
-                "to": receipt.to,
+                "to": receipt.through,
                 "currency": receipt.currency,
                 "amount": receipt.amount,
                 "bank_reference": receipt.bank_reference,
@@ -89,16 +90,19 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
 }
 
 const SETTLEMENTS: Listing = Listing { rows: "settlements", heading: &HEADING, cells: row };
-const HEADING: [&str; 8] =
-    ["id", "from", "to", "currency", "state", ">received", ">expected", ">receipts"];
+const HEADING: [&str; 7] = ["id", "from", "to", "state", ">received", ">expected", ">receipts"];
 
 fn row(settlement: &Value) -> Vec<String> {
-    let expected =
-        settlement.get("expected").map_or_else(|| "-".to_owned(), |one| cell(one, "net"));
-    let mut cells: Vec<String> = ["id", "from", "to", "currency", "state", "received"]
-        .map(|one| cell(settlement, one))
-        .into();
-    cells.extend([expected, list(settlement, "receipts").count().to_string()]);
+    let currency = cell(settlement, "currency");
+    let expected = settlement.get("expected");
+    let expected = expected.map_or_else(|| "-".to_owned(), |one| money(one, "net", &currency));
+    let mut cells: Vec<String> =
+        ["id", "from", "to", "state"].map(|one| cell(settlement, one)).into();
+    cells.extend([
+        money(settlement, "received", &currency),
+        expected,
+        list(settlement, "receipts").count().to_string(),
+    ]);
     cells
 }
 

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{cell, money};
 
 #[derive(Debug, Args)]
 pub struct TransactionArgs {
@@ -33,31 +34,17 @@ enum TransactionCommand {
 
 const TRANSACTIONS: Listing = Listing {
     rows: "transactions",
-    heading: &[
-        "id",
-        "movement",
-        "channel",
-        "order number",
-        ">amount",
-        "currency",
-        "clearing",
-        "known by",
-        "at",
-    ],
+    heading: &["id", "movement", "channel", ">amount", "clearing", "known by", "at"],
     cells: |row| {
-        [
-            "id",
-            "movement",
-            "channel",
-            "channel_order_no",
-            "amount",
-            "currency",
-            "clearing_date",
-            "source",
-            "at",
+        vec![
+            cell(row, "id"),
+            cell(row, "movement"),
+            cell(row, "channel"),
+            money(row, "amount", &cell(row, "currency")),
+            cell(row, "clearing_date"),
+            cell(row, "source"),
+            cell(row, "at"),
         ]
-        .map(|name| cell(row, name))
-        .into()
     },
 };
 

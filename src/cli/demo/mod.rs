@@ -53,7 +53,7 @@ pub struct DemoArgs {
     orders: u32,
     /// One seed gives the same payments, cards, amounts, repeats and follow-ups; their ends still
     /// vary, since faults go by channel and number, and numbers by the order of arrival
-    #[arg(long, value_name = "S", default_value_t = 1)]
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
     seed: u64,
     /// Keep everything running until Ctrl-C, and print how to call it
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cli::shown::amount;
 use crate::cli::table::aligned;
 
 const HEADING: [&str; 8] =
@@ -30,9 +31,8 @@ pub fn table(report: &Value) -> String {
             found.and_then(|side| side.get("sums")).cloned()
         };
         let (theirs, ours) = (of("theirs"), of("ours"));
-        let mut cells = row("(all)", &Value::Null, theirs.as_ref(), ours.as_ref());
-        cells[1] = currency;
-        rows.push(cells);
+        let of = serde_json::json!({ "currency": currency });
+        rows.push(row("(all)", &of, theirs.as_ref(), ours.as_ref()));
     }
     let mut lines = aligned(&HEADING, &rows);
     for problem in list(report, "problems") {
@@ -48,20 +48,19 @@ pub fn table(report: &Value) -> String {
 }
 
 fn row(name: &str, of: &Value, theirs: Option<&Value>, ours: Option<&Value>) -> Vec<String> {
-    let number = |sums: Option<&Value>, member: &str| match sums.map(|sums| text(sums, member)) {
-        None => "0".to_owned(),
-        Some(text) => text,
-    };
-    vec![
-        name.to_owned(),
-        text(of, "currency"),
-        number(theirs, "count"),
-        number(theirs, "amount"),
-        number(theirs, "fee"),
-        number(ours, "count"),
-        number(ours, "amount"),
-        number(ours, "fee"),
-    ]
+    let currency = text(of, "currency");
+    let mut cells = vec![name.to_owned(), currency.clone()];
+    for sums in [theirs, ours] {
+        match sums {
+            None => cells.extend(["0", "-", "-"].map(str::to_owned)),
+            Some(sums) => cells.extend([
+                text(sums, "count"),
+                amount(sums, "amount", &currency),
+                amount(sums, "fee", &currency),
+            ]),
+        }
+    }
+    cells
 }
 
 /// The currencies in the order in which they are printed.
@@ -109,11 +108,11 @@ mod tests {
             "problems": [{"line": 4, "problem": "the count differs"}],
         });
         let wanted = "\
-class          currency  lines  amount  fee  records  amount  fee
-matched        CNY           2     500    3        2     500    3
-(not due yet)  CNY           0       0    0        1       7    3
-bad_line                     1       0    0        0       0    0
-(all)          CNY           2     500    3        3     507    3
+class          currency  lines  amount   fee  records  amount   fee
+matched        CNY           2    5.00  0.03        2    5.00  0.03
+(not due yet)  CNY           0       -     -        1    0.07  0.03
+bad_line                     1       -     -        0       -     -
+(all)          CNY           2    5.00  0.03        3    5.07  0.03
 line 4: the count differs
 there are differences
 ";

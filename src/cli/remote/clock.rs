@@ -25,7 +25,7 @@ enum ClockCommand {
         #[arg(long)]
         time: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }

@@ -28,7 +28,7 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 #[derive(Debug, Clone, Args)]
 pub struct DaemonArgs {
     /// The daemon's address
-    #[arg(long, global = true, default_value = "http://127.0.0.1:7070")]
+    #[arg(long, global = true, env = "SWITCHYARD_URL", default_value = "http://127.0.0.1:7070")]
     pub url: String,
     /// The API key; prefer the environment variable SWITCHYARD_KEY
     #[arg(long, global = true, value_name = "KEY")]

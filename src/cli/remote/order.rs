@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
-use crate::cli::remote::listing::{Listing, cell, list};
+use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{cell, money};
 use crate::cli::table::TextTable;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
@@ -160,26 +161,21 @@ impl FilterArgs {
 
 const ORDERS: Listing = Listing {
     rows: "orders",
-    heading: &[
-        "id", "order id", "kind", "status", "reason", ">amount", "currency", "merchant", "card",
-        "channel", "created",
-    ],
+    heading: &["id", "order id", "kind", "status", ">amount", "channel", "created"],
     cells: |order| {
-        let card = order.get("card").map_or_else(|| "-".to_owned(), |card| cell(card, "masked"));
-        let of = |names: &[&str]| names.iter().map(|name| cell(order, name)).collect::<Vec<_>>();
-        let mut cells = of(&[
-            "id",
-            "order_id",
-            "kind",
-            "status",
-            "reason",
-            "amount",
-            "currency",
-            "merchant_id",
-        ]);
-        cells.push(card);
-        cells.extend(of(&["channel", "created_at"]));
-        cells
+        let status = match cell(order, "reason") {
+            none if none == "-" => cell(order, "status"),
+            reason => format!("{} ({reason})", cell(order, "status")),
+        };
+        vec![
+            cell(order, "id"),
+            cell(order, "order_id"),
+            cell(order, "kind"),
+            status,
+            money(order, "amount", &cell(order, "currency")),
+            cell(order, "channel"),
+            cell(order, "created_at"),
+        ]
     },
 };
 

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::shown::{cell, money};
 use crate::domain::command::Resolution;
 use crate::domain::flow::reversal::Phase;
 
@@ -35,7 +36,7 @@ enum ReversalCommand {
     Retry {
         id: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
     /// End an unknown by an operator's decision
@@ -44,18 +45,23 @@ enum ReversalCommand {
         #[arg(long, value_parser = Resolution::ALL.map(Resolution::name))]
         outcome: String,
         /// The reason, for the audit trail
-        #[arg(long)]
+        #[arg(long, value_name = "TEXT")]
         reason: String,
     },
 }
 
 const ENTRIES: Listing = Listing {
     rows: "reversals",
-    heading: &["id", "channel", "phase", ">amount", "currency", "opened", "due"],
+    heading: &["id", "channel", "phase", ">amount", "opened", "due"],
     cells: |entry| {
-        ["id", "channel", "phase", "amount", "currency", "opened_at", "due_at"]
-            .map(|name| cell(entry, name))
-            .into()
+        vec![
+            cell(entry, "id"),
+            cell(entry, "channel"),
+            cell(entry, "phase"),
+            money(entry, "amount", &cell(entry, "currency")),
+            cell(entry, "opened_at"),
+            cell(entry, "due_at"),
+        ]
     },
 };
 

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, cell};
+use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::shown::{cell, second};
 
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
@@ -26,13 +27,16 @@ const WORKERS: Listing = Listing {
     heading: &["worker", "began", "ended", ">rows", "next", ">failures", "last failure"],
     cells: |row| {
         let failure = row.get("last_failure").filter(|failure| !failure.is_null());
-        let failure = failure.map(|one| format!("{} {}", cell(one, "at"), cell(one, "error")));
-        let mut cells: Vec<String> =
-            ["name", "began_at", "ended_at", "rows", "next_at", "failures"]
-                .map(|one| cell(row, one))
-                .into();
-        cells.push(failure.unwrap_or_default());
-        cells
+        let failure = failure.map(|one| format!("{} {}", second(one, "at"), cell(one, "error")));
+        vec![
+            cell(row, "name"),
+            second(row, "began_at"),
+            second(row, "ended_at"),
+            cell(row, "rows"),
+            second(row, "next_at"),
+            cell(row, "failures"),
+            failure.unwrap_or_default(),
+        ]
     },
 };
 
