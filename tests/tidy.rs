@@ -13,6 +13,8 @@ mod manual;
 mod names;
 #[path = "tidy/requirements.rs"]
 mod requirements;
+#[path = "tidy/translations.rs"]
+mod translations;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
