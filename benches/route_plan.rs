@@ -17,6 +17,7 @@ use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelId, MerchantId, OrderId};
+use switchyard::domain::instrument::InstrumentKind;
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use switchyard::domain::route::condition::{CardPrefix, Condition};
@@ -49,6 +50,7 @@ fn main() {
             card_type: Some(CardType::Debit),
             brands: CardBrands::one(Brand::UnionPay),
         }),
+        bound_to: None,
         now: Timestamp::from_millis(1_795_000_000_000),
     };
     for strategy in Strategy::ALL {
@@ -198,6 +200,7 @@ fn profile(number: usize) -> ChannelProfile {
         enabled: true,
         operations: Operation::ALL.to_vec(),
         services: Vec::new(),
+        instruments: vec![InstrumentKind::Card],
         card_types: vec![CardType::Credit, CardType::Debit],
         brands: vec![Brand::UnionPay],
         currencies: vec![Currency::Cny],

@@ -22,6 +22,7 @@ use metrics::{
     histogram,
 };
 
+use crate::domain::agreement::AgreementState;
 use crate::domain::closed_set;
 use crate::domain::cluster::{Incarnation, MemberState, Queue, Roster, Work};
 use crate::domain::effect::Alert;
@@ -85,6 +86,9 @@ pub fn describe_metrics() {
     for status in OrderStatus::ALL.into_iter().filter(|status| status.is_final()) {
         counter!("switchyard_orders_total", "status" => status.name()).increment(0);
     }
+    for state in AgreementState::ALL {
+        counter!("switchyard_agreements_total", "state" => state.name()).increment(0);
+    }
     for verdict in VerificationVerdict::ALL {
         counter!("switchyard_verifications_total", "verdict" => verdict.name()).increment(0);
     }
@@ -106,6 +110,11 @@ pub fn count_end(order: &Order) {
     if order.status.is_final() && order.instruction.kind == OrderKind::Payment {
         counter!("switchyard_orders_total", "status" => order.status.name()).increment(1);
     }
+}
+
+/// What a request about an agreement came to.
+pub fn count_agreement(state: AgreementState) {
+    counter!("switchyard_agreements_total", "state" => state.name()).increment(1);
 }
 
 /// The end of a card verification.

@@ -68,10 +68,12 @@ const BANS: [Ban; 15] = [
     Ban {
         text: ".commit(",
         in_tests: true,
-        // New orders, new verifications, and `written`. The BIN table has versions of its own.
+        // New orders, verifications and agreements, and `written`. The BIN table has versions of
+        // its own.
         but_in: &[
             "src/engine/mod.rs",
             "src/engine/acceptance.rs",
+            "src/engine/agreements.rs",
             "src/engine/verifications.rs",
             "src/store/",
             "src/tables/bin/live.rs",

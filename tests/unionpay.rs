@@ -22,17 +22,21 @@ use switchyard::channel::protocol::unionpay_acp::settings::{
 };
 use switchyard::channel::transport::http::{HttpTransport, Timeouts};
 use switchyard::channel::transport::tls;
-use switchyard::channel::{Adapter, AttemptFacts, ChannelRequest, WireNotice};
+use switchyard::channel::{
+    Adapter, AttemptFacts, ChannelRequest, ReplyMeaning, ServiceFacts, ServiceSubject, WireNotice,
+};
 use switchyard::clock::Clock;
-use switchyard::domain::card::{CardInput, Expiry, Pan};
+use switchyard::domain::card::{CardInput, Expiry, Pan, SmsCode};
+use switchyard::domain::card_service::CardService;
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
+use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::outcome::Outcome;
+use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
     DurationRange, EntryKind, EntryState, Faults, MERCHANT_ID, Simulator, SimulatorKeys,
-    SimulatorSettings,
+    SimulatorSettings, TEST_SMS_CODE,
 };
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
@@ -68,6 +72,11 @@ struct Line {
 
 impl Line {
     async fn open(seed: u64) -> Self {
+        Self::open_for(seed, "000301").await
+    }
+
+    /// The same of another product.
+    async fn open_for(seed: u64, product: &str) -> Self {
         let clock: switchyard::simulator::ChannelClock = Arc::new(|| Clock::System.now());
         let settings = SimulatorSettings::unionpay_acp("unionpay", keys(), clock)
             .with_declines_percent(0)
@@ -76,7 +85,7 @@ impl Line {
             .with_working(DurationRange::ZERO);
         let simulator = Simulator::start(settings).await.expect("a simulator");
         let notices = Bodies::default();
-        let adapter = adapter(&simulator.base_url(), &inbox(&notices).await);
+        let adapter = adapter(product, &simulator.base_url(), &inbox(&notices).await);
         let second = Duration::from_secs(1);
         let timeouts = Timeouts { connect: second, reply: second * 2, idle: second * 5 };
         let tls = tls::client_config(&[]).expect("the system's roots");
@@ -101,11 +110,32 @@ impl Line {
     }
 
     async fn ask(&self, request: &ChannelRequest) -> Outcome {
+        self.understand(request).await.outcome
+    }
+
+    async fn understand(&self, request: &ChannelRequest) -> ReplyMeaning {
         let wire = self.adapter.encode(request, Clock::System.now()).expect("a request");
         match self.transport.send(wire).await {
-            Ok(reply) => self.adapter.decode(request, &reply, Clock::System.now()).outcome,
-            Err(failure) => failure.outcome(),
+            Ok(reply) => self.adapter.decode(request, &reply, Clock::System.now()),
+            Err(failure) => ReplyMeaning::new(failure.outcome(), String::new()),
         }
+    }
+
+    /// Asks for a step of an agreement.
+    async fn step(
+        &self,
+        service: CardService,
+        sequence: u64,
+        subject: &ServiceSubject,
+    ) -> ReplyMeaning {
+        let of = self.facts(Operation::Payment, sequence, 1);
+        let facts = ServiceFacts {
+            service,
+            channel_order_no: of.channel_order_no,
+            sent_at: of.sent_at,
+            merchant_id: of.merchant_id,
+        };
+        self.understand(&ChannelRequest::Service { facts, subject: subject.clone() }).await
     }
 
     async fn charge(&self, facts: &AttemptFacts) -> Outcome {
@@ -154,12 +184,13 @@ impl Line {
     }
 }
 
-fn adapter(base: &str, notice_url: &str) -> UnionPayAcp {
+fn adapter(product: &str, base: &str, notice_url: &str) -> UnionPayAcp {
     let keys = keys();
     let settings = MerchantSettings {
         merchant_id: MERCHANT_ID.to_owned(),
         access_type: AccessType::Direct,
-        biz_type: "000301".to_owned(),
+        biz_type: product.to_owned(),
+        token_requestor: (product == "000902").then(|| "62000000001".to_owned()),
         payout_biz_type: "000401".to_owned(),
         reversal_biz_type: "000000".to_owned(),
         verification_biz_type: "000501".to_owned(),
@@ -185,6 +216,85 @@ fn adapter(base: &str, notice_url: &str) -> UnionPayAcp {
         payment_fields: Vec::new(),
     };
     UnionPayAcp::new(settings).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn reason(understood: &ReplyMeaning) -> Option<Reason> {
+    match &understood.outcome {
+        Outcome::Declined(Decline { reason, .. }) => Some(*reason),
+        _ => None,
+    }
+}
+
+fn coded(subject: &ServiceSubject, code: &str) -> ServiceSubject {
+    let sms_code = SmsCode::parse(code).map(Arc::new);
+    ServiceSubject { sms_code, ..subject.clone() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_is_bound_paid_by_its_token_and_unbound() {
+    use CardService::{
+        AgreementCode, AgreementConfirmation, AgreementEnd, AgreementInquiry, PaymentCode,
+    };
+    let line = Line::open_for(3, "000902").await;
+    let mut card = CardInput::of_number(Pan::parse("6216261000000000018").expect("a card number"));
+    (card.phone, card.expiry) = (Some("13800138000".to_owned()), Expiry::parse_yymm("4911"));
+    let subject = ServiceSubject::from(Arc::new(card));
+    let right = coded(&subject, TEST_SMS_CODE);
+    let early = line.step(AgreementConfirmation, 1, &right).await;
+    assert_eq!(reason(&early), Some(Reason::WrongSmsCode), "no code was sent: {early:?}");
+    assert_eq!(line.step(AgreementCode, 2, &subject).await.outcome.name(), "approved");
+    let wrong = line.step(AgreementConfirmation, 3, &coded(&subject, "000000")).await;
+    assert_eq!(reason(&wrong), Some(Reason::WrongSmsCode));
+    let unopened = line.step(AgreementInquiry, 3, &ServiceSubject::default()).await;
+    assert_eq!(unopened.outcome.name(), "not_found");
+    let opened = line.step(AgreementConfirmation, 4, &right).await;
+    let issued = opened.issued.expect("a token");
+    assert!(!opened.transcript.contains(issued.token.expose()), "{}", opened.transcript);
+    assert_eq!(issued.token.phone(), "13800138000");
+    assert!(issued.ends_at.is_some());
+    let asked = line.step(AgreementInquiry, 4, &ServiceSubject::default()).await;
+    let told = asked.issued.expect("the same token");
+    assert_eq!((told.token.expose(), told.ends_at), (issued.token.expose(), issued.ends_at));
+    let again = line.step(AgreementConfirmation, 4, &right).await;
+    assert_eq!(again.outcome.name(), "unknown", "a duplicate tells no end");
+
+    let by_token = |code: Option<&str>| {
+        let sms_code = code.and_then(SmsCode::parse);
+        Arc::new(Instrument::Agreement { token: issued.token.clone(), sms_code })
+    };
+    let pay = async |sequence, code| {
+        let (facts, instrument) = (line.facts(Operation::Payment, sequence, 700), by_token(code));
+        let charge = ChannelRequest::Charge { facts: facts.clone(), instrument };
+        (line.ask(&charge).await, line.inquire(&facts).await, facts)
+    };
+    let (accepted, end, mut paid) = pay(5, None).await;
+    assert_eq!((accepted.name(), end.name()), ("pending", "approved"));
+    let ledger = line.simulator.ledger();
+    let entry = ledger.get(&paid.channel_order_no.to_string()).expect("it was charged");
+    assert_eq!(entry.card.as_deref(), Some("621626*********0018"));
+    let (no_code, ..) = pay(6, Some(TEST_SMS_CODE)).await;
+    assert!(matches!(&no_code, Outcome::Declined(no) if no.reason == Reason::WrongSmsCode));
+    let money = Some((AmountMinor::new(700).expect("an amount"), Currency::Cny));
+    let token = Some(Arc::new(issued.token.clone()));
+    let of_payment = ServiceSubject { token, money, ..ServiceSubject::default() };
+    assert_eq!(line.step(PaymentCode, 7, &of_payment).await.outcome.name(), "approved");
+    assert_eq!(pay(8, Some(TEST_SMS_CODE)).await.1.name(), "approved");
+    if let Outcome::Approved(approval) = end {
+        paid.channel_reference = approval.channel_reference;
+    }
+    line.done(line.facts(Operation::Refund, 9, 300), Some(&paid)).await;
+
+    let ends = ServiceSubject { money: None, ..of_payment };
+    assert_eq!(line.step(AgreementEnd, 10, &ends).await.outcome.name(), "approved");
+    let twice = line.step(AgreementEnd, 11, &ends).await;
+    assert_eq!(reason(&twice), Some(Reason::NotEnrolled), "it is void already");
+    let (refused, ..) = pay(12, None).await;
+    assert!(matches!(&refused, Outcome::Declined(no) if no.reason == Reason::NotEnrolled));
+    let card = line.facts(Operation::Payment, 13, 700);
+    let by_card = CardInput::of_number(Pan::parse("6216261000000000018").expect("a card number"));
+    let charge = ChannelRequest::Charge { facts: card, instrument: by_card.into() };
+    let refused = line.adapter.encode(&charge, Clock::System.now()).err().expect("no such thing");
+    assert!(refused.problem.contains("tokens"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,8 @@ use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, SettlementMode};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
-use crate::domain::ids::MerchantCategory;
+use crate::domain::ids::{AgreementId, MerchantCategory};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
 use crate::domain::outcome::Objection;
 use crate::domain::time::Timestamp;
@@ -94,6 +95,8 @@ pub struct OrderBody<'order> {
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardBody<'order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    agreement: Option<Text<AgreementId>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_order_no: Option<Text<crate::domain::ids::ChannelOrderNo>>,
@@ -113,6 +116,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
         let paid_in = order.instruction.kind.is_paid_in();
         let escrow = paid_in && order.instruction.settlement_mode == SettlementMode::Escrow;
         let hold = order.instruction.kind == OrderKind::Preauth;
+        let instrument = order.instruction.instrument.as_ref();
         Self {
             id: Text(order.id),
             order_id: order.instruction.caller_order_id.as_str(),
@@ -136,6 +140,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             merchant_category: order.instruction.merchant_category.map(Text),
             merchant_fee: order.instruction.merchant_fee_minor,
             card: order.instruction.card().map(CardBody::from),
+            agreement: instrument.and_then(InstrumentFacts::agreement).map(Text),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
@@ -188,7 +193,7 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
 
 /// A card as it may be shown, with the facts that the BIN table has.
 #[derive(Serialize)]
-struct CardBody<'order> {
+pub struct CardBody<'order> {
     masked: &'order str,
     #[serde(flatten)]
     facts: Option<CardFactsBody<'order>>,

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::api::call;
+use crate::domain::agreement::AgreementRefusal;
 use crate::domain::card::mask;
 use crate::domain::closed_set;
 use crate::domain::command::Refusal;
@@ -65,6 +66,8 @@ closed_set! {
             (StatusCode::UNPROCESSABLE_ENTITY, "The channel does not support the operation"),
         CardRequired => "card_required"
             (StatusCode::UNPROCESSABLE_ENTITY, "The channel needs the card number again"),
+        NoAgreement => "no_agreement"
+            (StatusCode::UNPROCESSABLE_ENTITY, "No agreement of the merchant has this id"),
         CardDiffers => "card_differs"
             (StatusCode::UNPROCESSABLE_ENTITY, "The card is not the original's"),
         FilesRefused => "files_refused"
@@ -92,6 +95,8 @@ closed_set! {
             (StatusCode::CONFLICT, "The bank reference was recorded before with other content"),
         WrongPhase => "wrong_phase"
             (StatusCode::CONFLICT, "The resource's state does not allow the change"),
+        AgreementNotActive => "agreement_not_active"
+            (StatusCode::CONFLICT, "The agreement's state does not allow this"),
         NothingOpen => "nothing_open" (StatusCode::CONFLICT, "The order has nothing unresolved"),
         ClockDiffers => "clock_differs"
             (StatusCode::CONFLICT, "The machine's clock shows another time"),
@@ -294,6 +299,19 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl From<AgreementRefusal> for ApiError {
+    fn from(refusal: AgreementRefusal) -> Self {
+        let error = Self::new(ProblemCode::AgreementNotActive, refusal.to_string());
+        match refusal {
+            AgreementRefusal::WrongState(state) => error.with("state", state.name().into()),
+            AgreementRefusal::UnderWay
+            | AgreementRefusal::CodesUsedUp
+            | AgreementRefusal::CallsUsedUp
+            | AgreementRefusal::Expired => error,
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if let StoreError::Unavailable { .. } = &error {
@@ -311,6 +329,12 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Differs(differs) => differs.into(),
+            EngineError::Agreement(refusal) => refusal.into(),
+            EngineError::CardGone => Refusal::CardRequired.into(),
+            EngineError::TokenClosed => {
+                tracing::error!("the token of an agreement cannot be opened");
+                Self::new(ProblemCode::Internal, "the agreement's token cannot be opened")
+            }
             EngineError::NoSuchOrder { .. } => Self::not_found("no order has this id"),
             EngineError::NoSuchChannel { .. } => {
                 Self::new(ProblemCode::ChannelUnknown, "the order's channel has no file any more")

@@ -13,6 +13,7 @@ pub mod input;
 pub mod payments;
 
 pub mod accounting;
+mod agreements;
 pub mod bins;
 mod books;
 pub mod channels;
@@ -204,6 +205,12 @@ fn callers_routes() -> Router<Arc<ApiState>> {
         .route("/v1/payouts/{id}", get(payments::payout_by_id))
         .route("/v1/verifications", post(verifications::create).get(verifications::by_order_id))
         .route("/v1/verifications/{id}", get(verifications::by_id))
+        .route("/v1/agreements", post(agreements::create).get(agreements::all))
+        .route("/v1/agreements/{id}", get(agreements::by_id))
+        .route("/v1/agreements/{id}/code", post(agreements::send_code))
+        .route("/v1/agreements/{id}/confirm", post(agreements::confirm))
+        .route("/v1/agreements/{id}/payment-code", post(agreements::send_payment_code))
+        .route("/v1/agreements/{id}/end", post(agreements::end))
         .route("/v1/bins/{prefix}", get(bins::lookup))
         .route("/v1/bin-table", get(bins::table))
         .route("/v1/bin-table/refresh", post(bins::refresh))

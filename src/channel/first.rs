@@ -85,7 +85,7 @@ pub async fn bring(
         FirstEnd::Declined(meaning) => Err(meaning),
         FirstEnd::Failed(Uncertainty { objection, .. }, transcript) => {
             let outcome = Outcome::NotSent(NotSentCause::FirstFailed);
-            Err(ReplyMeaning { outcome, objection, transcript })
+            Err(ReplyMeaning { objection, ..ReplyMeaning::new(outcome, transcript) })
         }
     })
 }

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::card::words::CardEcho;
-use crate::domain::card::{CardInput, Pan};
+use crate::domain::card::words::{CardEcho, mask_values};
+use crate::domain::card::{CardInput, CardToken, Pan, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
@@ -68,6 +68,43 @@ pub struct ServiceFacts {
     pub merchant_id: MerchantId,
 }
 
+/// What a service is about: of these, what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct ServiceSubject {
+    /// With what the core gave of it.
+    pub card: Option<Arc<CardInput>>,
+    /// The code that the cardholder typed.
+    pub sms_code: Option<Arc<SmsCode>>,
+    pub token: Option<Arc<CardToken>>,
+    /// What the payment that a code is for will take.
+    pub money: Option<(AmountMinor, Currency)>,
+}
+
+impl ServiceSubject {
+    fn echo(&self) -> CardEcho<'_> {
+        let code = self.sms_code.as_deref();
+        match (&self.card, &self.token) {
+            (Some(card), _) => CardEcho::of(card).with_code(code),
+            (None, Some(token)) => CardEcho::of_token(token, code),
+            (None, None) => CardEcho::NONE,
+        }
+    }
+}
+
+impl From<Arc<CardInput>> for ServiceSubject {
+    fn from(card: Arc<CardInput>) -> Self {
+        Self { card: Some(card), ..Self::default() }
+    }
+}
+
+/// What an approved confirmation of an agreement brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedToken {
+    pub token: CardToken,
+    /// Until when it is good, if the channel says so.
+    pub ends_at: Option<Timestamp>,
+}
+
 /// One thing that a channel is asked. An operation that a protocol or a channel's file does not
 /// have is an [`EncodeError`]: nothing is sent then.
 #[derive(Debug, Clone)]
@@ -98,8 +135,8 @@ pub enum ChannelRequest {
     /// operation. `pan` where the core gave the original's card number again; nothing else of the
     /// card is kept while a follow-up waits to be booked (I-11), so nothing else is sent.
     FollowUp { facts: AttemptFacts, original: AttemptFacts, pan: Option<Pan> },
-    /// A service to a card: the card has what the core gave of it.
-    Service { facts: ServiceFacts, card: Arc<CardInput> },
+    /// A service to a card.
+    Service { facts: ServiceFacts, subject: ServiceSubject },
 }
 
 impl ChannelRequest {
@@ -116,11 +153,13 @@ impl ChannelRequest {
     /// The card data of the request, to be taken out of the reply.
     pub fn echo(&self) -> CardEcho<'_> {
         match self {
-            Self::Charge { instrument, .. } => {
-                let Instrument::Card(card) = &**instrument;
-                CardEcho::of(card)
-            }
-            Self::Service { card, .. } => CardEcho::of(card),
+            Self::Charge { instrument, .. } => match &**instrument {
+                Instrument::Card(card) => CardEcho::of(card),
+                Instrument::Agreement { token, sms_code } => {
+                    CardEcho::of_token(token, sms_code.as_ref())
+                }
+            },
+            Self::Service { subject, .. } => subject.echo(),
             Self::FollowUp { pan, .. } | Self::Inquiry { pan, .. } | Self::Reversal { pan, .. } => {
                 CardEcho::of_number(pan.as_ref())
             }
@@ -137,6 +176,12 @@ impl ChannelRequest {
             Self::Service { facts, .. } => facts.merchant_id = merchant,
         }
         self
+    }
+
+    /// The phone of the card that a service is about; empty where none is named.
+    pub fn phone(&self) -> &str {
+        let Self::Service { subject, .. } = self else { return "" };
+        subject.card.as_ref().and_then(|card| card.phone.as_deref()).unwrap_or_default()
     }
 
     /// The attempt that the channel is asked about, or to carry out. A service has none.
@@ -162,11 +207,11 @@ impl ChannelRequest {
                 merchant_id: &facts.merchant_id,
                 money: Some((facts.amount, facts.currency)),
             },
-            Self::Service { facts, .. } => StatedFacts {
+            Self::Service { facts, subject } => StatedFacts {
                 channel_order_no: facts.channel_order_no,
                 sent_at: facts.sent_at,
                 merchant_id: &facts.merchant_id,
-                money: None,
+                money: subject.money,
             },
         }
     }
@@ -214,16 +259,25 @@ pub struct ReplyMeaning {
     pub objection: Option<Objection>,
     /// The channel's own words with card data masked, at most [`TRANSCRIPT_BYTES_MAX`].
     pub transcript: String,
+    /// The token that the channel gave for a card, where an agreement was asked about.
+    pub issued: Option<IssuedToken>,
 }
 
 impl ReplyMeaning {
     pub const fn new(outcome: Outcome, transcript: String) -> Self {
-        Self { outcome, objection: None, transcript }
+        Self { outcome, objection: None, transcript, issued: None }
+    }
+
+    /// The same with a token that the channel has given: it stands in its words no more (I-11).
+    #[must_use]
+    pub fn with_issued(self, issued: IssuedToken) -> Self {
+        let transcript = mask_values(&self.transcript, CardEcho::of_token(&issued.token, None));
+        Self { transcript, issued: Some(issued), ..self }
     }
 
     /// The same as evidence about an attempt.
     pub fn into_evidence(self, source: Source, attempt: u8) -> Evidence {
-        let Self { outcome, objection, transcript } = self;
+        let Self { outcome, objection, transcript, issued: _ } = self;
         Evidence { source, attempt, outcome, objection, as_of: None, transcript }
     }
 }
@@ -245,6 +299,7 @@ impl Uncertainty {
             outcome: Outcome::Unknown(self.cause),
             objection: self.objection,
             transcript,
+            issued: None,
         }
     }
 }

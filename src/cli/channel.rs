@@ -257,7 +257,7 @@ mod tests {
     fn every_shipped_file_s_samples_are_played_without_its_real_credentials() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("channels");
         let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
-        for id in banks.into_iter().chain(["unionpay", "lakeside-acquirer"]) {
+        for id in banks.into_iter().chain(["unionpay", "unionpay-token", "lakeside-acquirer"]) {
             let file = folder.join(format!("{id}.toml"));
             let report =
                 check(&file, &stand_ins(&file), Clock::System.now()).expect("a right file");

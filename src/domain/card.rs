@@ -135,6 +135,63 @@ impl fmt::Debug for Cvv {
     }
 }
 
+/// A code that a cardholder got by SMS: 4 to 8 digits. In memory for one call only, never at rest
+/// (I-11).
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct SmsCode(String);
+
+impl SmsCode {
+    /// `None` if the text is not 4 to 8 digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (4..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SmsCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SmsCode(***)")
+    }
+}
+
+/// A channel's token for a card, and the phone of its holder. At rest it is sealed (I-11).
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct CardToken {
+    text: String,
+    phone: String,
+}
+
+impl CardToken {
+    /// The longest token, in characters.
+    pub const LENGTH_MAX: usize = 128;
+
+    /// `None` if the token is empty, too long, or not of visible ASCII characters.
+    pub fn parse(text: &str, phone: &str) -> Option<Self> {
+        let fits = (1..=Self::LENGTH_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self { text: text.to_owned(), phone: phone.to_owned() })
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    /// The phone that gets the codes of its payments.
+    pub fn phone(&self) -> &str {
+        &self.phone
+    }
+}
+
+impl fmt::Debug for CardToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CardToken(***)")
+    }
+}
+
 /// A card's expiry month. A card is good through the last day of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expiry {
@@ -215,7 +272,8 @@ impl Drop for CardInput {
     }
 }
 
-/// A card number encrypted for the time that its channel may still need it (I-11).
+/// A card number encrypted for the time that its channel may still need it, or another secret of a
+/// row (I-11).
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedPan {
     /// Which key opens it.

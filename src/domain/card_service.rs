@@ -9,5 +9,30 @@ closed_set! {
     pub enum CardService {
         /// Whether name, identity number and phone belong to the card (鉴权).
         Verification => "verification",
+        /// Sends the code with which an agreement (协议) is confirmed to the cardholder's phone.
+        AgreementCode => "agreement_code",
+        /// Takes that code, and gives a token for the card.
+        AgreementConfirmation => "agreement_confirmation",
+        /// Tells what became of a confirmation.
+        AgreementInquiry => "agreement_inquiry",
+        /// Makes the token void.
+        AgreementEnd => "agreement_end",
+        /// Sends the code of one payment by an agreement.
+        PaymentCode => "payment_code",
+    }
+}
+
+impl CardService {
+    /// Whether it asks what became of an earlier request: such a one is sent to a failing channel
+    /// too.
+    pub const fn is_inquiry(self) -> bool {
+        match self {
+            Self::AgreementInquiry => true,
+            Self::Verification
+            | Self::AgreementCode
+            | Self::AgreementConfirmation
+            | Self::AgreementEnd
+            | Self::PaymentCode => false,
+        }
     }
 }

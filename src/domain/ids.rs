@@ -166,6 +166,10 @@ number_id!(
     /// The number of a card verification.
     VerificationId
 );
+number_id!(
+    /// The number of an agreement (协议).
+    AgreementId
+);
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

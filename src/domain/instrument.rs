@@ -5,13 +5,30 @@
 
 use std::sync::Arc;
 
-use crate::domain::card::{CardFacts, CardInput};
+use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
+use crate::domain::closed_set;
+use crate::domain::ids::AgreementId;
+
+closed_set! {
+    /// What a channel can be asked to take money by.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum InstrumentKind {
+        Card => "card",
+        Agreement => "agreement",
+    }
+}
 
 /// What the core named, for the call that carries the order out: whom a payment takes from, or whom
 /// a payout pays.
 #[derive(Debug)]
 pub enum Instrument {
     Card(CardInput),
+    /// By the channel's token for the card, with the code of this one payment where its holder got
+    /// one.
+    Agreement {
+        token: CardToken,
+        sms_code: Option<SmsCode>,
+    },
 }
 
 impl From<CardInput> for Instrument {
@@ -30,6 +47,21 @@ impl From<CardInput> for Arc<Instrument> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InstrumentFacts {
     Card(CardFacts),
+    /// The card is the agreement's.
+    Agreement {
+        id: AgreementId,
+        card: CardFacts,
+    },
+}
+
+impl InstrumentFacts {
+    /// The agreement that was named.
+    pub const fn agreement(&self) -> Option<AgreementId> {
+        match self {
+            Self::Card(_) => None,
+            Self::Agreement { id, .. } => Some(*id),
+        }
+    }
 }
 
 impl From<CardFacts> for InstrumentFacts {

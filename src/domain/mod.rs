@@ -5,6 +5,7 @@
 //! every rule can be tested as a table, and a run can be repeated from its seed. The invariants
 //! I-1 to I-13 are listed in `docs/INVARIANTS.md`; their numbers stand in the assertions here.
 
+pub mod agreement;
 pub mod bin;
 pub mod card;
 pub mod card_service;

@@ -230,6 +230,10 @@ closed_set! {
         OperatorDecision = 22 => "operator_decision" (false),
         /// Undone by a reversal after its result had been unknown.
         ReversedAfterUnknown = 23 => "reversed_after_unknown" (true),
+        /// The code that the cardholder got by SMS is another one.
+        WrongSmsCode = 24 => "wrong_sms_code" (false),
+        /// That code came too late.
+        SmsCodeExpired = 25 => "sms_code_expired" (false),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The rows that one decision writes: all of them, or none.
 
+use crate::domain::agreement::Agreement;
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, Delivery};
 use crate::domain::books::clearing::ClearingRecord;
@@ -109,9 +110,10 @@ pub enum ReadGuard {
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
 /// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
-///   settlement, settled date, verification) is new with version 1, and with version n > 1
-///   replaces the stored row of version n - 1;
-/// - no other order has the same caller and caller's order id, and no other verification;
+///   settlement, settled date, verification, agreement) is new with version 1, and with version n >
+///   1 replaces the stored row of version n - 1;
+/// - no other order has the same caller and caller's order id, and no other verification or
+///   agreement;
 /// - each other row is new: transactions, clearing records, contradictions, events, closes,
 ///   statement revisions, agreed lines and found differences;
 /// - each close, and each day that is shut, is later than the channel's last close, and each
@@ -143,6 +145,7 @@ pub struct WriteSet {
     pub settlements: Vec<ChannelSettlement>,
     pub settled: Vec<SettledDate>,
     pub verifications: Vec<CardVerification>,
+    pub agreements: Vec<Agreement>,
     pub unchanged: Vec<ReadGuard>,
 }
 

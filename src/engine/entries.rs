@@ -91,7 +91,7 @@ impl Engine {
         understood: ReplyMeaning,
         late: Option<Timestamp>,
     ) -> Result<Order, EngineError> {
-        let ReplyMeaning { outcome, objection, transcript } = understood;
+        let ReplyMeaning { outcome, objection, transcript, issued: _ } = understood;
         let command = Command::LearnReversal { attempt, outcome, objection, transcript, late };
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::channel::registry::Registry;
+use crate::domain::agreement::{Agreement, AgreementRefusal, AgreementRequest, mask_phone};
 use crate::domain::bin::{BinRow, Brand};
-use crate::domain::card::{CardFacts, CardInput};
+use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
+use crate::domain::command::Refusal;
 use crate::domain::flow::order::{Candidate, Instruction, Order, RouteVerdict};
-use crate::domain::ids::ChannelId;
+use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, ChannelId, MerchantId};
+use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, RouteAsk, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
 use crate::domain::verification::VerificationRequest;
-use crate::engine::{Acceptance, Engine, EngineError, VerificationAnswer};
+use crate::engine::{Acceptance, AgreementAnswer, Engine, EngineError, VerificationAnswer};
 use crate::entropy::Entropy;
 use crate::tables::bin::{LiveBinTable, RowView};
 use crate::tables::routes::{LiveRoutes, Routes};
@@ -45,8 +48,58 @@ pub enum PayError {
     /// The last good month of the card is over everywhere on earth, by a clock that is borne out.
     #[error("the last month in which the card is good has passed")]
     ExpiredCard,
+    /// The caller has no such agreement for the merchant.
+    #[error("no agreement of the order's merchant has this id")]
+    NoSuchAgreement,
+    #[error(transparent)]
+    Agreement(#[from] AgreementRefusal),
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+/// What an order is to be paid by, as the core named it.
+pub enum NamedInstrument {
+    Card(CardInput),
+    Agreement { id: AgreementId, sms_code: Option<SmsCode> },
+}
+
+/// An agreement as the core asked for it, every field checked.
+pub struct NewAgreement {
+    pub caller: CallerId,
+    pub caller_order_id: CallerOrderId,
+    pub merchant_id: MerchantId,
+    /// With its phone.
+    pub card: CardInput,
+}
+
+/// The channels that can take an order, best first, and what routing says of it.
+type Planned = (Vec<Candidate>, RouteVerdict);
+
+/// What routing sees of a card.
+struct CardSeen<'a> {
+    prefix: CardPrefix,
+    traits: Option<CardTraits<'a>>,
+    /// The channel of the agreement that was named.
+    bound_to: Option<&'a ChannelId>,
+}
+
+impl<'a> CardSeen<'a> {
+    fn of(card: &CardInput, row: Option<&'a BinRow>) -> Self {
+        let number = card.pan.expose();
+        let traits = CardTraits::of(row, number.as_bytes());
+        Self { prefix: CardPrefix::leading(number), traits, bound_to: None }
+    }
+
+    /// Of an agreement's card no more than six digits are known.
+    fn of_agreement(agreement: &'a Agreement) -> Self {
+        let card = &agreement.asked.card;
+        let shown = card.masked.as_str();
+        Self {
+            prefix: CardPrefix::leading(shown),
+            traits: CardTraits::of(card.row.as_deref(), shown.as_bytes()),
+            bound_to: Some(&agreement.channel),
+        }
+    }
 }
 
 /// A question to the routing without a payment.
@@ -99,22 +152,33 @@ impl Intake {
     pub async fn accept(
         &self,
         mut instruction: Instruction,
-        card: CardInput,
+        named: NamedInstrument,
         until: Instant,
     ) -> Result<Acceptance, PayError> {
         let now = self.engine.clock().now();
-        let row = self.bins.lookup(card.pan.expose().as_bytes());
-        let planned = self.plan(&instruction, &card, row.as_deref(), now);
-        let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
-        instruction.instrument = Some(CardFacts { masked, digests, row }.into());
+        let planned = match named {
+            NamedInstrument::Card(card) => {
+                let row = self.bins.lookup(card.pan.expose().as_bytes());
+                let planned = self.plan(&instruction, &card, row.as_deref(), now);
+                let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
+                instruction.instrument = Some(CardFacts { masked, digests, row }.into());
+                planned.map(|(candidates, route)| (candidates, route, card.into()))
+            }
+            NamedInstrument::Agreement { id, sms_code } => {
+                let planned = self.plan_by_agreement(&mut instruction, id, now).await;
+                planned.map(|((candidates, route), token)| {
+                    (candidates, route, Arc::new(Instrument::Agreement { token, sms_code }))
+                })
+            }
+        };
         let refused = match planned {
-            Ok((candidates, route)) => {
+            Ok((candidates, route, instrument)) => {
                 match self.engine.draw_order_id(&instruction, until).await? {
                     Some(id) => {
                         let mut order = Order::accepted(id, instruction, now);
                         order.candidates = candidates;
                         order.route = Some(Arc::new(route));
-                        return Ok(self.engine.accept(order, card.into(), until).await?);
+                        return Ok(self.engine.accept(order, instrument, until).await?);
                     }
                     None => EngineError::NotDurable.into(),
                 }
@@ -138,7 +202,7 @@ impl Intake {
         let row = self.bins.lookup(card.pan.expose().as_bytes());
         let (service, merchant_id) = (CardService::Verification, &asked.merchant_id);
         let ask = RouteAsk::Service { service, merchant_id };
-        match self.plan_of(ask, &card, row.as_deref(), now) {
+        match self.plan_of(ask, &CardSeen::of(&card, row.as_deref()), now) {
             Ok((candidates, _)) => {
                 let channels = candidates.into_iter().map(|one| one.channel).collect();
                 Ok(self.engine.verify(asked, card, channels, until).await?)
@@ -156,25 +220,86 @@ impl Intake {
         card: &CardInput,
         row: Option<&BinRow>,
         now: Timestamp,
-    ) -> Result<(Vec<Candidate>, RouteVerdict), PayError> {
-        let proven = self.engine.clock().present().proven();
-        if card.expiry.is_some_and(|expiry| expiry.has_passed(proven)) {
-            return Err(PayError::ExpiredCard);
+    ) -> Result<Planned, PayError> {
+        self.check_expiry(card)?;
+        self.plan_of(RouteAsk::Order(instruction), &CardSeen::of(card, row), now)
+    }
+
+    /// Plans an order by an agreement, whose channel alone can take it, and opens its token. The
+    /// instruction gets the agreement's card.
+    async fn plan_by_agreement(
+        &self,
+        instruction: &mut Instruction,
+        id: AgreementId,
+        now: Timestamp,
+    ) -> Result<(Planned, CardToken), PayError> {
+        let found = self.engine.store().agreement(id).await.map_err(EngineError::from)?;
+        let is_its_own = |row: &Agreement| {
+            (&row.asked.caller, &row.asked.merchant_id)
+                == (&instruction.caller, &instruction.merchant_id)
+        };
+        let agreement = found.filter(is_its_own).ok_or(PayError::NoSuchAgreement)?;
+        let card = agreement.asked.card.clone();
+        instruction.instrument = Some(InstrumentFacts::Agreement { id, card });
+        agreement.check_payable(now)?;
+        let seen = CardSeen::of_agreement(&agreement);
+        let planned = self.plan_of(RouteAsk::Order(instruction), &seen, now)?;
+        Ok((planned, self.engine.token_of(&agreement)?))
+    }
+
+    /// Opens an agreement at the best channel for its card, which is its only one. The same id with
+    /// the same content gives the same agreement again (I-9), even where none could be opened now.
+    pub async fn open_agreement(
+        &self,
+        new: NewAgreement,
+        until: Instant,
+    ) -> Result<AgreementAnswer, PayError> {
+        let NewAgreement { caller, caller_order_id, merchant_id, card } = new;
+        let now = self.engine.clock().now();
+        let row = self.bins.lookup(card.pan.expose().as_bytes());
+        let service = CardService::AgreementCode;
+        let ask = RouteAsk::Service { service, merchant_id: &merchant_id };
+        let planned = match self.check_expiry(&card) {
+            Ok(()) => self.plan_of(ask, &CardSeen::of(&card, row.as_deref()), now),
+            Err(refused) => Err(refused),
+        };
+        let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
+        let asked = AgreementRequest {
+            caller,
+            caller_order_id,
+            merchant_id,
+            card: CardFacts { masked, digests, row },
+            phone: mask_phone(card.phone.as_deref().unwrap_or_default()),
+        };
+        match planned.map(|(candidates, _)| candidates.into_iter().next()) {
+            Ok(Some(first)) => {
+                Ok(self.engine.open_agreement(asked, card, first.channel, until).await?)
+            }
+            Ok(None) => Err(EngineError::from(Refusal::NoCandidate).into()),
+            Err(refused) => {
+                let kept = self.engine.kept_agreement(&asked).await?;
+                kept.map(AgreementAnswer::repeat).ok_or(refused)
+            }
         }
-        self.plan_of(RouteAsk::Order(instruction), card, row, now)
+    }
+
+    fn check_expiry(&self, card: &CardInput) -> Result<(), PayError> {
+        let proven = self.engine.clock().present().proven();
+        match card.expiry {
+            Some(expiry) if expiry.has_passed(proven) => Err(PayError::ExpiredCard),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn plan_of(
         &self,
         ask: RouteAsk<'_>,
-        card: &CardInput,
-        row: Option<&BinRow>,
+        seen: &CardSeen<'_>,
         now: Timestamp,
-    ) -> Result<(Vec<Candidate>, RouteVerdict), PayError> {
+    ) -> Result<Planned, PayError> {
         let routes = self.routes.current();
-        let prefix = CardPrefix::leading(card.pan.expose());
-        let traits = CardTraits::of(row, card.pan.expose().as_bytes());
-        let subject = RouteSubject { ask, prefix, card: traits, now };
+        let CardSeen { prefix, traits: card, bound_to } = *seen;
+        let subject = RouteSubject { ask, prefix, card, bound_to, now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() {
@@ -224,6 +349,7 @@ pub fn explain_route<T>(
         ask: RouteAsk::Order(&question.instruction),
         prefix: CardPrefix::leading(&question.digits),
         card: CardTraits::of(row, digits),
+        bound_to: None,
         now,
     };
     let card = match row {

@@ -3,6 +3,7 @@
 //! Upholds I-12 (callers get only what is durable). Knows the traits of store and channels alone.
 
 mod acceptance;
+pub mod agreements;
 pub mod day_close;
 mod days;
 mod deliveries;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use crate::channel::{AttemptFacts, Channels, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
+use crate::domain::agreement::AgreementRefusal;
 use crate::domain::card::{Pan, SealedPan};
 use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
@@ -46,6 +48,8 @@ use crate::telemetry;
 use crate::telemetry::trace::TraceBook;
 
 pub use acceptance::{Acceptance, Patience};
+pub use agreements::AgreementAnswer;
+use agreements::CardsAtHand;
 use days::ShutDayCache;
 pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
@@ -68,6 +72,13 @@ const BUSY_WAIT: Duration = Duration::from_millis(5);
 pub enum EngineError {
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error(transparent)]
+    Agreement(#[from] AgreementRefusal),
+    /// The number is at hand no more, which it is for some minutes in one process.
+    #[error("the card's number is needed again")]
+    CardGone,
+    #[error("the agreement's token cannot be opened")]
+    TokenClosed,
     #[error(transparent)]
     Differs(#[from] ContentMismatch),
     #[error("no order has the id {id}")]
@@ -123,6 +134,8 @@ pub struct Engine {
     days: ShutDayCache,
     share: NodeShare,
     traces: TraceBook,
+    /// The cards whose agreements wait for a code.
+    cards: Arc<CardsAtHand>,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
     failure: Notify,
@@ -147,6 +160,7 @@ impl Engine {
             days: ShutDayCache::default(),
             share: NodeShare::default(),
             traces: TraceBook::default(),
+            cards: Arc::default(),
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }
@@ -471,7 +485,8 @@ impl Engine {
         order: &Order,
         instrument: &Instrument,
     ) -> Result<Option<SealedPan>, EngineError> {
-        let Instrument::Card(card) = instrument;
+        // An agreement's token rests with the agreement.
+        let Instrument::Card(card) = instrument else { return Ok(None) };
         if order.instruction.kind == OrderKind::Payout {
             return Ok(Some(self.vault.seal_payee(order.id, card)?));
         }

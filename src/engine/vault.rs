@@ -8,11 +8,12 @@ use std::fmt::Write as _;
 use zeroize::Zeroizing;
 
 use crate::codec::seal::{DigestKey, SealError, SealKeys};
-use crate::domain::card::{CardDigests, CardInput, Pan, SealedPan};
-use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::card::{CardDigests, CardInput, CardToken, Pan, SealedPan};
+use crate::domain::ids::{AgreementId, ChannelId, OrderId};
 use crate::entropy::Entropy;
 
-/// Stands between the parts of a sealed payee: the API takes no control character in any of them.
+/// Stands between the parts of a sealed payee, and between a token and its phone: none of them has
+/// a control character.
 const PAYEE_GAP: char = '\n';
 
 /// The keys of this installation for card data at rest.
@@ -64,6 +65,27 @@ impl Vault {
         Some(CardInput { pan, expiry: None, cvv: None, holder, id_type, id_number, phone })
     }
 
+    /// Seals a channel's token, with the phone that goes with it, for one agreement.
+    pub fn seal_token(
+        &self,
+        agreement: AgreementId,
+        token: &CardToken,
+    ) -> Result<SealedPan, SealError> {
+        let length = token.expose().len() + 1 + token.phone().len();
+        let mut text = Zeroizing::new(String::with_capacity(length));
+        text.push_str(token.expose());
+        text.push(PAYEE_GAP);
+        text.push_str(token.phone());
+        self.keys.seal(self.entropy.nonce(), &token_context(agreement), text.as_bytes())
+    }
+
+    /// Opens the token of an agreement. `None` if the key is gone or the bytes were changed.
+    pub fn open_token(&self, agreement: AgreementId, sealed: &SealedPan) -> Option<CardToken> {
+        let bytes = self.keys.open(sealed, &token_context(agreement)).ok()?;
+        let (token, phone) = std::str::from_utf8(&bytes).ok()?.split_once(PAYEE_GAP)?;
+        CardToken::parse(token, phone)
+    }
+
     /// Seals what a link's sign-on has brought a terminal; for another terminal it does not open.
     pub fn seal_link_key(
         &self,
@@ -111,6 +133,11 @@ impl Vault {
         let [a, b, c, d, e, f, g, h, ..] = self.digest(field, value);
         u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
+}
+
+/// No order's context, which is eight bytes, is of this length.
+fn token_context(agreement: AgreementId) -> Vec<u8> {
+    format!("token of {agreement}").into_bytes()
 }
 
 fn link_context(channel: &ChannelId, terminal: &str) -> Vec<u8> {
@@ -171,6 +198,19 @@ mod tests {
             assert_eq!((&opened.id_type, &opened.id_number), (&payee.id_type, &payee.id_number));
             assert_eq!(vault.open(order, &sealed), Some(payee.pan.clone()));
             assert!(vault.open_payee(OrderId::from_u64(2), &sealed).is_none());
+        }
+    }
+
+    #[test]
+    fn i_11_a_token_opens_for_its_agreement_only() {
+        let (vault, id) = (vault(), AgreementId::from_u64(1));
+        for phone in ["13800138000", ""] {
+            let token = CardToken::parse("6235240000020757577", phone).expect("it is plain");
+            let sealed = vault.seal_token(id, &token).expect("a short secret");
+            assert_eq!(vault.open_token(id, &sealed), Some(token));
+            assert_eq!(vault.open_token(AgreementId::from_u64(2), &sealed), None);
+            assert_eq!(vault.open(OrderId::from_u64(1), &sealed), None);
+            assert!(!sealed.bytes.windows(6).any(|part| part == b"623524"));
         }
     }
 

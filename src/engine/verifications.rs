@@ -132,7 +132,7 @@ impl Engine {
                 sent_at: row.sent_at,
                 merchant_id: row.asked.merchant_id.clone(),
             };
-            let request = ChannelRequest::Service { facts, card: Arc::clone(card) };
+            let request = ChannelRequest::Service { facts, subject: Arc::clone(card).into() };
             let understood = self.channels.call(&row.channel, request).await;
             let tries = row.tries;
             let after = row.learn(&understood.outcome, channels.next(), self.clock.now());

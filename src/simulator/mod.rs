@@ -10,6 +10,7 @@
 //! `dialect` with the protocols and the banks, `notices`, `server` and `links`, `counterpart` (the
 //! other side of a channel file, and whether it is one of ours).
 
+mod agreements;
 mod chance;
 mod counterpart;
 mod dialect;
@@ -35,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use self::agreements::TEST_SMS_CODE;
 pub use self::chance::{DurationRange, PARTS_WHOLE};
 pub use self::counterpart::{Counterpart, KeyTexts, TestCredential, playable};
 pub use self::faults::{Faults, SimulatorEvent};

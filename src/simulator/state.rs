@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::domain::time::Timestamp;
 
+use super::agreements::AgreementBook;
 use super::faults::{Counters, Faults, Repeats, RequestPlan};
 use super::ledger::Ledger;
 use super::settings::SimulatorSettings;
@@ -18,6 +19,7 @@ const POSTS_MAX: usize = 64;
 pub(super) struct SimulatorState {
     pub settings: SimulatorSettings,
     pub ledger: Ledger,
+    pub agreements: AgreementBook,
     pub counters: Counters,
     pub client: reqwest::Client,
     pub posts: Semaphore,
@@ -37,6 +39,7 @@ impl SimulatorState {
             ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals)
                 .with_calendar(settings.calendar.clone())
                 .with_refund_fees_kept(settings.keeps_refund_fees),
+            agreements: AgreementBook::default(),
             counters: Counters::default(),
             client,
             posts: Semaphore::new(POSTS_MAX),

@@ -10,6 +10,7 @@ mod support;
 mod unionpay;
 
 mod accounting;
+mod agreements;
 mod bins;
 mod books;
 mod channels;

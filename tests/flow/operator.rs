@@ -120,8 +120,10 @@ fn pending_can_be_resolved_too() {
 fn i_9_the_first_field_that_differs_is_named() {
     type Change = fn(&mut Instruction);
     fn facts(order: &mut Instruction) -> &mut CardFacts {
-        let InstrumentFacts::Card(card) = order.instrument.as_mut().expect("a payment has a card");
-        card
+        match order.instrument.as_mut() {
+            Some(InstrumentFacts::Card(card)) => card,
+            _ => panic!("a payment has a card"),
+        }
     }
     let rows: [(&str, Change); 14] = [
         ("kind", |order| order.kind = OrderKind::Release { of: OrderId::from_u64(1) }),

@@ -310,8 +310,9 @@ impl Channels for Bank {
             let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
             let outcome = match &request {
                 ChannelRequest::Charge { facts, instrument } => {
-                    let Instrument::Card(card) = &**instrument;
-                    self.check_payout(facts, card);
+                    if let Instrument::Card(card) = &**instrument {
+                        self.check_payout(facts, card);
+                    }
                     self.carry_out(channel, facts, None).await
                 }
                 ChannelRequest::FollowUp { facts, original, pan } => {

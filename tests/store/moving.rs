@@ -22,7 +22,7 @@ use crate::random_histories_of_differences_equal_a_plain_model;
 use crate::rows::{
     close, day, ended, found, neighbour, reconciliation, settled, settlement, statement,
 };
-use crate::services::verification;
+use crate::services::{agreement, verification};
 use crate::support::Scratch;
 use crate::support::books::{accepted, audit, channel, id, moment, order, paid};
 use crate::support::postgres::{Database, database};
@@ -84,6 +84,7 @@ async fn fill(store: &dyn Store) {
             settled: vec![settled(day(22), Currency::Cny, 1), settled(day(22), Currency::Usd, 1)],
             verifications: vec![verification(7, "core", "V-7")],
             events: vec![OrderEvent::new(id(1), moment(5), EventKind::Retried, 0)],
+            agreements: vec![agreement(8, "core", "G-8", "m-8")],
             audit: vec![audit("a NUL is \0")],
             ..WriteSet::default()
         },

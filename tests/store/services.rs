@@ -1,7 +1,8 @@
 //! What a channel does with a card beside orders.
 
-use switchyard::domain::card::CardDigests;
-use switchyard::domain::ids::{CallerId, CallerOrderId, MerchantId, VerificationId};
+use switchyard::domain::agreement::{Agreement, AgreementRequest};
+use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
+use switchyard::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, VerificationId};
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::verification::{CardVerification, VerificationRequest};
 use switchyard::domain::write_set::WriteSet;
@@ -22,6 +23,61 @@ pub fn verification(sequence: u64, caller: &str, caller_order_id: &str) -> CardV
 
 fn writes(rows: &[CardVerification]) -> WriteSet {
     WriteSet { verifications: rows.to_vec(), ..WriteSet::default() }
+}
+
+pub fn agreement(sequence: u64, caller: &str, caller_order_id: &str, merchant: &str) -> Agreement {
+    let digests = CardDigests { pan: 5, phone: 6, ..CardDigests::default() };
+    let masked = MaskedPan::from_stored("621626*********0018");
+    let asked = AgreementRequest {
+        caller: CallerId::from_stored(caller),
+        caller_order_id: CallerOrderId::from_stored(caller_order_id),
+        merchant_id: MerchantId::from_stored(merchant),
+        card: CardFacts { masked, digests, row: None },
+        phone: "138****8000".to_owned(),
+    };
+    Agreement::begun(AgreementId::of(id(sequence)), asked, channel(), moment(0))
+}
+
+fn agreements(rows: &[Agreement]) -> WriteSet {
+    WriteSet { agreements: rows.to_vec(), ..WriteSet::default() }
+}
+
+pub async fn i_9_a_caller_uses_an_id_of_an_agreement_once(store: &dyn Store) {
+    let of = async |caller: &str, id: &str| {
+        let (caller, id) = (CallerId::from_stored(caller), CallerOrderId::from_stored(id));
+        read(store.agreement_by_caller(caller, id)).await
+    };
+    let first = agreement(1, "core", "G-1", "m-1");
+    commit(store, agreements(std::slice::from_ref(&first))).await;
+    assert_eq!(of("core", "G-1").await, Some(first.clone()));
+    assert_eq!((of("core", "G-").await, of("cor", "G-1").await), (None, None));
+    refuse(store, agreements(&[agreement(2, "core", "G-1", "m-1")]), "an id that was used").await;
+    commit(store, agreements(&[agreement(2, "other", "G-1", "m-1")])).await;
+    let outcome = Outcome::Approved(Approval { code: "00".to_owned(), ..Approval::default() });
+    let sent = first.learn(&outcome, None, "respCode=00".to_owned(), moment(5));
+    commit(store, agreements(std::slice::from_ref(&sent))).await;
+    refuse(store, agreements(&[first.lost(moment(9))]), "version 2 over 2").await;
+    assert_eq!(of("core", "G-1").await, Some(sent.clone()));
+    assert_eq!(read(store.agreement(first.id)).await, Some(sent));
+    assert_eq!(read(store.agreement(AgreementId::of(id(9)))).await, None);
+}
+
+pub async fn agreements_are_listed_by_merchant(store: &dyn Store) {
+    for (sequence, merchant) in [(1, "m-1"), (2, "m-2"), (3, "m-1"), (4, "m-11"), (5, "m-1")] {
+        let row = agreement(sequence, "core", &format!("G-{sequence}"), merchant);
+        commit(store, agreements(&[row])).await;
+    }
+    let list = async |merchant: &str, after: Option<u64>, limit| {
+        let after = after.map(|sequence| AgreementId::of(id(sequence)));
+        let merchant = MerchantId::from_stored(merchant);
+        let rows = read(store.agreements_of_merchant(merchant, after, limit)).await;
+        rows.into_iter().map(|row| row.asked.caller_order_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("m-1", None, 10).await, ["G-1", "G-3", "G-5"]);
+    assert_eq!(list("m-1", Some(1), 1).await, ["G-3"]);
+    assert_eq!(list("m-1", Some(5), 10).await, Vec::<String>::new());
+    assert_eq!(list("m-11", None, 10).await, ["G-4"]);
+    assert_eq!(list("m", None, 10).await, Vec::<String>::new());
 }
 
 pub async fn i_9_a_caller_uses_an_id_of_a_verification_once(store: &dyn Store) {

@@ -9,11 +9,13 @@ use http::Uri;
 
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
-use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
+use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError, SmsCode};
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
-use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
+use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
+use crate::engine::intake::{NamedInstrument, NewAgreement};
 
 /// The longest description, in characters.
 const DESCRIPTION_LENGTH_MAX: usize = 256;
@@ -39,17 +41,96 @@ pub fn read_payment(
     kind: OrderKind,
     caller: &CallerId,
     rules: FieldRules<'_>,
-) -> Result<(Instruction, CardInput), ApiError> {
+) -> Result<(Instruction, NamedInstrument), ApiError> {
     let mut fields = JsonFields::parse(body)?;
     let mut asked = begun(&mut fields, kind, caller)?;
     asked.settlement_mode = settlement(&mut fields)?;
     asked.merchant_category = merchant_category(&mut fields)?;
     asked.merchant_fee_minor = merchant_fee(&mut fields, asked.amount)?;
-    let card = card_fields(fields.object("card", "card.")?, rules)?;
+    let named = instrument(&mut fields, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
-    Ok((asked, card))
+    Ok((asked, named))
+}
+
+/// Reads what an order is to be paid by: a card, or an agreement with the code of this payment
+/// where there is one.
+fn instrument(
+    fields: &mut JsonFields<'_>,
+    rules: FieldRules<'_>,
+) -> Result<NamedInstrument, ApiError> {
+    let Some(text) = fields.text("agreement")? else {
+        return Ok(NamedInstrument::Card(card_fields(fields.object("card", "card.")?, rules)?));
+    };
+    let id = AgreementId::parse(&text);
+    let id = id.ok_or_else(|| fields.invalid("agreement", "an id, 19 digits, is expected"))?;
+    if fields.optional_object("card", "card.")?.is_some() {
+        return Err(fields.invalid("card", "an agreement stands for its card: name one of them"));
+    }
+    Ok(NamedInstrument::Agreement { id, sms_code: sms_code(fields, "sms_code")? })
+}
+
+fn sms_code(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Option<SmsCode>, ApiError> {
+    let Some(text) = fields.text(name)? else { return Ok(None) };
+    let code = SmsCode::parse(&text);
+    code.map(Some).ok_or_else(|| fields.invalid(name, "4 to 8 digits are expected"))
+}
+
+/// Reads the body of a new agreement: its own id, the merchant, and the card with the phone that
+/// gets the code.
+pub fn read_agreement(
+    body: &[u8],
+    caller: &CallerId,
+    rules: FieldRules<'_>,
+) -> Result<NewAgreement, ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let (id, merchant_id) = (order_id(&mut fields)?, merchant_id(&mut fields)?);
+    let card = fields.object("card", "card.")?;
+    let missing = card.missing("phone");
+    let card = card_fields(card, rules)?;
+    fields.finish()?;
+    if card.phone.is_none() {
+        return Err(missing);
+    }
+    Ok(NewAgreement { caller: caller.clone(), caller_order_id: id, merchant_id, card })
+}
+
+/// Reads the body of a confirmation: the code, and the card again where that was asked for.
+pub fn read_confirmation(body: &[u8], rules: FieldRules<'_>) -> Result<GivenCode, ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let code = sms_code(&mut fields, "code")?.ok_or_else(|| fields.missing("code"))?;
+    let card = card_again(&mut fields, rules)?;
+    fields.finish()?;
+    Ok(GivenCode { code, card })
+}
+
+/// Reads the body of a request for another code, which may be empty.
+pub fn read_code_again(body: &[u8], rules: FieldRules<'_>) -> Result<Option<CardInput>, ApiError> {
+    let mut fields = JsonFields::parse_or_empty(body)?;
+    let card = card_again(&mut fields, rules)?;
+    fields.finish()?;
+    Ok(card)
+}
+
+fn card_again(
+    fields: &mut JsonFields<'_>,
+    rules: FieldRules<'_>,
+) -> Result<Option<CardInput>, ApiError> {
+    let card = fields.optional_object("card", "card.")?;
+    card.map(|card| card_fields(card, rules)).transpose()
+}
+
+/// Reads what the code of a payment is for, and the phone where another one than the agreement's
+/// is meant.
+pub fn read_payment_code(
+    body: &[u8],
+) -> Result<((AmountMinor, Currency), Option<String>), ApiError> {
+    let mut fields = JsonFields::parse(body)?;
+    let money = (required_amount(&mut fields)?, currency(&mut fields)?);
+    let phone = phone(&mut fields)?;
+    fields.finish()?;
+    Ok((money, phone))
 }
 
 /// Reads what every order that begins with a card has.
@@ -238,10 +319,12 @@ fn person_fields(card: &mut JsonFields<'_>, into: &mut CardInput) -> Result<(), 
     into.id_number = plain(card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {
         letter.is_ascii_alphanumeric() || letter == '-'
     })?;
-    into.phone = plain(card, "phone", 20, |letter| {
-        letter.is_ascii_digit() || letter == '+' || letter == '-'
-    })?;
+    into.phone = phone(card)?;
     Ok(())
+}
+
+fn phone(fields: &mut JsonFields<'_>) -> Result<Option<String>, ApiError> {
+    plain(fields, "phone", 20, |letter| letter.is_ascii_digit() || letter == '+' || letter == '-')
 }
 
 /// A whole card number. The refusal says which check failed, and never the number (I-11).

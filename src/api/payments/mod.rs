@@ -26,7 +26,7 @@ use crate::clock::stopwatch;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::OrderId;
-use crate::engine::intake::{ChannelRefusal, PayError};
+use crate::engine::intake::{ChannelRefusal, NamedInstrument, PayError};
 use crate::store::PAGE_MAX;
 use crate::telemetry::RouteMetrics;
 use wait::Wait;
@@ -107,21 +107,32 @@ async fn charge(
     let wait = Wait::of(&parts.headers, state);
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let rules = state.field_rules();
-    let (asked, card) = match kind {
-        OrderKind::Payout => order::read_payout(&body, seat.name(), rules)?,
+    let (asked, named) = match kind {
+        OrderKind::Payout => {
+            let (asked, payee) = order::read_payout(&body, seat.name(), rules)?;
+            (asked, NamedInstrument::Card(payee))
+        }
         _ => order::read_payment(&body, kind, seat.name(), rules)?,
     };
     drop(body);
-    state.refuse_card_numbers(&asked, CardEcho::of(&card))?;
+    let echo = match &named {
+        NamedInstrument::Card(card) => CardEcho::of(card),
+        NamedInstrument::Agreement { .. } => CardEcho::NONE,
+    };
+    state.refuse_card_numbers(&asked, echo)?;
     state.refuse_when_closed()?;
     let acceptance =
-        state.intake.accept(asked, card, wait.patience.until).await.map_err(refusal)?;
+        state.intake.accept(asked, named, wait.patience.until).await.map_err(refusal)?;
     wait.answer(state, acceptance).await
 }
 
 pub(super) fn refusal(error: PayError) -> ApiError {
     match error {
         PayError::Engine(error) => error.into(),
+        PayError::NoSuchAgreement => {
+            ApiError::of_field(ProblemCode::NoAgreement, "agreement", error.to_string())
+        }
+        PayError::Agreement(refusal) => refusal.into(),
         PayError::ExpiredCard => {
             ApiError::of_field(ProblemCode::ExpiredCard, "card.expiry", error.to_string())
         }

@@ -1,6 +1,7 @@
 //! Reads the part of a channel's file that every protocol shares. The protocol's own section is
 //! read by the protocol's module.
 
+mod abilities;
 pub mod codes;
 pub mod whole;
 
@@ -14,6 +15,8 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+use crate::channel::file::abilities::read_abilities;
+pub use crate::channel::file::abilities::{Abilities, Ability};
 use crate::channel::file::codes::CodeMeaning;
 use crate::channel::statement::StatementTerms;
 use crate::channel::transport::breaker::BreakerTerms;
@@ -21,13 +24,10 @@ use crate::channel::transport::http::Timeouts;
 use crate::channel::transport::pace::PaceTerms;
 use crate::config::accounts;
 use crate::config::section::Section;
-use crate::domain::bin::{Brand, CardType};
 use crate::domain::books::accounting::AccountNames;
-use crate::domain::card_service::CardService;
-use crate::domain::closed_set;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
-use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
+use crate::domain::instrument::InstrumentKind;
+use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::route::channel::{ChannelProfile, ChannelState};
 use crate::domain::route::hours::{DayWindow, Hours};
 use crate::domain::route::maintenance::MaintenanceWindow;
@@ -47,77 +47,6 @@ const PREAUTH_DAYS: u32 = 30;
 const CLOSE_AFTER: Duration = Duration::from_secs(8 * 60 * 60);
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
-
-closed_set! {
-    /// A request that a channel may be able to answer.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Ability {
-        Payment => "payment",
-        Inquiry => "inquiry",
-        Reversal => "reversal",
-        Undo => "undo",
-        Refund => "refund",
-        Void => "void",
-        Preauth => "preauth",
-        Capture => "capture",
-        Payout => "payout",
-        Verification => "verification",
-    }
-}
-
-impl Ability {
-    /// The ability to carry out an operation.
-    pub const fn of(operation: Operation) -> Self {
-        match operation {
-            Operation::Payment => Self::Payment,
-            Operation::Undo => Self::Undo,
-            Operation::Refund => Self::Refund,
-            Operation::Void => Self::Void,
-            Operation::Preauth => Self::Preauth,
-            Operation::Capture => Self::Capture,
-            Operation::Payout => Self::Payout,
-        }
-    }
-
-    /// The ability to do a service to a card.
-    pub const fn of_service(service: CardService) -> Self {
-        match service {
-            CardService::Verification => Self::Verification,
-        }
-    }
-}
-
-/// A channel's abilities. An absent list of card types or brands means all, unlisted cards too.
-#[derive(Debug, Clone)]
-pub struct Abilities {
-    pub operations: Vec<Ability>,
-    /// The operations that its reversal can take back; among `operations`.
-    pub reversible: Vec<Operation>,
-    pub partial_refund: bool,
-    /// Follow-ups must carry the full card number again.
-    pub follow_up_needs_card: bool,
-    pub card_types: Option<Vec<CardType>>,
-    pub brands: Option<Vec<Brand>>,
-    pub currencies: Vec<Currency>,
-}
-
-impl Abilities {
-    pub fn can(&self, ability: Ability) -> bool {
-        self.operations.contains(&ability)
-    }
-
-    /// The orders' operations among them, as routing and follow-ups ask for them.
-    pub fn order_operations(&self) -> Vec<Operation> {
-        let takes = |operation: &Operation| self.can(Ability::of(*operation));
-        Operation::ALL.into_iter().filter(takes).collect()
-    }
-
-    /// The services to a card among them, as routing asks for them.
-    pub fn services(&self) -> Vec<CardService> {
-        let has = |service: &CardService| self.can(Ability::of_service(*service));
-        CardService::ALL.into_iter().filter(has).collect()
-    }
-}
 
 /// Amounts and hours that were agreed.
 #[derive(Debug, Clone)]
@@ -171,6 +100,7 @@ impl ChannelFile {
             enabled,
             operations: self.abilities.order_operations(),
             services: self.abilities.services(),
+            instruments: self.abilities.instruments.clone(),
             card_types: self.abilities.card_types.clone().unwrap_or_default(),
             brands: self.abilities.brands.clone().unwrap_or_default(),
             currencies: self.abilities.currencies.clone(),
@@ -220,52 +150,6 @@ impl ChannelFile {
             terms,
         }
     }
-}
-
-fn read_abilities(root: &Section<'_>) -> Abilities {
-    let section = root.section("abilities");
-    let operations = Ability::ALL.map(|ability| (ability.name(), ability));
-    let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
-    let brands = Brand::ALL.map(|brand| (brand.name(), brand));
-    let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
-    // An undo is never reversed: it is owed until it is done. Money that was paid out has gone.
-    let of_orders: Vec<(&str, Operation)> = Operation::ALL
-        .into_iter()
-        .filter(|operation| !matches!(operation, Operation::Undo | Operation::Payout))
-        .map(|operation| (operation.name(), operation))
-        .collect();
-    let able = section.choices("operations", &operations);
-    let abilities = Abilities {
-        reversible: read_reversible(&section, &able, &of_orders),
-        operations: able,
-        partial_refund: section.boolean_or("partial_refund", true),
-        follow_up_needs_card: section.boolean_or("follow_up_needs_card", false),
-        card_types: section.optional_choices("card_types", &card_types),
-        brands: section.optional_choices("brands", &brands),
-        currencies: section.choices("currencies", &currencies),
-    };
-    section.finish();
-    abilities
-}
-
-/// The operations that a reversal can take back: payments and pre-authorisations, unless the file
-/// says otherwise.
-fn read_reversible(
-    section: &Section<'_>,
-    able: &[Ability],
-    operations: &[(&str, Operation)],
-) -> Vec<Operation> {
-    let has = |operation: Operation| able.contains(&Ability::of(operation));
-    let usual = [Operation::Payment, Operation::Preauth];
-    let usual: Vec<&str> = usual.into_iter().filter(|one| has(*one)).map(Operation::name).collect();
-    let listed = section.choices_or("reversible", &usual, operations);
-    for (index, operation) in listed.iter().enumerate() {
-        if !has(*operation) {
-            let advice = "add it to abilities.operations, or take it out here";
-            section.mistake_in("reversible", index, "the channel has no such operation", advice);
-        }
-    }
-    listed
 }
 
 fn read_limits(root: &Section<'_>, abilities: &Abilities, zone: &TimeZone) -> Limits {
@@ -406,6 +290,10 @@ fn read_terms(
         notice_url: common.notice_url.clone(),
     };
     check_schedule(&section, &terms, abilities);
+    if terms.keeps_pan && abilities.instruments != [InstrumentKind::Card] {
+        let advice = "take agreements out of abilities.instruments, or keep no number";
+        section.mistake("keeps_pan", "an agreement has no card number to keep", advice);
+    }
     section.finish();
     terms
 }
@@ -467,6 +355,7 @@ mod tests {
     use super::*;
     use crate::config::mistake::Mistakes;
     use crate::config::raw::Document;
+    use crate::domain::flow::attempt::Operation;
 
     const WHOLE: &str = r#"
 protocol = "http"

@@ -1,11 +1,14 @@
 //! One made-up request of every kind, with every fact that it can have: what cannot be built from
 //! these could be built for no order. The card is made from a BIN and the Luhn digit (I-11).
 
-use crate::channel::{AttemptFacts, ChannelRequest, ServiceFacts};
-use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
+use std::sync::Arc;
+
+use crate::channel::{AttemptFacts, ChannelRequest, ServiceFacts, ServiceSubject};
+use crate::domain::card::{CardInput, CardToken, Cvv, Expiry, Pan, SmsCode, luhn_digit};
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -37,7 +40,27 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         sent_at: sample_now(),
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
     };
-    ChannelRequest::Service { facts, card: card.into() }
+    let token = || CardToken::parse("sample-token", "0").expect("it is short and plain");
+    let code = || SmsCode::parse("123456").expect("six digits");
+    let facts_of_payment = sample_facts(Operation::Payment, 2);
+    let money = (facts_of_payment.amount, facts_of_payment.currency);
+    let subject = match service {
+        CardService::Verification | CardService::AgreementCode => Arc::new(card).into(),
+        CardService::AgreementConfirmation => {
+            let sms_code = Some(code().into());
+            ServiceSubject { sms_code, ..Arc::new(card).into() }
+        }
+        CardService::AgreementInquiry => ServiceSubject::default(),
+        CardService::AgreementEnd => {
+            ServiceSubject { token: Some(token().into()), ..ServiceSubject::default() }
+        }
+        CardService::PaymentCode => ServiceSubject {
+            token: Some(token().into()),
+            money: Some(money),
+            ..ServiceSubject::default()
+        },
+    };
+    ChannelRequest::Service { facts, subject }
 }
 
 /// The facts of a sample attempt; `sequence` tells attempts apart.
@@ -52,6 +75,14 @@ pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
         description: Some("sample".to_owned()),
         channel_reference: Some("R1".to_owned()),
     }
+}
+
+/// A payment by an agreement, with a code of its own.
+pub fn sample_agreement_payment() -> ChannelRequest {
+    let token = CardToken::parse("sample-token", "0").expect("it is short and plain");
+    let sms_code = SmsCode::parse("123456");
+    let instrument = Arc::new(Instrument::Agreement { token, sms_code });
+    ChannelRequest::Charge { facts: sample_facts(Operation::Payment, 2), instrument }
 }
 
 /// A card with everything that a core can give of it.

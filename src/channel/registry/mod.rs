@@ -390,8 +390,13 @@ impl Registry {
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
         };
-        let begins =
-            matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::Service { .. });
+        let begins = match request {
+            ChannelRequest::Charge { .. } => true,
+            ChannelRequest::Service { facts, .. } => !facts.service.is_inquiry(),
+            ChannelRequest::FollowUp { .. }
+            | ChannelRequest::Inquiry { .. }
+            | ChannelRequest::Reversal { .. } => false,
+        };
         if begins && !loaded.profile.enabled {
             return not_sent(NotSentCause::Disabled);
         }

@@ -58,7 +58,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 71] = [
+const CHANGES: [(&str, &str, &str); 72] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "like", "\"shared/bank.toml\""),
@@ -67,6 +67,7 @@ const CHANGES: [(&str, &str, &str); 71] = [
     ("", "tls_identity", "\"file:identity.pem\""),
     ("abilities", "operations", r#"["payment", "preauth", "reversal", "inquiry", "undo"]"#),
     ("abilities", "reversible", r#"["payment"]"#),
+    ("abilities", "instruments", "[]"),
     ("abilities", "partial_refund", "false"),
     ("abilities", "follow_up_needs_card", "true"),
     ("abilities", "card_types", r#"["debit"]"#),

@@ -10,7 +10,8 @@ use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::sample::{
-    SAMPLE_MERCHANT, sample_card, sample_facts, sample_now, sample_service,
+    SAMPLE_MERCHANT, sample_agreement_payment, sample_card, sample_facts, sample_now,
+    sample_service,
 };
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
@@ -84,7 +85,11 @@ impl Golden {
         let bare = section.boolean_or("card_number_only", false);
         let merchant = section.optional_parsed("merchant", "shop-1", MerchantId::parse);
         let merchant = merchant.unwrap_or_else(|| MerchantId::from_stored(SAMPLE_MERCHANT));
-        let mut request = request_of(ask, operation, original, bare).of_merchant(merchant);
+        let request = match section.boolean_or("by_agreement", false) {
+            true => sample_agreement_payment(),
+            false => request_of(ask, operation, original, bare),
+        };
+        let mut request = request.of_merchant(merchant);
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
             ChannelRequest::Reversal { original, .. } => original.as_mut(),

@@ -32,7 +32,7 @@ pub struct Violation {
 
 /// How one channel's ledger and our books compare, line by line, and its clearing totals.
 #[derive(Debug, Clone, Default)]
-pub struct Agreement {
+pub struct Concord {
     pub channel: &'static str,
     pub lines: usize,
     pub agreeing: usize,
@@ -61,7 +61,7 @@ pub struct Witnesses {
 #[derive(Debug, Clone, Default)]
 pub struct DemoFindings {
     pub violations: Vec<Violation>,
-    pub channels: Vec<Agreement>,
+    pub channels: Vec<Concord>,
 }
 
 impl DemoFindings {
@@ -298,8 +298,8 @@ fn compare(
     books: &Books,
     channel: &'static str,
     ledger: &LedgerSnapshot,
-) -> Agreement {
-    let mut agreement = Agreement { channel, ..Agreement::default() };
+) -> Concord {
+    let mut agreement = Concord { channel, ..Concord::default() };
     let mut cleared: BTreeMap<String, i64> = BTreeMap::new();
     for record in books.clearing.iter().filter(|record| record.channel.as_str() == channel) {
         let root = books.root(record.channel_order_no).to_string();

@@ -14,14 +14,16 @@
 //! milliseconds of the Unix epoch), dates among groups, decimals of two groups, IPv4 addresses,
 //! and runs of 20 digits and more.
 
+mod echo;
 mod looks;
 mod names;
 mod spelling;
 
 use std::ops::Range;
 
-use super::{CardInput, Expiry, Pan, luhn_fits};
+use super::{Expiry, luhn_fits};
 use crate::domain::bin::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+pub use echo::CardEcho;
 use looks::{is_date, is_moment};
 use names::{SECRET_NAME_LENGTH_MAX, is_secret, may_begin_secret_name};
 pub use names::{SECRET_NAMES, is_secret_name};
@@ -43,49 +45,6 @@ const ENCODED_LENGTH_MIN: usize = 6;
 const PIECE_LENGTHS_MIN: (usize, usize, usize) = (CLEAR_LEADING + 1, CLEAR_TRAILING + 1, 6);
 /// The most characters that are hidden behind a name.
 const NAMED_LENGTH_MAX: usize = 128;
-
-/// The card data of one request, to be found in its reply.
-#[derive(Clone, Copy, Default)]
-pub struct CardEcho<'c> {
-    pan: Option<&'c str>,
-    cvv: Option<&'c str>,
-    expiry: Option<Expiry>,
-    /// Holder, identity number, phone.
-    owner: [Option<&'c str>; 3],
-}
-
-impl<'c> CardEcho<'c> {
-    /// No card data is known: a notice, a statement.
-    pub const NONE: Self = Self { pan: None, cvv: None, expiry: None, owner: [None; 3] };
-
-    pub fn of(card: &'c CardInput) -> Self {
-        Self {
-            pan: Some(card.pan.expose()),
-            cvv: card.cvv.as_ref().map(|cvv| cvv.expose()),
-            expiry: card.expiry,
-            owner: [card.holder.as_deref(), card.id_number.as_deref(), card.phone.as_deref()],
-        }
-    }
-
-    pub fn of_number(pan: Option<&'c Pan>) -> Self {
-        Self { pan: pan.map(Pan::expose), ..Self::NONE }
-    }
-
-    /// The number alone.
-    #[must_use]
-    pub const fn number(self) -> Self {
-        Self { pan: self.pan, ..Self::NONE }
-    }
-
-    /// Whether the card's number stands in a text, in any spelling that is read here.
-    pub fn has_number_in(&self, text: &str) -> bool {
-        let Some(pan) = self.pan.filter(|_| may_hold_number(text)) else { return false };
-        match PlainText::of(text) {
-            Some(plain) => CardWords::of(text, plain).has_number(pan),
-            None => CardWords::of(text, units_of(text)).has_number(pan),
-        }
-    }
-}
 
 /// Masks what looks like card data.
 pub fn mask_cards(text: &str) -> String {
@@ -187,8 +146,8 @@ impl<'t, S: Spelling> CardWords<'t, S> {
             self.hide_text(secret);
             self.hide_encoded(secret);
         }
-        if let Some(cvv) = echo.cvv {
-            self.hide_runs(&[cvv.len()], |run| run == cvv);
+        for code in echo.codes.into_iter().flatten() {
+            self.hide_runs(&[code.len()], |run| run == code);
         }
         if let Some(expiry) = echo.expiry {
             self.hide_expiry(expiry);

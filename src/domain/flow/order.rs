@@ -273,8 +273,9 @@ impl Instruction {
 
     /// The card that the money moves by, where there is one.
     pub fn card(&self) -> Option<&CardFacts> {
-        let InstrumentFacts::Card(card) = self.instrument.as_ref()?;
-        Some(card)
+        match self.instrument.as_ref()? {
+            InstrumentFacts::Card(card) | InstrumentFacts::Agreement { card, .. } => Some(card),
+        }
     }
 
     /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
@@ -290,6 +291,8 @@ impl Instruction {
         same("settlement", self.settlement_mode == repeat.settlement_mode)?;
         same("merchant_category", self.merchant_category == repeat.merchant_category)?;
         same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
+        let agreement = |one: &Self| one.instrument.as_ref().and_then(InstrumentFacts::agreement);
+        same("agreement", agreement(self) == agreement(repeat))?;
         let digests = |one: &Self| one.card().map(|card| card.digests).unwrap_or_default();
         let (ours, theirs) = (digests(self), digests(repeat));
         same("card.pan", ours.pan == theirs.pan)?;

@@ -10,7 +10,9 @@ use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::{Operation, VolumeKind};
+use crate::domain::flow::order::OrderKind;
 use crate::domain::ids::ChannelId;
+use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
@@ -63,6 +65,8 @@ pub struct ChannelProfile {
     pub operations: Vec<Operation>,
     /// The services to a card that it has.
     pub services: Vec<CardService>,
+    /// What it takes money by.
+    pub instruments: Vec<InstrumentKind>,
     /// Empty means all, cards without a row of the BIN table included.
     pub card_types: Vec<CardType>,
     /// Empty means all, cards without a row of the BIN table included.
@@ -129,6 +133,9 @@ pub enum Strike {
     /// Its state takes no such order.
     Disabled(ChannelState),
     Operation,
+    Instrument,
+    /// The order names an agreement of another channel.
+    Agreement,
     CardType,
     Brand,
     Currency,
@@ -159,6 +166,8 @@ impl Strike {
             Self::SwitchedOff => "switched_off",
             Self::Disabled(_) => "disabled",
             Self::Operation => "operation",
+            Self::Instrument => "instrument",
+            Self::Agreement => "agreement",
             Self::CardType => "card_type",
             Self::Brand => "brand",
             Self::Currency => "currency",
@@ -186,6 +195,8 @@ impl fmt::Display for Strike {
                 return write!(formatter, "the channel is {}: it takes no orders", state.name());
             }
             Self::Operation => "the channel does not support this operation",
+            Self::Instrument => "the channel does not take money by such an instrument",
+            Self::Agreement => "the agreement is another channel's",
             Self::CardType => "the channel does not take this type of card",
             Self::Brand => "the channel does not take cards of this brand",
             Self::Currency => "the channel does not take this currency",
@@ -217,8 +228,10 @@ type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
 /// Every reason but the state, in the order in which the first one found is reported: reasons that
 /// never change first, those that change by the second last.
-const CHECKS: [StrikeCheck; 11] = [
+const CHECKS: [StrikeCheck; 13] = [
     operation,
+    instrument,
+    agreement,
     card_type,
     brand,
     currency,
@@ -255,6 +268,22 @@ impl Channel<'_> {
 fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let ChannelProfile { operations, services, .. } = channel.profile;
     (!subject.is_one_of(operations, services)).then_some(Strike::Operation)
+}
+
+/// A payout is always made to a card.
+fn instrument(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
+    let order = subject.order().filter(|order| order.kind != OrderKind::Payout)?;
+    let kind = match subject.bound_to {
+        Some(_) => InstrumentKind::Agreement,
+        None => InstrumentKind::Card,
+    };
+    let takes = order.kind.original().is_some() || channel.profile.instruments.contains(&kind);
+    (!takes).then_some(Strike::Instrument)
+}
+
+fn agreement(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
+    let bound_to = subject.bound_to?;
+    (*bound_to != channel.profile.id).then_some(Strike::Agreement)
 }
 
 fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {

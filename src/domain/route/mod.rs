@@ -89,6 +89,8 @@ pub struct RouteSubject<'a> {
     pub prefix: CardPrefix,
     /// `None` if nothing is known of the card.
     pub card: Option<CardTraits<'a>>,
+    /// The channel of the agreement that the order names: no other one knows it.
+    pub bound_to: Option<&'a ChannelId>,
     pub now: Timestamp,
 }
 

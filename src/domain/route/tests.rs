@@ -20,6 +20,7 @@ use super::*;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::flow::order::{OrderKind, SettlementMode};
 use crate::domain::ids::MerchantId;
+use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::time::ClearingCalendar;
 
@@ -76,6 +77,7 @@ fn profile(name: &str) -> ChannelProfile {
         enabled: true,
         operations: vec![Operation::Payment],
         services: Vec::new(),
+        instruments: vec![InstrumentKind::Card],
         card_types: Vec::new(),
         brands: Vec::new(),
         currencies: Vec::new(),
@@ -147,7 +149,7 @@ impl Order {
     fn subject(&self) -> RouteSubject<'_> {
         let Self { instruction, prefix, card, now } = self;
         let ask = RouteAsk::Order(instruction);
-        RouteSubject { ask, prefix: *prefix, card: *card, now: *now }
+        RouteSubject { ask, prefix: *prefix, card: *card, bound_to: None, now: *now }
     }
 
     fn amount(mut self, minor: i64) -> Self {

@@ -13,6 +13,7 @@ use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
 use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
 
+use super::super::agreements::CardKnown;
 use super::super::keys::SimulatorKeys;
 use super::super::person::{is_mobile, is_somebody};
 
@@ -25,6 +26,8 @@ const EXPIRED: &str = "73";
 /// The card data after the check, masked.
 pub struct AcpCard {
     pub masked: MaskedPan,
+    /// As agreements know it.
+    pub known: CardKnown,
     /// The code that declines the card data, if they alone decline the charge.
     pub problem: Option<&'static str>,
 }
@@ -38,15 +41,23 @@ pub fn judge(keys: &SimulatorKeys, fields: &Fields, today: Date) -> Result<AcpCa
     };
     let number = fields.get("accNo").ok_or("13")?;
     let number = if encrypts { open(keys, number)? } else { Zeroizing::new(number.to_owned()) };
-    let masked = MaskedPan::from_stored(&number);
+    let (masked, known) = (MaskedPan::from_stored(&number), CardKnown::of(&number));
     if Pan::parse(&number).is_err() {
-        return Ok(AcpCard { masked, problem: Some(WRONG_NUMBER) });
+        return Ok(AcpCard { masked, known, problem: Some(WRONG_NUMBER) });
     }
     let problem = match fields.get("customerInfo") {
         None => None,
         Some(text) => customer_problem(keys, text, encrypts, today)?,
     };
-    Ok(AcpCard { masked, problem })
+    Ok(AcpCard { masked, known, problem })
+}
+
+/// The code by SMS that a request brings in `customerInfo`, where it is a plain key.
+pub fn sms_code(fields: &Fields) -> Result<Option<String>, &'static str> {
+    let Some(text) = fields.get("customerInfo") else { return Ok(None) };
+    let plain = Zeroizing::new(STANDARD.decode(text).map_err(|_| FORMAT)?);
+    let customer = Fields::decode_line(&plain, FieldLimits::MESSAGE).map_err(|_| FORMAT)?;
+    Ok(customer.get("smsCode").map(str::to_owned))
 }
 
 /// Base64, RSA, UTF-8.

@@ -9,6 +9,7 @@ pub mod unionpay_acp;
 pub mod statement;
 
 mod acp_card;
+mod acp_operation;
 mod acp_reply;
 
 use std::sync::Arc;

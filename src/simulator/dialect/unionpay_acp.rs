@@ -1,6 +1,6 @@
 //! UnionPay's online platform, ACP 5.1.0, back-end product without redirect: consume,
 //! authorisation, capture, refund, their undos, payout, reversal, query, the notice of the result,
-//! and the statement file.
+//! and the statement file; and the token product, whose cards are opened by a code.
 //!
 //! To a message that moves or holds money, `respCode` 00 means accepted: the result follows by
 //! notice, and queries carry it as `origRespCode`. `merId`, `orderId` and `txnTime` together name a
@@ -20,32 +20,30 @@ use crate::codec::form::Fields;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
+use super::super::agreements::{CodePurpose, CodeVerdict, OpenedAgreement};
 use super::super::chance::Chance;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    BankOrder, EntryFacts, EntryKind, EntryState, EntryView, FollowUpResult, IssuerDecision,
-    OrderResult, ReversalResult,
+    BankOrder, EntryFacts, EntryState, EntryView, FollowUpResult, IssuerDecision, OrderResult,
+    ReversalResult,
 };
 use super::super::message::{HttpReply, HttpRequest};
 use super::super::notices::{BankNotice, Letter, schedule};
 use super::super::settings::UnionPayAcpSettings;
 use super::super::state::SimulatorState;
-use super::acp_card::{AcpCard, FORMAT, judge};
+use super::acp_card::{AcpCard, FORMAT, judge, sms_code};
+use super::acp_operation::{
+    AcpOperation, BACK_PATH, FILE_PATH, MANDATORY, MISSING, NO_PERMISSION, QUERY_PATH,
+    check_common, check_own, order_no,
+};
 use super::acp_reply::{
-    SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
+    SUCCESS, WORKING, beijing, describe, echo, notice, query_id, reply, result_code, set_response,
 };
 use super::statement::acp::pack;
 use super::{AnswerCodes, DeclineCode, Dialect, ReplyForm, decide};
 
-const BACK_PATH: &str = "/gateway/api/backTransReq.do";
-const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
-/// The path of the file host.
-const FILE_PATH: &str = "/";
-
 const BAD_SIGNATURE: &str = "11";
 const DUPLICATE: &str = "12";
-const MISSING: &str = "13";
-const NO_PERMISSION: &str = "32";
 const LIMIT: &str = "33";
 const NOT_FOUND: &str = "34";
 const NO_FILE: &str = "98";
@@ -53,8 +51,9 @@ const WRONG_STATE: &str = "35";
 const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
 const ALREADY_REVERSED: &str = "46";
-/// `bizType` of payouts.
-const PAYOUT_PRODUCT: &str = "000401";
+const CODE_TOO_LATE: &str = "69";
+const WRONG_CODE: &str = "71";
+const VOID_TOKEN: &str = "89";
 /// The code of a consume that comes after its reversal found no order: not allowed.
 const DEAD: &str = "30";
 
@@ -84,104 +83,10 @@ const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
     ],
 };
 
-/// Fields that every message has; one about an order has its `orderId` too.
-const MANDATORY: [&str; 9] = [
-    "version",
-    "encoding",
-    "signMethod",
-    "txnType",
-    "txnSubType",
-    "bizType",
-    "accessType",
-    "merId",
-    "txnTime",
-];
-
 /// See the head of this file.
 pub(in crate::simulator) struct UnionPayPlatform {
     keys: Arc<SimulatorKeys>,
     merchant_id: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AcpOperation {
-    Consume,
-    Preauth,
-    Payout,
-    Capture,
-    /// Takes back a consume, an authorisation or a capture: each has a type of its own.
-    Undo(EntryKind),
-    Refund,
-    Reverse,
-    Query,
-    /// The statement file of a date.
-    File,
-    /// Whether the card is the named person's.
-    Verify,
-}
-
-impl AcpOperation {
-    /// The operation of a type and sub-type, if the path takes it. Sources differ on the path of a
-    /// reversal, so both paths take it.
-    fn of(fields: &Fields, path: &str) -> Option<Self> {
-        let pair = (fields.get("txnType")?, fields.get("txnSubType")?);
-        let (operation, fits) = match pair {
-            ("01", "01") => (Self::Consume, path == BACK_PATH),
-            ("02", "01") => (Self::Preauth, path == BACK_PATH),
-            ("12", "00") => (Self::Payout, path == BACK_PATH),
-            ("03", "00") => (Self::Capture, path == BACK_PATH),
-            ("04", "00") => (Self::Refund, path == BACK_PATH),
-            ("31", "00") => (Self::Undo(EntryKind::Charge), path == BACK_PATH),
-            ("32", "00") => (Self::Undo(EntryKind::Preauth), path == BACK_PATH),
-            ("33", "00") => (Self::Undo(EntryKind::Capture), path == BACK_PATH),
-            ("72", "01") => (Self::Verify, path == BACK_PATH),
-            ("99", "01") => (Self::Reverse, path == BACK_PATH || path == QUERY_PATH),
-            ("00", "00") => (Self::Query, path == QUERY_PATH),
-            ("76", "01") => (Self::File, path == FILE_PATH),
-            _ => return None,
-        };
-        fits.then_some(operation)
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Consume => "charge",
-            Self::Preauth => "preauth",
-            Self::Payout => "payout",
-            Self::Capture => "capture",
-            Self::Undo(_) => "undo",
-            Self::Refund => "refund",
-            Self::Reverse => "reverse",
-            Self::Query => "query",
-            Self::File => "file",
-            Self::Verify => "verify",
-        }
-    }
-
-    /// Whether the request brings a card to pay with, to pay to, or to verify.
-    const fn takes_card(self) -> bool {
-        match self {
-            Self::Consume | Self::Preauth | Self::Payout | Self::Verify => true,
-            Self::Capture
-            | Self::Undo(_)
-            | Self::Refund
-            | Self::Reverse
-            | Self::Query
-            | Self::File => false,
-        }
-    }
-
-    const fn names_money(self) -> bool {
-        match self {
-            Self::Consume
-            | Self::Preauth
-            | Self::Payout
-            | Self::Capture
-            | Self::Undo(_)
-            | Self::Refund => true,
-            Self::Reverse | Self::Query | Self::File | Self::Verify => false,
-        }
-    }
 }
 
 /// One verified request. Of its card data only the masked number is kept.
@@ -193,6 +98,9 @@ pub(in crate::simulator) struct AcpRequest {
     echoed: Fields,
     money: Option<(AmountMinor, Currency)>,
     card: Option<AcpCard>,
+    /// The token that it names.
+    token: Option<String>,
+    sms_code: Option<String>,
 }
 
 /// The content of an answer: a code, and for a query the order.
@@ -201,15 +109,17 @@ pub(in crate::simulator) struct AcpResult {
     found: Option<EntryView>,
     /// The name of a ZIP file and the bytes that travel for it.
     file: Option<(String, Vec<u8>)>,
+    /// The agreement whose token the answer tells.
+    opened: Option<OpenedAgreement>,
 }
 
 impl AcpResult {
     const fn bare(code: &'static str) -> Self {
-        Self { code, found: None, file: None }
+        Self { code, found: None, file: None, opened: None }
     }
 
     const fn of(code: &'static str, found: Option<EntryView>) -> Self {
-        Self { code, found, file: None }
+        Self { code, found, file: None, opened: None }
     }
 }
 
@@ -239,8 +149,9 @@ impl UnionPayPlatform {
             return Err(NO_PERMISSION);
         }
         let operation = AcpOperation::of(fields, path).ok_or(NO_PERMISSION)?;
-        check_own(operation, fields)?;
-        let card = if operation.takes_card() {
+        let token = token_data(fields, "token");
+        check_own(operation, token.is_some(), fields)?;
+        let card = if operation.takes_card() && token.is_none() {
             let today = running.ledger.today(running.now());
             Some(judge(&self.keys, fields, today)?)
         } else {
@@ -253,16 +164,24 @@ impl UnionPayPlatform {
             echoed: echo(fields),
             money: if operation.names_money() { Some(read_money(fields)?) } else { None },
             card,
+            token,
+            sms_code: sms_code(fields)?,
         })
     }
 
     /// Answers what brings a card: a consume, an authorisation or a payout.
     fn begin(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
-        let (Some((amount, currency)), Some(card)) = (call.money, &call.card) else {
-            return AcpResult::bare(FORMAT);
+        let Some((amount, currency)) = call.money else { return AcpResult::bare(FORMAT) };
+        let (masked, problem) = match (&call.card, &call.token) {
+            (Some(card), _) => (card.masked.clone(), card.problem),
+            (None, Some(token)) => match running.agreements.of_token(running.now(), token) {
+                Some(agreement) => (agreement.masked, Self::payment_code_problem(running, call)),
+                None => return AcpResult::bare(VOID_TOKEN),
+            },
+            (None, None) => return AcpResult::bare(FORMAT),
         };
         let too_large = amount.get() > running.settings.per_order_max_minor;
-        let verdict = match card.problem.or(too_large.then_some(LIMIT)) {
+        let verdict = match problem.or(too_large.then_some(LIMIT)) {
             Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => decide(running, &call.order_no, &CODES),
         };
@@ -271,7 +190,7 @@ impl UnionPayPlatform {
             sent_at: &call.sent_at,
             amount,
             currency,
-            card: Some(card.masked.clone()),
+            card: Some(masked),
         };
         let (ledger, now) = (&running.ledger, running.now());
         let entered = match call.operation {
@@ -314,7 +233,12 @@ impl UnionPayPlatform {
             | AcpOperation::Reverse
             | AcpOperation::Query
             | AcpOperation::File
-            | AcpOperation::Verify => return AcpResult::bare(NO_PERMISSION),
+            | AcpOperation::Verify
+            | AcpOperation::OpeningCode
+            | AcpOperation::Open
+            | AcpOperation::OpeningQuery
+            | AcpOperation::PaymentCode
+            | AcpOperation::EndToken => return AcpResult::bare(NO_PERMISSION),
         };
         match entered {
             FollowUpResult::Entered(entered) => self.accept(running, call, entered),
@@ -367,6 +291,67 @@ impl UnionPayPlatform {
         AcpResult::bare(problem.unwrap_or(decided.code))
     }
 
+    /// Sends the code that opens a card.
+    fn send_opening_code(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let Some(card) = &call.card else { return AcpResult::bare(FORMAT) };
+        if let Some(problem) = card.problem {
+            return AcpResult::bare(problem);
+        }
+        running.agreements.send_code(running.now(), CodePurpose::Opening(card.known.hash));
+        AcpResult::bare(SUCCESS)
+    }
+
+    /// Opens a card for payments by token, at once and for good. A repeated number is a duplicate.
+    fn open(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let (Some(card), Some(code)) = (&call.card, &call.sms_code) else {
+            return AcpResult::bare(MISSING);
+        };
+        let (now, book) = (running.now(), &running.agreements);
+        if book.opened_by(&call.order_no).is_some() {
+            return AcpResult::bare(DUPLICATE);
+        }
+        let verdict = book.take_code(now, &CodePurpose::Opening(card.known.hash), code);
+        let decided = decide(running, &call.order_no, &VERIFICATION_CODES);
+        let refused = code_problem(verdict).or(card.problem);
+        match refused.or((!decided.approves).then_some(decided.code)) {
+            Some(code) => AcpResult::bare(code),
+            None => {
+                let named = (&*call.order_no, &*call.sent_at);
+                let opened = Some(book.open(now, named, &card.known));
+                AcpResult { opened, ..AcpResult::bare(SUCCESS) }
+            }
+        }
+    }
+
+    fn opening_query(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let found = running.agreements.opened_by(&call.order_no);
+        match found.filter(|found| found.sent_at == call.sent_at) {
+            Some(found) => AcpResult { opened: Some(found), ..AcpResult::bare(SUCCESS) },
+            None => AcpResult::bare(NOT_FOUND),
+        }
+    }
+
+    fn send_payment_code(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let token = call.token.clone().unwrap_or_default();
+        if running.agreements.of_token(running.now(), &token).is_none() {
+            return AcpResult::bare(VOID_TOKEN);
+        }
+        running.agreements.send_code(running.now(), CodePurpose::Payment(token));
+        AcpResult::bare(SUCCESS)
+    }
+
+    /// What is wrong with the code of a payment by token; the merchant may send none.
+    fn payment_code_problem(running: &SimulatorState, call: &AcpRequest) -> Option<&'static str> {
+        let purpose = CodePurpose::Payment(call.token.clone()?);
+        let code = call.sms_code.as_deref()?;
+        code_problem(running.agreements.take_code(running.now(), &purpose, code))
+    }
+
+    fn end_token(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
+        let was_good = running.agreements.end(call.token.as_deref().unwrap_or_default());
+        AcpResult::bare(if was_good { SUCCESS } else { VOID_TOKEN })
+    }
+
     fn query(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
         let found = running.ledger.look(running.now(), &call.order_no);
         match found.filter(|found| *found.sent_at == *call.sent_at) {
@@ -385,7 +370,7 @@ impl UnionPayPlatform {
         match running.closed_statement(date) {
             Ok(statement) => {
                 let file = pack(&statement, &self.merchant_id);
-                AcpResult { code: SUCCESS, found: None, file: Some(file) }
+                AcpResult { file: Some(file), ..AcpResult::bare(SUCCESS) }
             }
             Err(_) => AcpResult::bare(NO_FILE),
         }
@@ -444,6 +429,11 @@ impl Dialect for UnionPayPlatform {
             AcpOperation::Query => Self::query(running, call),
             AcpOperation::File => self.file(running, call),
             AcpOperation::Verify => Self::verify(running, call),
+            AcpOperation::OpeningCode => Self::send_opening_code(running, call),
+            AcpOperation::Open => Self::open(running, call),
+            AcpOperation::OpeningQuery => Self::opening_query(running, call),
+            AcpOperation::PaymentCode => Self::send_payment_code(running, call),
+            AcpOperation::EndToken => Self::end_token(running, call),
         }
     }
 
@@ -464,6 +454,18 @@ impl Dialect for UnionPayPlatform {
             return reply(&self.keys, fields, form);
         }
         set_response(&mut fields, draft.code);
+        if let Some(opened) = &draft.opened {
+            let time = |moment| beijing(moment).strftime("%Y%m%d%H%M%S").to_string();
+            let requestor = token_data(&call.echoed, "trId").unwrap_or_default();
+            let told = format!(
+                "{{token={}&trId={requestor}&tokenLevel=40&tokenBegin={}&tokenEnd={}\
+                 &tokenType=01}}",
+                opened.token,
+                time(opened.begins_at),
+                time(opened.ends_at),
+            );
+            fields.set("tokenPayData", &told);
+        }
         if let Some((name, content)) = &draft.file {
             fields.set("fileName", name);
             fields.set("fileContent", &STANDARD.encode(content));
@@ -487,10 +489,20 @@ impl Dialect for UnionPayPlatform {
     }
 }
 
-/// The name of a call: its order number, or the date of a file.
-fn order_no(operation: AcpOperation, fields: &Fields) -> &str {
-    let key = if operation == AcpOperation::File { "settleDate" } else { "orderId" };
-    fields.get(key).unwrap_or_default()
+/// A part of `tokenPayData`, which is `{k=v&…}`.
+fn token_data(fields: &Fields, key: &str) -> Option<String> {
+    let data = fields.get("tokenPayData").filter(|data| data.starts_with('{'))?;
+    let data = Fields::decode_line(data.as_bytes(), FieldLimits::MESSAGE).ok()?;
+    data.get(key).map(str::to_owned)
+}
+
+/// The code with which a code by SMS is refused.
+const fn code_problem(verdict: CodeVerdict) -> Option<&'static str> {
+    match verdict {
+        CodeVerdict::Right => None,
+        CodeVerdict::Wrong => Some(WRONG_CODE),
+        CodeVerdict::Expired | CodeVerdict::UsedUp => Some(CODE_TOO_LATE),
+    }
 }
 
 /// The order that a follow-up names, by the platform's number or by the merchant's with its time.
@@ -501,55 +513,6 @@ fn original_no(running: &SimulatorState, fields: &Fields) -> Option<Box<str>> {
     let (number, time) = (fields.get("origOrderId")?, fields.get("origTxnTime")?);
     let found = running.ledger.look(running.now(), number)?;
     (*found.sent_at == *time).then(|| number.into())
-}
-
-/// The forms of the fields that every message has.
-fn check_common(fields: &Fields) -> Result<(), &'static str> {
-    let is = |key, expected| fields.get(key) == Some(expected);
-    let digits = |key: &str, length: usize| {
-        let text = fields.get(key).unwrap_or_default();
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    let is_file = is("txnType", "76");
-    let order_id = fields.get("orderId").unwrap_or_default();
-    let names_order = (8..=40).contains(&order_id.len())
-        && order_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if order_id.is_empty() && !is_file {
-        return Err(MISSING);
-    }
-    let fits = is("version", "5.1.0")
-        && is("encoding", "UTF-8")
-        && digits("txnTime", 14)
-        && digits("bizType", 6)
-        && digits("accessType", 1)
-        && (names_order || is_file);
-    if fits { Ok(()) } else { Err(FORMAT) }
-}
-
-/// The fields that an operation needs beyond the common ones.
-fn check_own(operation: AcpOperation, fields: &Fields) -> Result<(), &'static str> {
-    let needed: &[&str] = match operation {
-        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::Payout => {
-            &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"]
-        }
-        AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
-            &["channelType", "currencyCode", "txnAmt", "backUrl"]
-        }
-        AcpOperation::Reverse => &["channelType"],
-        AcpOperation::Query => &[],
-        AcpOperation::File => &["fileType", "settleDate"],
-        AcpOperation::Verify => &["channelType", "accType", "accNo", "customerInfo"],
-    };
-    let missing = |key: &&str| fields.get(key).is_none_or(str::is_empty);
-    if needed.iter().any(missing) {
-        return Err(MISSING);
-    }
-    // Payouts are a product of their own.
-    let is_payout = operation == AcpOperation::Payout;
-    if is_payout && fields.get("bizType") != Some(PAYOUT_PRODUCT) {
-        return Err(NO_PERMISSION);
-    }
-    Ok(())
 }
 
 fn read_money(fields: &Fields) -> Result<(AmountMinor, Currency), &'static str> {

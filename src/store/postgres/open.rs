@@ -191,7 +191,8 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('difference_lines', 'DELETE'), ('settlements', 'INSERT'), ('settlements', 'UPDATE'), \
     ('receipts', 'INSERT'), ('receipts', 'DELETE'), ('settled_dates', 'INSERT'), \
     ('settled_dates', 'UPDATE'), ('verifications', 'INSERT'), \
-    ('verifications', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
+    ('verifications', 'UPDATE'), ('agreements', 'INSERT'), ('agreements', 'UPDATE'), \
+    ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
     ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), \
     ('statement_files', 'INSERT'), ('statement_files', 'UPDATE'), \
     ('statement_parts', 'INSERT'), \

@@ -169,6 +169,7 @@ CREATE TABLE orders (
   settlement text NOT NULL CHECK (settlement IN ('instant', 'escrow')),
   merchant_category integer,
   merchant_fee_minor bigint,
+  agreement bigint,
   card_masked text,
   pan_digest bytea,
   field_digests bytea,
@@ -555,6 +556,47 @@ CREATE TABLE verifications (
   CONSTRAINT verifications_caller UNIQUE (caller, caller_order_id),
   CONSTRAINT verifications_end CHECK ((ended_at IS NOT NULL) = (verdict IS NOT NULL))
 ) WITH (fillfactor = 80);
+
+CREATE TABLE agreements (
+  id bigint PRIMARY KEY,
+  caller text NOT NULL,
+  caller_order_id text NOT NULL,
+  merchant_id text NOT NULL,
+  card_masked text NOT NULL,
+  pan_digest bytea NOT NULL,
+  field_digests bytea NOT NULL,
+  bin text,
+  pan_length smallint,
+  issuer_code text,
+  issuer_name text,
+  card_name text,
+  card_type text,
+  brand text,
+  second_brand text,
+  phone_masked text NOT NULL,
+  channel text NOT NULL,
+  created_at timestamptz NOT NULL,
+  version bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('sending_code', 'code_sent', 'code_unknown', 'confirming',
+    'unknown', 'active', 'failed', 'ending', 'ended')),
+  last_number smallint NOT NULL CHECK (last_number > 0),
+  last_sent_at timestamptz NOT NULL,
+  confirmation_number smallint,
+  confirmation_sent_at timestamptz,
+  codes_sent smallint NOT NULL,
+  codes_refused smallint NOT NULL,
+  reason text,
+  unknown_cause text,
+  code text,
+  transcript text NOT NULL,
+  sealed_key text,
+  sealed_nonce bytea,
+  sealed_pan bytea,
+  ends_at timestamptz,
+  changed_at timestamptz NOT NULL,
+  CONSTRAINT agreements_caller UNIQUE (caller, caller_order_id)
+) WITH (fillfactor = 80);
+CREATE INDEX agreements_of_merchant ON agreements (merchant_id, id);
 
 CREATE TABLE receipts (
   channel text NOT NULL,

@@ -4,6 +4,7 @@
 //! is a function of `dyn Store` and stands with its table, once for all stores.
 
 mod accounting;
+mod agreement;
 pub(super) mod audit;
 /// What the books keep beside orders.
 mod books {
@@ -17,6 +18,7 @@ mod books {
     pub(super) mod settlement;
     pub(super) mod statement;
 }
+mod card;
 mod clearing;
 mod contradiction;
 mod delivery;
@@ -43,6 +45,7 @@ use super::row::AnyTable;
 use super::sorted::StoreResult;
 use super::sql::step::{SqlPlan, Step};
 use accounting::AccountingRequests;
+use agreement::Agreements;
 use audit::Audit;
 use books::agreed::AgreedLines;
 use books::clearing_days::ShutDays;
@@ -67,7 +70,7 @@ pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 19] = [
+pub(super) static TABLES: [AnyTable; 20] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -86,6 +89,7 @@ pub(super) static TABLES: [AnyTable; 19] = [
     AnyTable::of::<Settlements, _>(),
     AnyTable::of::<SettledDates, _>(),
     AnyTable::of::<Verifications, _>(),
+    AnyTable::of::<Agreements, _>(),
     AnyTable::of::<Audit, _>(),
 ];
 

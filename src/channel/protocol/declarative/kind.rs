@@ -6,6 +6,7 @@
 //! asked about by a section that does not name it.
 
 use crate::channel::ChannelRequest;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 
 /// The purpose of a section's request.
@@ -51,7 +52,7 @@ impl RequestKind {
     pub const TOKEN: Self = own("token", Action::Credential);
 
     /// Those that ask about an attempt, or for one.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         own("payment", Action::Charge),
         own("preauth", Action::Charge),
         own("payout", Action::Charge),
@@ -75,6 +76,11 @@ impl RequestKind {
         own("void_reversal", Action::Reversal),
         own("refund_reversal", Action::Reversal),
         own("verification", Action::Service),
+        own("agreement_code", Action::Service),
+        own("agreement_confirmation", Action::Service),
+        own("agreement_inquiry", Action::Inquiry),
+        own("agreement_end", Action::Service),
+        own("payment_code", Action::Service),
     ];
 
     /// Whether a request of this kind may follow up another attempt, or be about one that does. An
@@ -89,6 +95,19 @@ impl RequestKind {
             }
             Action::Charge | Action::Service | Action::Statement | Action::Credential => false,
         }
+    }
+
+    /// The service that it describes, where it is one.
+    pub fn service(self) -> Option<CardService> {
+        CardService::parse(self.name)
+    }
+
+    /// Whether its reply may bring a token for a card.
+    pub fn brings_token(self) -> bool {
+        matches!(
+            self.service(),
+            Some(CardService::AgreementConfirmation | CardService::AgreementInquiry)
+        )
     }
 
     /// The names of the sections that may describe a request: the closest one, then the wider one.
@@ -134,7 +153,6 @@ const fn own_reversal(operation: Operation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::card_service::CardService;
 
     #[test]
     fn every_name_that_a_request_looks_for_is_a_section() {
@@ -146,7 +164,8 @@ mod tests {
         }
         for service in CardService::ALL {
             let own = RequestKind::ALL.iter().find(|kind| kind.name == service.name());
-            assert_eq!(own.map(|kind| kind.action), Some(Action::Service), "{service}");
+            let action = if service.is_inquiry() { Action::Inquiry } else { Action::Service };
+            assert_eq!(own.map(|kind| kind.action), Some(action), "{service}");
         }
         for (index, kind) in RequestKind::ALL.iter().enumerate() {
             assert!(

@@ -22,6 +22,7 @@
 //! Upholds I-2 (what is not a verified, listed reply about our order and amount is unknown) and
 //! I-11 (card data goes into the body and nowhere else). Does no I/O.
 
+mod asked;
 mod body;
 pub mod doctor;
 mod document;
@@ -80,8 +81,8 @@ use crate::channel::first::{Brought, FirstRequest};
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, Uncertainty,
-    WireNotice, WireReply, WireRequest,
+    Adapter, ChannelRequest, EncodeError, IssuedToken, Notice, NoticeRefusal, ReplyMeaning,
+    Uncertainty, WireNotice, WireReply, WireRequest,
 };
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Outcome, UnknownCause};
@@ -275,10 +276,15 @@ impl Declarative {
         request: &ChannelRequest,
         reply: &WireReply,
         now: Timestamp,
-    ) -> Result<Outcome, Uncertainty> {
+    ) -> Result<(Outcome, Option<IssuedToken>), Uncertainty> {
         let call = self.call(request).ok_or(UnknownCause::Garbled)?;
         let answer = self.answer(call.reply.member.as_ref(), reply, now)?;
-        call.reply.outcome(&answer, Some(request.stated()))
+        let outcome = call.reply.outcome(&answer, Some(request.stated()))?;
+        let issued = match &outcome {
+            Outcome::Approved(_) => call.reply.issued(&answer, request.phone())?,
+            _ => None,
+        };
+        Ok((outcome, issued))
     }
 
     /// A reply that is believed, as far as it is signed; `member` is where its code stands.
@@ -374,13 +380,14 @@ impl Adapter for Declarative {
 
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning {
         let understood = self.understand(request, reply, now);
-        let reference = understood.as_ref().ok().and_then(Outcome::reference);
+        let reference = understood.as_ref().ok().and_then(|(outcome, _)| outcome.reference());
         let attempt = request.attempt();
         let known = [reference, attempt.and_then(|facts| facts.channel_reference.as_deref())];
         let known: Vec<&str> = known.into_iter().flatten().collect();
         let words = keep_words(&reply.body, request.echo(), &known);
         match understood {
-            Ok(outcome) => ReplyMeaning::new(outcome, words),
+            Ok((outcome, None)) => ReplyMeaning::new(outcome, words),
+            Ok((outcome, Some(issued))) => ReplyMeaning::new(outcome, words).with_issued(issued),
             Err(objection) => objection.into_meaning(words),
         }
     }

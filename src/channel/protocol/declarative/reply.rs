@@ -12,8 +12,9 @@ use super::kind::Action;
 use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
-use crate::channel::{StatedFacts, Uncertainty};
+use crate::channel::{IssuedToken, StatedFacts, Uncertainty};
 use crate::codec::order_form::OrderForm;
+use crate::domain::card::CardToken;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
@@ -93,6 +94,8 @@ pub struct ReplyMap {
     pub currency: Option<Path>,
     pub reference: Option<Path>,
     pub settle_date: Option<Path>,
+    /// The channel's token for a card, which a confirmed agreement brings.
+    pub token: Option<Path>,
     /// The channel's codes, which speak of payments first of all.
     pub shared_codes: CodeTable,
     /// Codes of this kind of request alone; they go before the shared ones.
@@ -329,6 +332,20 @@ impl ReplyMap {
             code: short(code),
             settle_mmdd: date.map(|text| read_settle_date(&text)),
         }))
+    }
+
+    /// The token that an approval brings; `phone` is kept with it.
+    pub fn issued(
+        &self,
+        answer: &ChannelAnswer,
+        phone: &str,
+    ) -> Result<Option<IssuedToken>, Uncertainty> {
+        let Some(text) = find(answer, self.token.as_ref(), PathNeed::AsFileSays)? else {
+            return Ok(None);
+        };
+        let token = CardToken::parse(&text, phone)
+            .ok_or_else(|| Uncertainty::new(UnknownCause::Garbled, "its token cannot be one"))?;
+        Ok(Some(IssuedToken { token, ends_at: None }))
     }
 
     /// The order number as `need` says; the amount only if it is there, for a no may leave it out.

@@ -11,16 +11,17 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::Object;
 
+use super::asked::{card_of, code_of, number_of, original_of, token_of};
 use super::encrypt::{Encryption, Envelope};
 use super::kind::{Action, RequestKind};
+use crate::channel::ChannelRequest;
 use crate::channel::fetched::FetchedSlot;
 use crate::channel::first::Brought;
-use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::order_form::OrderForm;
 use crate::codec::sign::sha256_hex;
-use crate::domain::card::CardInput;
+use crate::domain::card::CardToken;
+use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
-use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -64,7 +65,12 @@ closed_set! {
         CardHolder => "card.holder",
         CardIdType => "card.id_type",
         CardIdNumber => "card.id_number",
+        /// Also the phone of an agreement.
         CardPhone => "card.phone",
+        /// The code that the cardholder got by SMS.
+        SmsCode => "sms_code",
+        /// The channel's token for the card, of an agreement.
+        AgreementToken => "agreement.token",
         OriginalOperation => "original.operation",
         OriginalOrderNo => "original.order_no",
         OriginalSentAt => "original.sent_at",
@@ -121,9 +127,9 @@ impl Word {
         matches!(self, Self::Now | Self::SentAt | Self::OriginalSentAt)
     }
 
-    /// Whether it is card data, which goes nowhere but into a body (I-11).
+    /// Whether it is card data, or stands for a card: it goes nowhere but into a body (I-11).
     pub fn is_card_data(self) -> bool {
-        self.name().starts_with("card.")
+        matches!(self, Self::SmsCode | Self::AgreementToken) || self.name().starts_with("card.")
     }
 
     /// Whether a request of this kind can ever have it.
@@ -137,8 +143,8 @@ impl Word {
         if kind.action == Action::Credential {
             return matches!(self, Self::Now | Self::Nonce);
         }
-        if kind.action == Action::Service {
-            return self.is_known_to_service();
+        if let Some(service) = kind.service() {
+            return self.is_known_to_service(service);
         }
         match self {
             Self::Date | Self::DateDigits => false,
@@ -148,7 +154,9 @@ impl Word {
             | Self::CardHolder
             | Self::CardIdType
             | Self::CardIdNumber
-            | Self::CardPhone => kind.action == Action::Charge,
+            | Self::CardPhone
+            | Self::SmsCode
+            | Self::AgreementToken => kind.action == Action::Charge,
             Self::OriginalOperation
             | Self::OriginalOrderNo
             | Self::OriginalSentAt
@@ -172,8 +180,17 @@ impl Word {
         }
     }
 
-    /// Whether a service to a card has it: nothing that speaks of money or of an order.
-    const fn is_known_to_service(self) -> bool {
+    /// Whether a service to a card has it: nothing that speaks of an order, and of money only the
+    /// code of a payment.
+    const fn is_known_to_service(self, service: CardService) -> bool {
+        let takes_card = matches!(
+            service,
+            CardService::Verification
+                | CardService::AgreementCode
+                | CardService::AgreementConfirmation
+        );
+        let opens = takes_card && !matches!(service, CardService::Verification);
+        let is_payment_code = matches!(service, CardService::PaymentCode);
         match self {
             Self::OrderNo
             | Self::SentAt
@@ -181,21 +198,20 @@ impl Word {
             | Self::Nonce
             | Self::CoreMerchantId
             | Self::Token
-            | Self::EnvelopeKey
-            | Self::CardNumber
-            | Self::CardHolder
-            | Self::CardIdType
-            | Self::CardIdNumber
-            | Self::CardPhone => true,
+            | Self::EnvelopeKey => true,
+            Self::CardNumber | Self::CardHolder | Self::CardIdType | Self::CardIdNumber => {
+                takes_card
+            }
+            Self::CardPhone => takes_card || is_payment_code,
+            Self::CardExpiry | Self::CardCvv => opens,
+            Self::SmsCode => matches!(service, CardService::AgreementConfirmation),
+            Self::AgreementToken => is_payment_code || matches!(service, CardService::AgreementEnd),
+            Self::Amount | Self::AmountDecimal | Self::Currency | Self::CurrencyNumeric => {
+                is_payment_code
+            }
             Self::Operation
-            | Self::Amount
-            | Self::AmountDecimal
-            | Self::Currency
-            | Self::CurrencyNumeric
             | Self::Description
             | Self::Reference
-            | Self::CardExpiry
-            | Self::CardCvv
             | Self::OriginalOperation
             | Self::OriginalOrderNo
             | Self::OriginalSentAt
@@ -236,12 +252,12 @@ impl Word {
             | Self::Token
             | Self::EnvelopeKey => None,
             Self::Operation => Some(facts?.operation.name().into()),
-            Self::Amount => Some(facts?.amount.get().into()),
+            Self::Amount => stated.money.map(|(amount, _)| amount.get().into()),
             Self::AmountDecimal => {
-                facts.map(|facts| write_decimal(facts.amount, facts.currency).into())
+                stated.money.map(|(amount, currency)| write_decimal(amount, currency).into())
             }
-            Self::Currency => Some(facts?.currency.name().into()),
-            Self::CurrencyNumeric => Some(facts?.currency.numeric().into()),
+            Self::Currency => stated.money.map(|(_, currency)| currency.name().into()),
+            Self::CurrencyNumeric => stated.money.map(|(_, currency)| currency.numeric().into()),
             Self::CoreMerchantId => Some(stated.merchant_id.as_str().into()),
             Self::Description => facts?.description.as_deref().map(Value::from),
             Self::Reference => facts?.channel_reference.as_deref().map(Value::from),
@@ -251,7 +267,12 @@ impl Word {
             Self::CardHolder => card?.holder.as_deref().map(Value::from),
             Self::CardIdType => card?.id_type.as_deref().map(Value::from),
             Self::CardIdNumber => card?.id_number.as_deref().map(Value::from),
-            Self::CardPhone => card?.phone.as_deref().map(Value::from),
+            Self::CardPhone => {
+                let of_card = card.and_then(|card| card.phone.as_deref());
+                of_card.or_else(|| token_of(request).map(CardToken::phone)).map(Value::from)
+            }
+            Self::SmsCode => code_of(request).map(|code| code.expose().into()),
+            Self::AgreementToken => token_of(request).map(|token| token.expose().into()),
             Self::OriginalOperation => Some(original?.operation.name().into()),
             Self::OriginalOrderNo => Some(form.write(original?.channel_order_no).into()),
             Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
@@ -260,40 +281,6 @@ impl Word {
             Self::OriginalAmountDecimal => {
                 original.map(|facts| write_decimal(facts.amount, facts.currency).into())
             }
-        }
-    }
-}
-
-fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
-    match request {
-        ChannelRequest::Charge { instrument, .. } => {
-            let Instrument::Card(card) = &**instrument;
-            Some(card)
-        }
-        ChannelRequest::Service { card, .. } => Some(card),
-        ChannelRequest::FollowUp { .. }
-        | ChannelRequest::Inquiry { .. }
-        | ChannelRequest::Reversal { .. } => None,
-    }
-}
-
-const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
-    match request {
-        ChannelRequest::FollowUp { original, .. } => Some(original),
-        ChannelRequest::Inquiry { original, .. } | ChannelRequest::Reversal { original, .. } => {
-            original.as_ref()
-        }
-        ChannelRequest::Charge { .. } | ChannelRequest::Service { .. } => None,
-    }
-}
-
-fn number_of(request: &ChannelRequest) -> Option<&str> {
-    match request {
-        ChannelRequest::Inquiry { pan, .. }
-        | ChannelRequest::Reversal { pan, .. }
-        | ChannelRequest::FollowUp { pan, .. } => pan.as_ref().map(|pan| pan.expose()),
-        ChannelRequest::Charge { .. } | ChannelRequest::Service { .. } => {
-            card_of(request).map(|card| card.pan.expose())
         }
     }
 }

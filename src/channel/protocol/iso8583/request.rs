@@ -99,7 +99,9 @@ impl Iso8583 {
     ) -> Result<(LinkFrame, RequestTrace), String> {
         match request {
             ChannelRequest::Charge { facts, instrument } => {
-                let Instrument::Card(card) = &**instrument;
+                let Instrument::Card(card) = &**instrument else {
+                    return Err("the protocol speaks of cards alone".to_owned());
+                };
                 let codes = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
                 self.write_order(codes, facts, Some(&card.pan), card.expiry, None)
             }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use crate::domain::card::{CardInput, Cvv};
+use crate::domain::card::{CardInput, Cvv, Expiry, SmsCode};
 
 use super::identity::EncryptionIdentity;
 
@@ -22,24 +22,57 @@ pub(super) fn encrypt(
     identity.encrypt(plain).map_err(|error| format!("{field}: {error}"))
 }
 
+/// What a request tells of a cardholder.
+#[derive(Default)]
+pub(super) struct Cardholder<'c> {
+    pub holder: Option<&'c str>,
+    pub id_type: Option<&'c str>,
+    pub id_number: Option<&'c str>,
+    pub phone: Option<&'c str>,
+    pub cvv: Option<&'c Cvv>,
+    pub expiry: Option<Expiry>,
+    /// The code that was sent to the phone: sent as a plain key (facts §4).
+    pub sms_code: Option<&'c SmsCode>,
+}
+
+impl<'c> Cardholder<'c> {
+    pub fn of(card: &'c CardInput) -> Self {
+        Self {
+            holder: card.holder.as_deref(),
+            id_type: card.id_type.as_deref(),
+            id_number: card.id_number.as_deref(),
+            phone: card.phone.as_deref(),
+            cvv: card.cvv.as_ref(),
+            expiry: card.expiry,
+            sms_code: None,
+        }
+    }
+
+    /// Whether something of it is encrypted, where the merchant encrypts.
+    pub fn has_secrets(&self) -> bool {
+        self.phone.is_some() || self.cvv.is_some() || self.expiry.is_some()
+    }
+}
+
 /// Base64 of `{k=v&k=v}`; `None` if the core sent nothing but the card number.
 ///
 /// `phoneNo`, `cvn2` and `expired` are encrypted together under `encryptedInfo`; a merchant without
 /// encryption sends them as plain keys (facts §4).
 pub(super) fn customer_info(
-    card: &CardInput,
+    person: &Cardholder<'_>,
     encryption: Option<&EncryptionIdentity>,
 ) -> Result<Option<Zeroizing<String>>, String> {
     let mut plain = Pairs::default();
-    if let Some(number) = &card.id_number {
-        plain.add("certifTp", card.id_type.as_deref().unwrap_or(IDENTITY_CARD))?;
+    if let Some(number) = person.id_number {
+        plain.add("certifTp", person.id_type.unwrap_or(IDENTITY_CARD))?;
         plain.add("certifId", number)?;
     }
-    plain.add_some("customerNm", card.holder.as_deref())?;
+    plain.add_some("customerNm", person.holder)?;
+    plain.add_some("smsCode", person.sms_code.map(SmsCode::expose))?;
     let mut sensitive = Pairs::default();
-    sensitive.add_some("phoneNo", card.phone.as_deref())?;
-    sensitive.add_some("cvn2", card.cvv.as_ref().map(Cvv::expose))?;
-    if let Some(expiry) = card.expiry {
+    sensitive.add_some("phoneNo", person.phone)?;
+    sensitive.add_some("cvn2", person.cvv.map(Cvv::expose))?;
+    if let Some(expiry) = person.expiry {
         sensitive.add("expired", &Zeroizing::new(expiry.yymm()))?;
     }
     if !sensitive.0.is_empty() {

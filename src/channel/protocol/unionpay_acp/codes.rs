@@ -233,9 +233,9 @@ const ROWS: &[CodeRow] = &[
     no("66", Reason::IdentityMismatch),
     no("67", Reason::PinTriesExceeded),
     elsewhere("68", Reason::NotSupported),
-    no("69", Reason::WrongCredentials), // the cardholder's input did not come in time
-    unknown("70"),                      // waiting for the cardholder's input
-    no("71", Reason::WrongCredentials),
+    no("69", Reason::SmsCodeExpired), // the cardholder's input did not come in time
+    unknown("70"),                    // waiting for the cardholder's input
+    no("71", Reason::WrongSmsCode),
     no("72", Reason::NotEnrolled),
     no("73", Reason::ExpiredCard),
     unknown("74"), // debited, the write-off unclear

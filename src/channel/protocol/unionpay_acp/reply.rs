@@ -8,10 +8,13 @@ use std::sync::Arc;
 use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::amount::{AmountForm, WrittenAmount};
 use crate::channel::{
-    ChannelRequest, Notice, NoticeRefusal, ReplyMeaning, Uncertainty, WireNotice, WireReply,
+    ChannelRequest, IssuedToken, Notice, NoticeRefusal, ReplyMeaning, Uncertainty, WireNotice,
+    WireReply,
 };
 use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
+use crate::domain::card::CardToken;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
@@ -20,7 +23,7 @@ use crate::domain::time::Timestamp;
 
 use super::UnionPayAcp;
 use super::codes::{CodeTables, InquiryAnswer};
-use super::request::{TransactionType, txn_time};
+use super::request::{TransactionType, read_txn_time, txn_time};
 use super::transcript::{rejected_transcript, transcript};
 use super::trust::{Disbelief, Signer};
 
@@ -62,7 +65,8 @@ impl UnionPayAcp {
         };
         let words = transcript(&fields, signer.as_deref().map(|signer| signer.serial.as_str()));
         match self.classify(request, &fields) {
-            Ok(outcome) => ReplyMeaning::new(outcome, words),
+            Ok((outcome, None)) => ReplyMeaning::new(outcome, words),
+            Ok((outcome, Some(issued))) => ReplyMeaning::new(outcome, words).with_issued(issued),
             Err(objection) => objection.into_meaning(words),
         }
     }
@@ -79,8 +83,12 @@ impl UnionPayAcp {
         self.keys.trust.verify(fields, now.as_millis() / 1_000).map(Some)
     }
 
-    /// The outcome that a believed reply states.
-    fn classify(&self, request: &ChannelRequest, fields: &Fields) -> Result<Outcome, Uncertainty> {
+    /// The outcome that a believed reply states, and the token that it brings.
+    fn classify(
+        &self,
+        request: &ChannelRequest,
+        fields: &Fields,
+    ) -> Result<(Outcome, Option<IssuedToken>), Uncertainty> {
         if let Err(field) = self.speaks_of(request, fields) {
             let words = format!("{field} is not what was asked about");
             return Err(Uncertainty::new(UnknownCause::Mismatched, words));
@@ -90,12 +98,14 @@ impl UnionPayAcp {
         let Some(code) = fields.get("respCode").filter(|code| !code.is_empty()) else {
             return Err(without("respCode"));
         };
-        Ok(match request {
+        let outcome = match request {
+            ChannelRequest::Service { facts, .. } => {
+                return self.classify_service(facts.service, request.phone(), code, fields);
+            }
             ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
                 outcome_of_code(self.codes.reply(facts.operation), code, fields)
             }
             ChannelRequest::Reversal { .. } => outcome_of_code(self.codes.reversal(), code, fields),
-            ChannelRequest::Service { .. } => outcome_of_code(self.codes.service(), code, fields),
             ChannelRequest::Inquiry { facts, .. } => match CodeTables::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
                 InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
@@ -106,7 +116,43 @@ impl UnionPayAcp {
                     Some(_) | None => return Err(without("origRespCode")),
                 },
             },
-        })
+        };
+        Ok((outcome, None))
+    }
+
+    /// What a service came to. An opening is its token; an inquiry about one says nothing by its
+    /// own code but that it was answered.
+    fn classify_service(
+        &self,
+        service: CardService,
+        phone: &str,
+        code: &str,
+        fields: &Fields,
+    ) -> Result<(Outcome, Option<IssuedToken>), Uncertainty> {
+        let table = self.codes.service();
+        let outcome = match service {
+            CardService::Verification
+            | CardService::AgreementCode
+            | CardService::AgreementEnd
+            | CardService::PaymentCode => return Ok((outcome_of_code(table, code, fields), None)),
+            CardService::AgreementConfirmation => outcome_of_code(table, code, fields),
+            CardService::AgreementInquiry => match CodeTables::inquiry(code) {
+                InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
+                InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
+                InquiryAnswer::Answered => {
+                    let end = fields.get("origRespCode").filter(|end| !end.is_empty());
+                    outcome_of_code(table, end.unwrap_or(code), fields)
+                }
+            },
+        };
+        if !matches!(outcome, Outcome::Approved(_)) {
+            return Ok((outcome, None));
+        }
+        let issued = issued_token(fields, phone);
+        let issued = issued.ok_or_else(|| {
+            Uncertainty::new(UnknownCause::Garbled, "it has no token in tokenPayData")
+        })?;
+        Ok((outcome, Some(issued)))
     }
 
     /// Whether the reply is about the transaction that the request was about; the error names the
@@ -122,6 +168,9 @@ impl UnionPayAcp {
         let Ok(asked) = TransactionType::of(request) else { return Err("txnType") };
         let found: &[TransactionType] = match request {
             ChannelRequest::Inquiry { facts, .. } => TransactionType::all_of(facts.operation),
+            ChannelRequest::Service { facts, .. } if facts.service.is_inquiry() => {
+                &[TransactionType::Opening]
+            }
             ChannelRequest::Charge { .. }
             | ChannelRequest::Reversal { .. }
             | ChannelRequest::FollowUp { .. }
@@ -129,7 +178,7 @@ impl UnionPayAcp {
         };
         let kinds: Vec<_> = std::iter::once(&asked).chain(found).collect();
         let products = [self.product_of(request), ANY_PRODUCT];
-        let is_inquiry = matches!(request, ChannelRequest::Inquiry { .. });
+        let is_inquiry = !found.is_empty();
         let products = if is_inquiry { &products[..] } else { &products[..1] };
         let there = |name: &str| fields.get(name).filter(|text| !text.is_empty());
         let unless_other = |name, fits: &dyn Fn(&str) -> bool| {
@@ -226,6 +275,14 @@ impl UnionPayAcp {
         let Some(first) = ends.next() else { return unsure };
         if ends.all(|other| other == first) { first } else { unsure }
     }
+}
+
+/// The token in `tokenPayData={token=…&trId=…&tokenEnd=…}`.
+fn issued_token(fields: &Fields, phone: &str) -> Option<IssuedToken> {
+    let data = fields.get("tokenPayData").filter(|data| data.starts_with('{'))?;
+    let data = Fields::decode_line(data.as_bytes(), FieldLimits::MESSAGE).ok()?;
+    let token = CardToken::parse(data.get("token")?, phone)?;
+    Some(IssuedToken { token, ends_at: data.get("tokenEnd").and_then(read_txn_time) })
 }
 
 fn outcome_of_code(table: &CodeTable, code: &str, fields: &Fields) -> Outcome {

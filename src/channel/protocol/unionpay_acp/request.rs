@@ -6,12 +6,15 @@
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
+use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
 
-use crate::channel::{AttemptFacts, ChannelRequest, EncodeError, StatedFacts, WireRequest};
+use crate::channel::{
+    AttemptFacts, ChannelRequest, EncodeError, ServiceSubject, StatedFacts, WireRequest,
+};
 use crate::codec::acp;
 use crate::codec::form::Fields;
-use crate::domain::card::CardInput;
+use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::Instrument;
@@ -19,7 +22,7 @@ use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
 use super::UnionPayAcp;
-use super::card_data::{customer_info, encrypt};
+use super::card_data::{Cardholder, customer_info, encrypt};
 use super::identity::{EncryptionIdentity, SigningIdentity};
 
 /// The only version of the protocol that is spoken; 5.0.0 signed with SHA-1.
@@ -30,8 +33,11 @@ pub(super) const FORM: HeaderValue =
 /// `accType`: a card.
 const ACCOUNT_IS_CARD: &str = "01";
 
+/// `tokenType`: a token for a card.
+const CARD_TOKEN: &str = "01";
+
 /// Fields that requests set themselves, so that no channel file may.
-pub(super) const RESERVED_FIELDS: [&str; 23] = [
+pub(super) const RESERVED_FIELDS: [&str; 24] = [
     "accNo",
     "accType",
     "accessType",
@@ -50,6 +56,7 @@ pub(super) const RESERVED_FIELDS: [&str; 23] = [
     "origTxnTime",
     "signMethod",
     "signature",
+    "tokenPayData",
     "txnAmt",
     "txnSubType",
     "txnTime",
@@ -73,6 +80,14 @@ pub(super) enum TransactionType {
     Inquiry,
     File,
     Verification,
+    /// Has a code sent, by which a token is asked for or paid with.
+    AgreementCode,
+    PaymentCode,
+    /// Opens the card for payments by token.
+    Opening,
+    OpeningInquiry,
+    /// Makes a token void.
+    TokenEnd,
 }
 
 impl TransactionType {
@@ -129,6 +144,11 @@ impl TransactionType {
             ChannelRequest::Inquiry { .. } => Ok(Self::Inquiry),
             ChannelRequest::Service { facts, .. } => match facts.service {
                 CardService::Verification => Ok(Self::Verification),
+                CardService::AgreementCode => Ok(Self::AgreementCode),
+                CardService::AgreementConfirmation => Ok(Self::Opening),
+                CardService::AgreementInquiry => Ok(Self::OpeningInquiry),
+                CardService::AgreementEnd => Ok(Self::TokenEnd),
+                CardService::PaymentCode => Ok(Self::PaymentCode),
             },
         }
     }
@@ -161,6 +181,10 @@ impl TransactionType {
             Self::Inquiry => "00",
             Self::File => "76",
             Self::Verification => "72",
+            Self::TokenEnd => "74",
+            Self::AgreementCode | Self::PaymentCode => "77",
+            Self::OpeningInquiry => "78",
+            Self::Opening => "79",
         }
     }
 
@@ -168,14 +192,17 @@ impl TransactionType {
     const fn sub_code(self) -> Option<&'static str> {
         Some(match self {
             Self::Verification => return None,
-            Self::Payment | Self::Preauth | Self::Reversal | Self::File => "01",
+            Self::Payment | Self::Preauth | Self::Reversal | Self::File | Self::TokenEnd => "01",
+            Self::PaymentCode | Self::OpeningInquiry => "02",
             Self::Capture
             | Self::Refund
             | Self::Payout
             | Self::VoidPayment
             | Self::VoidPreauth
             | Self::VoidCapture
-            | Self::Inquiry => "00",
+            | Self::Inquiry
+            | Self::AgreementCode
+            | Self::Opening => "00",
         })
     }
 }
@@ -193,6 +220,13 @@ pub(super) fn txn_time(moment: Timestamp) -> String {
         local.minute(),
         local.second()
     )
+}
+
+/// The moment of a `YYYYMMDDhhmmss` in Beijing.
+pub(super) fn read_txn_time(text: &str) -> Option<Timestamp> {
+    let local = DateTime::strptime("%Y%m%d%H%M%S", text).ok()?;
+    let moment = TimeZone::fixed(offset(8)).to_timestamp(local).ok()?;
+    Some(Timestamp::from_millis(moment.as_millisecond()))
 }
 
 impl UnionPayAcp {
@@ -226,10 +260,10 @@ impl UnionPayAcp {
                 let fields = self.follow_up(fields, facts, original).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
-            ChannelRequest::Service { card, .. } => {
+            ChannelRequest::Service { facts, subject } => {
                 let mut fields = self.common(kind, stated, product);
                 fields.set("channelType", &self.settings.channel_type);
-                self.add_card(&mut fields, card, now_s).map_err(problem)?;
+                self.add_subject(&mut fields, facts.service, subject, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
         };
@@ -248,7 +282,14 @@ impl UnionPayAcp {
     pub(super) fn product_of(&self, request: &ChannelRequest) -> &str {
         match request {
             ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
-            ChannelRequest::Service { .. } => &self.settings.verification_biz_type,
+            ChannelRequest::Service { facts, .. } => match facts.service {
+                CardService::Verification => &self.settings.verification_biz_type,
+                CardService::AgreementCode
+                | CardService::AgreementConfirmation
+                | CardService::AgreementInquiry
+                | CardService::AgreementEnd
+                | CardService::PaymentCode => &self.settings.biz_type,
+            },
             ChannelRequest::Charge { facts, .. }
             | ChannelRequest::Inquiry { facts, .. }
             | ChannelRequest::FollowUp { facts, .. } => self.settings.product(facts.operation),
@@ -267,28 +308,125 @@ impl UnionPayAcp {
         for (name, value) in &self.settings.payment_fields {
             fields.set(name, value);
         }
-        let Instrument::Card(card) = instrument;
-        self.add_card(&mut fields, card, now_s)?;
+        match instrument {
+            Instrument::Card(_) if self.settings.token_requestor.is_some() => {
+                return Err("the product pays by tokens, and not by card numbers".to_owned());
+            }
+            Instrument::Card(card) => self.add_card(&mut fields, card, None, now_s)?,
+            Instrument::Agreement { token, sms_code } => {
+                fields.set("accType", ACCOUNT_IS_CARD);
+                fields.set("tokenPayData", &self.token_of(token)?);
+                let person = Cardholder { sms_code: sms_code.as_ref(), ..Cardholder::default() };
+                self.add_person(&mut fields, &person, now_s)?;
+            }
+        }
         Ok(fields)
     }
 
+    /// What a service is about.
+    fn add_subject(
+        &self,
+        fields: &mut Fields,
+        service: CardService,
+        subject: &ServiceSubject,
+        now_s: i64,
+    ) -> Result<(), String> {
+        let card = || subject.card.as_deref().ok_or_else(|| "the card is missing".to_owned());
+        let token = || subject.token.as_deref().ok_or_else(|| "the token is missing".to_owned());
+        match service {
+            CardService::Verification => self.add_card(fields, card()?, None, now_s)?,
+            CardService::AgreementCode => {
+                self.requestor()?;
+                let card = card()?;
+                let phone = card.phone.as_deref();
+                self.add_number(fields, card, now_s)?;
+                let person = Cardholder { phone, ..Cardholder::default() };
+                self.add_person(fields, &person, now_s)?;
+            }
+            CardService::AgreementConfirmation => {
+                let asked = format!("{{trId={}&tokenType={CARD_TOKEN}}}", self.requestor()?);
+                fields.set("tokenPayData", &asked);
+                self.add_card(fields, card()?, subject.sms_code.as_deref(), now_s)?;
+            }
+            CardService::AgreementInquiry => {}
+            CardService::AgreementEnd => fields.set("tokenPayData", &self.token_of(token()?)?),
+            CardService::PaymentCode => {
+                let token = token()?;
+                let (amount, currency) = subject.money.ok_or("the amount is missing")?;
+                self.check_currency(currency)?;
+                fields.set("accType", ACCOUNT_IS_CARD);
+                fields.set("currencyCode", currency.numeric());
+                fields.set("txnAmt", &amount.to_string());
+                fields.set("tokenPayData", &self.token_of(token)?);
+                let phone = Some(token.phone()).filter(|phone| !phone.is_empty());
+                let person = Cardholder { phone, ..Cardholder::default() };
+                self.add_person(fields, &person, now_s)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn requestor(&self) -> Result<&str, String> {
+        let requestor = self.settings.token_requestor.as_deref();
+        requestor.ok_or_else(|| "agreements need the token product, 000902".to_owned())
+    }
+
+    /// `tokenPayData` of a token that was given out.
+    fn token_of(&self, token: &CardToken) -> Result<String, String> {
+        let requestor = self.requestor()?;
+        // A token must not close what it stands in.
+        if token.expose().contains(|sign| "&={}[]".contains(sign)) {
+            return Err("the token has a character that cannot be sent to this channel".to_owned());
+        }
+        Ok(format!("{{token={}&trId={requestor}}}", token.expose()))
+    }
+
     /// The card and all that the core gave of it.
-    fn add_card(&self, fields: &mut Fields, card: &CardInput, now_s: i64) -> Result<(), String> {
-        fields.set("accType", ACCOUNT_IS_CARD);
+    fn add_card(
+        &self,
+        fields: &mut Fields,
+        card: &CardInput,
+        sms_code: Option<&SmsCode>,
+        now_s: i64,
+    ) -> Result<(), String> {
+        self.add_number(fields, card, now_s)?;
+        self.add_person(fields, &Cardholder { sms_code, ..Cardholder::of(card) }, now_s)
+    }
+
+    /// The newest encryption certificate; `None` where the merchant encrypts nothing.
+    fn encryption(&self, now_s: i64) -> Result<Option<&EncryptionIdentity>, String> {
         let encryption = EncryptionIdentity::newest_at(&self.keys.encryption, now_s);
         if encryption.is_none() && !self.keys.encryption.is_empty() {
             return Err("no encryption certificate is valid now".to_owned());
         }
-        match encryption {
+        Ok(encryption)
+    }
+
+    fn add_number(&self, fields: &mut Fields, card: &CardInput, now_s: i64) -> Result<(), String> {
+        fields.set("accType", ACCOUNT_IS_CARD);
+        match self.encryption(now_s)? {
             Some(identity) => {
                 fields.set("accNo", &encrypt(identity, "accNo", card.pan.expose())?);
                 fields.set("encryptCertId", &identity.cert_id);
             }
             None => fields.set("accNo", card.pan.expose()),
         }
-        if let Some(info) = customer_info(card, encryption)? {
-            fields.set("customerInfo", &info);
+        Ok(())
+    }
+
+    /// What is told of the cardholder, if anything is.
+    fn add_person(
+        &self,
+        fields: &mut Fields,
+        person: &Cardholder<'_>,
+        now_s: i64,
+    ) -> Result<(), String> {
+        let encryption = self.encryption(now_s)?;
+        let Some(info) = customer_info(person, encryption)? else { return Ok(()) };
+        if let Some(identity) = encryption.filter(|_| person.has_secrets()) {
+            fields.set("encryptCertId", &identity.cert_id);
         }
+        fields.set("customerInfo", &info);
         Ok(())
     }
 
@@ -347,10 +485,15 @@ impl UnionPayAcp {
         fields
     }
 
-    fn add_money(&self, fields: &mut Fields, facts: &AttemptFacts) -> Result<(), String> {
-        if facts.currency != Currency::Cny {
-            return Err(format!("{} is not CNY, the only currency here", facts.currency.name()));
+    fn check_currency(&self, currency: Currency) -> Result<(), String> {
+        match currency {
+            Currency::Cny => Ok(()),
+            other => Err(format!("{} is not CNY, the only currency here", other.name())),
         }
+    }
+
+    fn add_money(&self, fields: &mut Fields, facts: &AttemptFacts) -> Result<(), String> {
+        self.check_currency(facts.currency)?;
         fields.set("channelType", &self.settings.channel_type);
         fields.set("currencyCode", facts.currency.numeric());
         fields.set("txnAmt", &facts.amount.to_string());

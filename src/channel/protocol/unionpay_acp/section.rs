@@ -74,6 +74,7 @@ impl SectionReader<'_, '_, '_> {
             merchant_id: self.text("merchant_id", "777…"),
             access_type: section.choice_or("access_type", AccessType::Direct, &ACCESS_TYPES),
             biz_type: self.text("biz_type", "000301"),
+            token_requestor: section.optional_text("token_requestor"),
             payout_biz_type: section.text_or("payout_biz_type", PAYOUT_BIZ_TYPE),
             reversal_biz_type: section.text_or("reversal_biz_type", REVERSAL_BIZ_TYPE),
             verification_biz_type: section.text_or("verification_biz_type", VERIFICATION_BIZ_TYPE),

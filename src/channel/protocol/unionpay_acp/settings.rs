@@ -25,19 +25,23 @@ pub const VERIFICATION_SUB_TYPE: &str = "01";
 
 /// Bytes of a notice address (`backUrl`, ANS1..256).
 const NOTICE_URL_BYTES_MAX: usize = 256;
+/// Digits of a `trId`.
+const TOKEN_REQUESTOR_DIGITS_MAX: usize = 20;
 /// Fixed fields that a channel file may add to a request.
 const FIELDS_MAX: usize = 32;
 
 /// Products of UnionPay that need messages which are not spoken here, and what they would need.
-const UNSPOKEN_PRODUCTS: [(&str, &str); 7] = [
+const UNSPOKEN_PRODUCTS: [(&str, &str); 6] = [
     ("000201", "needs the cardholder's browser sent to UnionPay"),
     ("000202", "needs the cardholder's browser sent to UnionPay"),
     ("000401", "pays out, and is named by payout_biz_type"),
     ("000501", "collects under an agreement"),
     ("000901", "binds cards"),
-    ("000902", "pays with tokens, which are not asked for or sent"),
     ("001001", "needs a subscription"),
 ];
+
+/// The product of payments by tokens (无跳转 token), which agreements are opened for.
+pub const TOKEN_PRODUCT: &str = "000902";
 
 /// The one place where an otherwise unspoken product is right.
 const PAYOUTS: (&str, &str) = ("payout_biz_type", PAYOUT_BIZ_TYPE);
@@ -79,6 +83,9 @@ pub struct MerchantSettings {
     pub access_type: AccessType,
     /// Six digits of the product; follow-ups and inquiries carry it too.
     pub biz_type: String,
+    /// Who asks for tokens (`trId`), where the product is [`TOKEN_PRODUCT`]: digits that UnionPay
+    /// assigns.
+    pub token_requestor: Option<String>,
     /// Six digits: the product of payouts, and of what asks about them.
     pub payout_biz_type: String,
     /// Six digits; see [`REVERSAL_BIZ_TYPE`].
@@ -211,6 +218,28 @@ fn check_identifiers(settings: &MerchantSettings, problems: &mut Problems) {
         } else if !is_digits(text, length) {
             problems.add(key, format!("is not {length} digits"), advice);
         }
+    }
+    let takes_tokens = settings.biz_type == TOKEN_PRODUCT;
+    match &settings.token_requestor {
+        Some(id)
+            if !(1..=TOKEN_REQUESTOR_DIGITS_MAX).contains(&id.len())
+                || !is_digits(id, id.len()) =>
+        {
+            problems.add(
+                "token_requestor",
+                "is not of digits",
+                "write the trId that you were given",
+            );
+        }
+        Some(_) if !takes_tokens => {
+            let advice = "write biz_type = \"000902\", or take it out";
+            problems.add("token_requestor", "is for the token product", advice);
+        }
+        None if takes_tokens => {
+            let advice = "write the trId that you were given; the test system's is \"62000000001\"";
+            problems.add("token_requestor", "is missing: 000902 pays by tokens", advice);
+        }
+        Some(_) | None => {}
     }
     let of_verification = [
         ("verification_biz_type", &settings.verification_biz_type, 6, "write \"000501\""),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::card::{Cvv, mask};
+use crate::domain::card::{CardInput, Cvv, Pan, mask};
 
 /// Made up, without a run of one digit: its pieces are known. Its check digit does not fit.
 const PAN: &str = concat!("621626123456", "7890128");

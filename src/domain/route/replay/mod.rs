@@ -19,6 +19,7 @@ use crate::domain::fee::FeeSubject;
 use crate::domain::flow::attempt::{AttemptState, VolumeKind};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::ChannelId;
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile};
 use crate::domain::route::condition::{CardPrefix, Condition};
@@ -139,7 +140,11 @@ impl<'s> Replay<'s> {
         let traits = CardTraits::of(card.row.as_deref(), masked.as_bytes());
         let prefix = kept_prefix(card);
         let now = order.created_at;
-        let subject = RouteSubject { ask: RouteAsk::Order(asked), prefix, card: traits, now };
+        // An agreement is its channel's, whatever the rules say.
+        let by_agreement = asked.instrument.as_ref().and_then(InstrumentFacts::agreement);
+        let bound_to = by_agreement.and(order.attempts.first()).map(|attempt| &attempt.channel);
+        let ask = RouteAsk::Order(asked);
+        let subject = RouteSubject { ask, prefix, card: traits, bound_to, now };
         let sides = [&self.in_force, &self.candidate];
         if sides.iter().any(|side| side.asks_more_digits(&subject)) {
             self.report.undecided += 1;

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::bin::{Bin, BinRow, CardBrands};
-use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::filter::OrderFacts;
 use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
+    AgreementId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId,
+    OrderId,
 };
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
@@ -20,6 +19,9 @@ use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 
 use super::TABLE;
+use crate::store::table::card::{
+    CardRecord, SealedRecord, card_record, read_card, read_sealed, sealed_record,
+};
 
 const FIELDS: StoredFields = StoredFields { table: TABLE };
 
@@ -135,31 +137,11 @@ struct FeeRecord<'a> {
 enum InstrumentRecord<'a> {
     #[serde(borrow)]
     Card(CardRecord<'a>),
-}
-
-#[derive(Serialize, Deserialize)]
-struct CardRecord<'a> {
-    masked: &'a str,
-    pan: [u8; 16],
-    expiry: Option<[u8; 8]>,
-    holder: Option<[u8; 8]>,
-    id_type: Option<[u8; 8]>,
-    id_number: Option<[u8; 8]>,
-    phone: Option<[u8; 8]>,
-    #[serde(borrow)]
-    row: Option<BinRecord<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BinRecord<'a> {
-    bin: &'a str,
-    pan_length: u8,
-    issuer_code: &'a str,
-    issuer_name: &'a str,
-    card_name: &'a str,
-    card_type: u8,
-    brand: u8,
-    second_brand: Option<u8>,
+    Agreement {
+        #[serde(with = "postcard::fixint::le")]
+        id: u64,
+        card: CardRecord<'a>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -180,13 +162,6 @@ struct AttemptRecord<'a> {
     ended_by: Option<u8>,
     #[serde(borrow)]
     sealed_pan: Option<SealedRecord<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SealedRecord<'a> {
-    key_id: &'a str,
-    nonce: [u8; 12],
-    bytes: &'a [u8],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -300,37 +275,20 @@ fn kind_record(kind: OrderKind) -> KindRecord {
     }
 }
 
-fn sealed_record(sealed: &SealedPan) -> SealedRecord<'_> {
-    SealedRecord { key_id: &sealed.key_id, nonce: sealed.nonce, bytes: &sealed.bytes }
+impl<'a> InstrumentRecord<'a> {
+    const fn card(&self) -> &CardRecord<'a> {
+        match self {
+            Self::Card(card) | Self::Agreement { card, .. } => card,
+        }
+    }
 }
 
 fn instrument_record(instrument: &InstrumentFacts) -> InstrumentRecord<'_> {
     match instrument {
         InstrumentFacts::Card(card) => InstrumentRecord::Card(card_record(card)),
-    }
-}
-
-fn card_record(card: &CardFacts) -> CardRecord<'_> {
-    let some = |digest: u64| (digest != 0).then(|| digest.to_le_bytes());
-    let digests = &card.digests;
-    CardRecord {
-        masked: card.masked.as_str(),
-        pan: digests.pan.to_le_bytes(),
-        expiry: some(digests.expiry),
-        holder: some(digests.holder),
-        id_type: some(digests.id_type),
-        id_number: some(digests.id_number),
-        phone: some(digests.phone),
-        row: card.row.as_ref().map(|row| BinRecord {
-            bin: row.bin.as_str(),
-            pan_length: row.pan_length,
-            issuer_code: &row.issuer_code,
-            issuer_name: &row.issuer_name,
-            card_name: &row.card_name,
-            card_type: row.card_type.number(),
-            brand: row.brands.first.number(),
-            second_brand: row.brands.second.map(StoredNumber::number),
-        }),
+        InstrumentFacts::Agreement { id, card } => {
+            InstrumentRecord::Agreement { id: id.as_u64(), card: card_record(card) }
+        }
     }
 }
 
@@ -366,7 +324,7 @@ pub(super) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
 /// The facts by which an order is passed over, and when it was created.
 pub(super) fn read_order_facts(bytes: &[u8]) -> Result<OrderFacts<'_>, StoreError> {
     let head: OrderHead<'_> = decode_head(TABLE, bytes)?;
-    let card = head.instrument.as_ref().map(|InstrumentRecord::Card(card)| card);
+    let card = head.instrument.as_ref().map(InstrumentRecord::card);
     Ok(OrderFacts {
         created_at: FIELDS.time(head.created_at)?,
         status: FIELDS.code("status", head.status)?,
@@ -432,45 +390,14 @@ fn read_kind(record: &KindRecord) -> OrderKind {
     }
 }
 
-fn read_sealed(record: &SealedRecord<'_>) -> SealedPan {
-    SealedPan {
-        key_id: record.key_id.to_owned(),
-        nonce: record.nonce,
-        bytes: record.bytes.to_vec(),
-    }
-}
-
 fn read_instrument(record: InstrumentRecord<'_>) -> Result<InstrumentFacts, StoreError> {
     match record {
-        InstrumentRecord::Card(card) => Ok(read_card(card)?.into()),
+        InstrumentRecord::Card(card) => Ok(read_card(TABLE, card)?.into()),
+        InstrumentRecord::Agreement { id, card } => Ok(InstrumentFacts::Agreement {
+            id: AgreementId::from_u64(id),
+            card: read_card(TABLE, card)?,
+        }),
     }
-}
-
-fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
-    let digest = |stored: Option<[u8; 8]>| stored.map_or(0, u64::from_le_bytes);
-    let digests = CardDigests {
-        pan: u128::from_le_bytes(record.pan),
-        expiry: digest(record.expiry),
-        holder: digest(record.holder),
-        id_type: digest(record.id_type),
-        id_number: digest(record.id_number),
-        phone: digest(record.phone),
-    };
-    let row = record.row.map(|row| {
-        Ok::<_, StoreError>(Arc::new(BinRow {
-            bin: Bin::parse(row.bin).map_err(|_| wrong(FIELDS.table, "bin"))?,
-            pan_length: row.pan_length,
-            issuer_code: row.issuer_code.to_owned(),
-            issuer_name: row.issuer_name.to_owned(),
-            card_name: row.card_name.to_owned(),
-            card_type: FIELDS.code("card_type", row.card_type)?,
-            brands: CardBrands {
-                first: FIELDS.code("brand", row.brand)?,
-                second: row.second_brand.map(|brand| FIELDS.code("brand", brand)).transpose()?,
-            },
-        }))
-    });
-    Ok(CardFacts { masked: MaskedPan::from_stored(record.masked), digests, row: row.transpose()? })
 }
 
 /// An attempt is found by its place, so its number must be that place.

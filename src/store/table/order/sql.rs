@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use crate::domain::bin::{BinRow, CardBrands};
-use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::bin::BinRow;
+use crate::domain::card::CardFacts;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
-use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::WriteSet;
@@ -21,6 +21,7 @@ use crate::store::sql::value::{SqlJson, SqlType};
 use crate::store::{CommitError, StoreError, StoreRead};
 
 use super::{Orders, TABLE};
+use crate::store::table::card::{field_digests, read_card_columns, read_sealed_columns};
 
 impl SqlTable for Orders {
     type Written<'a> = &'a Order;
@@ -44,6 +45,7 @@ impl SqlTable for Orders {
             settlement: order.instruction.settlement_mode,
             merchant_category: order.instruction.merchant_category,
             merchant_fee_minor: order.instruction.merchant_fee_minor,
+            agreement: agreement(order),
             card_masked: card(order).map(|card| card.masked.as_str()),
             pan_digest: card(order).map(|card| card.digests.pan),
             field_digests: card(order).map(field_digests),
@@ -103,7 +105,7 @@ impl SqlTable for Orders {
                 settlement_mode: row.get("settlement")?,
                 merchant_category: row.get("merchant_category")?,
                 merchant_fee_minor: row.get("merchant_fee_minor")?,
-                instrument: read_card(row)?.map(InstrumentFacts::Card),
+                instrument: read_instrument(row)?,
                 description: row.get("description")?,
                 notify_url: row.get("notify_url")?,
             },
@@ -121,7 +123,7 @@ impl SqlTable for Orders {
                 given_back_minor: row.get("given_back_minor")?,
                 fee_back_minor: row.get("fee_back_minor")?,
             },
-            sealed_pan: read_sealed(row)?,
+            sealed_pan: read_sealed_columns(row)?,
             accounting_sequence: row.get("accounting_sequence")?,
             clearing_date: row.get("clearing_date")?,
             charged: match row.get("charged_minor")? {
@@ -178,14 +180,12 @@ fn card(order: &Order) -> Option<&CardFacts> {
     order.instruction.card()
 }
 
-fn bin_row(order: &Order) -> Option<&BinRow> {
-    card(order)?.row.as_deref()
+fn agreement(order: &Order) -> Option<AgreementId> {
+    order.instruction.instrument.as_ref()?.agreement()
 }
 
-/// The digests of expiry, holder, kind and number of the document, and phone, in this order.
-fn field_digests(card: &CardFacts) -> Vec<u8> {
-    let CardDigests { pan: _, expiry, holder, id_type, id_number, phone } = card.digests;
-    [expiry, holder, id_type, id_number, phone].map(u64::to_le_bytes).concat()
+fn bin_row(order: &Order) -> Option<&BinRow> {
+    card(order)?.row.as_deref()
 }
 
 /// Rule, its place, the BIN table's version, the channels kept, and those struck with the reason.
@@ -232,32 +232,12 @@ fn read_kind(row: &SqlFields<'_>) -> Result<OrderKind, StoreError> {
     })
 }
 
-fn read_card(row: &SqlFields<'_>) -> Result<Option<CardFacts>, StoreError> {
-    let Some(masked) = row.get::<Option<String>>("card_masked")? else { return Ok(None) };
-    let digests: [u8; 40] = row.get("field_digests")?;
-    let (digests, _) = digests.as_chunks::<8>();
-    let [expiry, holder, id_type, id_number, phone] =
-        [0, 1, 2, 3, 4].map(|place| u64::from_le_bytes(digests[place]));
-    let bin = match row.get("bin")? {
-        Some(bin) => Some(Arc::new(BinRow {
-            bin,
-            pan_length: row.get("pan_length")?,
-            issuer_code: row.get("issuer_code")?,
-            issuer_name: row.get("issuer_name")?,
-            card_name: row.get("card_name")?,
-            card_type: row.get("card_type")?,
-            brands: CardBrands { first: row.get("brand")?, second: row.get("second_brand")? },
-        })),
-        None => None,
-    };
-    let pan = row.get("pan_digest")?;
-    let digests = CardDigests { pan, expiry, holder, id_type, id_number, phone };
-    Ok(Some(CardFacts { masked: MaskedPan::from_stored(&masked), digests, row: bin }))
-}
-
-fn read_sealed(row: &SqlFields<'_>) -> Result<Option<SealedPan>, StoreError> {
-    let Some(key_id) = row.get("sealed_key")? else { return Ok(None) };
-    Ok(Some(SealedPan { key_id, nonce: row.get("sealed_nonce")?, bytes: row.get("sealed_pan")? }))
+fn read_instrument(row: &SqlFields<'_>) -> Result<Option<InstrumentFacts>, StoreError> {
+    let Some(card) = read_card_columns(row)? else { return Ok(None) };
+    Ok(Some(match row.get("agreement")? {
+        Some(id) => InstrumentFacts::Agreement { id, card },
+        None => card.into(),
+    }))
 }
 
 /// The attempts of orders.
@@ -308,7 +288,7 @@ impl SqlTable for Attempts {
             unresolved_at: row.get("unresolved_at")?,
             ended_at: row.get("ended_at")?,
             ended_by: row.get("ended_by")?,
-            sealed_pan: read_sealed(row)?,
+            sealed_pan: read_sealed_columns(row)?,
         })
     }
 }

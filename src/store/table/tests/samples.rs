@@ -18,9 +18,10 @@ use crate::domain::flow::order::{
 };
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, MerchantCategory, MerchantId,
-    OrderId, SettlementId,
+    AgreementId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId,
+    MerchantCategory, MerchantId, OrderId, SettlementId,
 };
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -135,7 +136,7 @@ impl Draw {
                     MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
                 }),
                 merchant_fee_minor: self.maybe(|draw| draw.random.i64(0..=AMOUNT_MINOR_MAX)),
-                instrument: self.maybe(|draw| draw.card().into()),
+                instrument: self.maybe(Self::instrument),
                 description: self.maybe(|draw| draw.text(60)),
                 notify_url: self.maybe(|draw| draw.text(90)),
             },
@@ -169,7 +170,15 @@ impl Draw {
         }
     }
 
-    fn card(&mut self) -> CardFacts {
+    fn instrument(&mut self) -> InstrumentFacts {
+        let card = self.card();
+        match self.random.bool() {
+            true => card.into(),
+            false => InstrumentFacts::Agreement { id: AgreementId::of(self.id()), card },
+        }
+    }
+
+    pub(super) fn card(&mut self) -> CardFacts {
         let digest = |draw: &mut Self| draw.maybe(|draw| draw.random.u64(..)).unwrap_or(0);
         CardFacts {
             masked: MaskedPan::from_stored("621626*********0018"),
@@ -219,7 +228,7 @@ impl Draw {
         }
     }
 
-    fn sealed(&mut self) -> SealedPan {
+    pub(super) fn sealed(&mut self) -> SealedPan {
         SealedPan {
             key_id: self.word(),
             nonce: [self.random.u8(..); 12],

@@ -2,12 +2,16 @@
 
 use super::samples::{Draw, first_id, moment};
 use super::{SampleTable, head_fits};
-use crate::domain::card::CardDigests;
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId};
+use crate::domain::agreement::{Agreement, AgreementCall, AgreementRequest, AgreementState};
+use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::ids::{
+    AgreementId, CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId,
+};
 use crate::domain::outcome::{Reason, UnknownCause};
 use crate::domain::verification::{
     CardVerification, VerificationEnd, VerificationRequest, VerificationVerdict,
 };
+use crate::store::table::agreement::Agreements;
 use crate::store::table::verification::Verifications;
 
 impl Draw {
@@ -44,6 +48,85 @@ impl Draw {
                 at: draw.time(),
             }),
         }
+    }
+}
+
+impl Draw {
+    fn agreement_call(&mut self) -> AgreementCall {
+        AgreementCall { number: self.random.u8(1..=99), sent_at: self.time() }
+    }
+
+    fn agreement(&mut self) -> Agreement {
+        Agreement {
+            id: AgreementId::of(self.id()),
+            version: self.random.u32(..),
+            asked: AgreementRequest {
+                caller: CallerId::from_stored(&self.word()),
+                caller_order_id: CallerOrderId::from_stored(&self.word()),
+                merchant_id: MerchantId::from_stored(&self.word()),
+                card: self.card(),
+                phone: "138****8000".to_owned(),
+            },
+            channel: self.channel(),
+            state: self.of(&AgreementState::ALL),
+            last_call: self.agreement_call(),
+            confirmation: self.maybe(Self::agreement_call),
+            codes_sent: self.random.u8(..),
+            codes_refused: self.random.u8(..),
+            reason: self.maybe(|draw| draw.of(&Reason::ALL)),
+            unknown_cause: self.maybe(|draw| draw.of(&UnknownCause::ALL)),
+            code: self.maybe(|draw| draw.text(32)),
+            transcript: self.text(60),
+            token: self.maybe(Self::sealed),
+            ends_at: self.maybe(Self::time),
+            created_at: self.time(),
+            changed_at: self.time(),
+        }
+    }
+}
+
+/// An agreement with every optional field.
+fn agreement() -> Agreement {
+    let digests = CardDigests { pan: 7, phone: 11, ..CardDigests::default() };
+    let masked = MaskedPan::from_stored("621626*********0018");
+    Agreement {
+        id: AgreementId::of(first_id()),
+        version: 4,
+        asked: AgreementRequest {
+            caller: CallerId::from_stored("core"),
+            caller_order_id: CallerOrderId::from_stored("G-7"),
+            merchant_id: MerchantId::from_stored("m-42"),
+            card: CardFacts { masked, digests, row: None },
+            phone: "138****847x".to_owned(),
+        },
+        channel: ChannelId::from_stored("unionpay"),
+        state: AgreementState::Ending,
+        last_call: AgreementCall { number: 3, sent_at: moment(3) },
+        confirmation: Some(AgreementCall { number: 2, sent_at: moment(1) }),
+        codes_sent: 1,
+        codes_refused: 2,
+        reason: Some(Reason::WrongSmsCode),
+        unknown_cause: Some(UnknownCause::TimedOut),
+        code: Some("71".to_owned()),
+        transcript: "respCode=71".to_owned(),
+        token: Some(SealedPan { key_id: "k2".to_owned(), nonce: [8; 12], bytes: vec![4, 5] }),
+        ends_at: Some(moment(9)),
+        created_at: moment(0),
+        changed_at: moment(3),
+    }
+}
+
+impl SampleTable for Agreements {
+    fn fixed() -> Vec<Agreement> {
+        vec![agreement()]
+    }
+
+    fn draw(draw: &mut Draw) -> Agreement {
+        draw.agreement()
+    }
+
+    fn hold(row: &Agreement) {
+        head_fits::<Self>(row);
     }
 }
 

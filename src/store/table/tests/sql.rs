@@ -10,6 +10,7 @@ use crate::store::row::{Table, through_columns};
 use crate::store::sql::step::SqlPlan;
 use crate::store::sql::table::{ColumnPart, Rest, SqlTable};
 use crate::store::table::accounting::AccountingRequests;
+use crate::store::table::agreement::Agreements;
 use crate::store::table::audit::Audit;
 use crate::store::table::books::clearing_days::ShutDays;
 use crate::store::table::books::day_close::DayCloses;
@@ -66,6 +67,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, Settlements>();
     comes_back::<_, SettledDates>();
     comes_back::<_, Verifications>();
+    comes_back::<_, Agreements>();
     for order in Orders::fixed() {
         assert_eq!(Orders::through_columns(order.clone()).ok(), Some(order));
     }
@@ -90,6 +92,7 @@ fn of_every_table() -> WriteSet {
         settlements: Settlements::fixed(),
         settled: SettledDates::fixed(),
         verifications: Verifications::fixed(),
+        agreements: Agreements::fixed(),
         ..WriteSet::default()
     };
     writes.orders.dedup_by_key(|order| order.id);

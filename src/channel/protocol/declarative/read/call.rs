@@ -26,6 +26,7 @@ use crate::codec::order_form::OrderForm;
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 
 /// How many sections `like` may lead through.
@@ -62,6 +63,9 @@ impl CallReader<'_> {
         let second = CallReader { brought: &brought, ..*self };
         let sending = second.sending(kind, &section, &from);
         let reply = self.reply(Some(kind.action), &section, &from);
+        if let Some(reply) = &reply {
+            check_token(kind, reply, &section);
+        }
         section.finish();
         Some(Call { kind, of, first: first?, sending: sending?, reply: reply? })
     }
@@ -286,6 +290,7 @@ impl CallReader<'_> {
             currency: path("currency"),
             reference: path("reference"),
             settle_date: path("settle_date"),
+            token: path("token"),
             shared_codes: self.codes.clone(),
             own_codes: read_codes(from("codes"), "codes"),
         };
@@ -476,6 +481,7 @@ fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
         ("currency", &read.currency),
         ("reference", &read.reference),
         ("settle_date", &read.settle_date),
+        ("token", &read.token),
     ];
     let given = paths.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
     for (key, path) in given {
@@ -490,6 +496,18 @@ fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
             let advice = "read it from what [http.verify] signs, or sign it";
             reply.mistake(key, "stands in no part of the message that is signed", advice);
         }
+    }
+}
+
+/// An agreement is its token, and nothing else has one.
+fn check_token(kind: RequestKind, read: &ReplyMap, call: &Section<'_>) {
+    let is_needed = kind.service() == Some(CardService::AgreementConfirmation);
+    if is_needed && read.token.as_ref().is_none_or(|path| path.is_optional) {
+        let advice = "say where its reply has the token: reply.token = \"/token\"";
+        call.mistake("reply", "nothing could be paid by the agreement without a token", advice);
+    }
+    if !kind.brings_token() && read.token.is_some() {
+        call.mistake("reply", "`token` is of no meaning here", "take it out");
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::sample::*;
 use crate::channel::protocol::unionpay_acp::request::TransactionType;
+use std::sync::Arc;
+
 use crate::channel::{Adapter, ChannelRequest, ServiceFacts};
 use crate::codec::FieldLimits;
 use crate::codec::acp;
@@ -112,7 +114,7 @@ fn a_verification_is_answered_at_once_and_has_no_money() {
         sent_at: of.sent_at,
         merchant_id: of.merchant_id,
     };
-    let request = ChannelRequest::Service { facts, card: card().into() };
+    let request = ChannelRequest::Service { facts, subject: Arc::new(card()).into() };
     let (url, fields) = sent(&request);
     assert!(url.ends_with("backTransReq.do"));
     for (name, value) in [("txnType", "72"), ("txnSubType", "01"), ("bizType", "000501")] {

@@ -72,6 +72,7 @@ pub fn settings() -> MerchantSettings {
         merchant_id: MERCHANT_ID.to_owned(),
         access_type: AccessType::Direct,
         biz_type: "000301".to_owned(),
+        token_requestor: None,
         payout_biz_type: "000401".to_owned(),
         reversal_biz_type: "000000".to_owned(),
         verification_biz_type: "000501".to_owned(),

@@ -210,7 +210,7 @@ fn outside_production_an_unencrypted_address_will_do() {
 #[test]
 fn a_product_that_cannot_be_spoken_is_a_mistake() {
     let text = include_str!("../../../../../channels/unionpay.toml");
-    for product in ["000201", "000202", "000401", "000501", "000901", "000902", "001001"] {
+    for product in ["000201", "000202", "000401", "000501", "000901", "001001"] {
         let changed = text.replace("biz_type = \"000301\"", &format!("biz_type = \"{product}\""));
         let found = read_text(&changed, Vec::new()).map(|_| ()).expect_err("it is not spoken");
         assert_eq!(found.len(), 1, "{found:?}");
@@ -219,6 +219,25 @@ fn a_product_that_cannot_be_spoken_is_a_mistake() {
             found[0].contains("unionpay_acp.biz_type") && found[0].contains(&words),
             "{found:?}"
         );
+    }
+}
+
+#[test]
+fn the_token_product_has_its_requestor_and_no_other_product_has() {
+    let text = include_str!("../../../../../channels/unionpay.toml");
+    let with = |product: &str, requestor: &str| {
+        let lines = format!("biz_type = \"{product}\"\n{requestor}");
+        read_text(&text.replace("biz_type = \"000301\"", &lines), Vec::new()).map(|_| ())
+    };
+    assert!(with("000902", "token_requestor = \"62000000001\"").is_ok());
+    for (product, requestor) in [
+        ("000902", ""),
+        ("000902", "token_requestor = \"a\""),
+        ("000902", "token_requestor = \"\""),
+        ("000301", "token_requestor = \"62000000001\""),
+    ] {
+        let found = with(product, requestor).expect_err("it is a mistake");
+        assert!(found[0].contains("unionpay_acp.token_requestor"), "{found:?}");
     }
 }
 

@@ -1,0 +1,291 @@
+//! Agreements: a card is bound once by a code that its holder gets by SMS.
+//!
+//! Upholds I-9 as payments do, and I-11: what is shown is the masked card and the masked phone,
+//! never a token, and a code goes to the channel and nowhere else.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::{MayAsk, MaySend, Seat};
+use crate::api::dto::{CardBody, MomentText, Text, json};
+use crate::api::error::ApiError;
+use crate::api::input::json::JsonFields;
+use crate::api::input::query::Query;
+use crate::api::input::{PathSegment, order, read_json};
+use crate::api::page::{next_of, page};
+use crate::api::payments::refusal;
+use crate::api::payments::wait::Wait;
+use crate::channel::ReplyMeaning;
+use crate::config::checked::Role;
+use crate::domain::agreement::{Agreement, AgreementState};
+use crate::domain::card::words::CardEcho;
+use crate::domain::ids::{AgreementId, MerchantId};
+use crate::domain::outcome::{Outcome, Reason, UnknownCause};
+use crate::domain::time::Timestamp;
+use crate::engine::AgreementAnswer;
+
+/// An agreement as it is shown.
+#[derive(Serialize)]
+struct AgreementBody<'row> {
+    id: Text<AgreementId>,
+    order_id: &'row str,
+    merchant_id: &'row str,
+    state: &'static str,
+    card: CardBody<'row>,
+    /// Masked.
+    phone: &'row str,
+    channel: &'row str,
+    codes_sent: u8,
+    codes_refused: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'row str>,
+    /// The channel's own words, card data masked; for operators and auditors, where one is asked
+    /// for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript: Option<&'row str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<MomentText>,
+    created_at: MomentText,
+    changed_at: MomentText,
+}
+
+impl<'row> AgreementBody<'row> {
+    fn of(row: &'row Agreement, now: Timestamp) -> Self {
+        Self {
+            id: Text(row.id),
+            order_id: row.asked.caller_order_id.as_str(),
+            merchant_id: row.asked.merchant_id.as_str(),
+            state: if row.has_expired(now) { "expired" } else { row.state.name() },
+            card: CardBody::from(&row.asked.card),
+            phone: &row.asked.phone,
+            channel: row.channel.as_str(),
+            codes_sent: row.codes_sent,
+            codes_refused: row.codes_refused,
+            reason: row.reason.map(Reason::name),
+            unknown_cause: row.unknown_cause.map(UnknownCause::name),
+            code: row.code.as_deref(),
+            transcript: None,
+            ends_at: row.ends_at.map(MomentText),
+            created_at: MomentText(row.created_at),
+            changed_at: MomentText(row.changed_at),
+        }
+    }
+}
+
+/// `POST /v1/agreements`
+pub async fn create(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let wait = Wait::of(&parts.headers, &state);
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let new = order::read_agreement(&body, seat.name(), state.field_rules())?;
+    drop(body);
+    let echo = CardEcho::of(&new.card);
+    state.refuse_card_number("order_id", new.caller_order_id.as_str(), echo)?;
+    state.refuse_card_number("merchant_id", new.merchant_id.as_str(), echo)?;
+    state.refuse_when_closed()?;
+    let opened = state.intake.open_agreement(new, wait.patience.until).await.map_err(refusal)?;
+    Ok(answer(&state, wait, &opened))
+}
+
+/// `POST /v1/agreements/{id}/code`: another code.
+pub async fn send_code(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    PathSegment(id): PathSegment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let wait = Wait::of(&parts.headers, &state);
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let card = order::read_code_again(&body, state.field_rules())?;
+    drop(body);
+    state.refuse_when_closed()?;
+    let id = own(&state, &seat, &id).await?.id;
+    let sent = state.engine.send_agreement_code(id, card, wait.patience.until).await?;
+    Ok(answer(&state, wait, &sent))
+}
+
+/// `POST /v1/agreements/{id}/confirm`
+pub async fn confirm(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    PathSegment(id): PathSegment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let wait = Wait::of(&parts.headers, &state);
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let given = order::read_confirmation(&body, state.field_rules())?;
+    drop(body);
+    state.refuse_when_closed()?;
+    let id = own(&state, &seat, &id).await?.id;
+    let confirmed = state.engine.confirm_agreement(id, given, wait.patience.until).await?;
+    Ok(answer(&state, wait, &confirmed))
+}
+
+/// `POST /v1/agreements/{id}/end`
+pub async fn end(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    PathSegment(id): PathSegment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let wait = Wait::of(&parts.headers, &state);
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    JsonFields::parse_or_empty(&body)?.finish()?;
+    state.refuse_when_closed()?;
+    let id = own(&state, &seat, &id).await?.id;
+    let ended = state.engine.end_agreement(id, wait.patience.until).await?;
+    Ok(answer(&state, wait, &ended))
+}
+
+/// What became of a code that was asked for.
+#[derive(Serialize)]
+struct PaymentCodeBody<'reply> {
+    /// `sent`, `refused` or `unknown`.
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'reply str>,
+}
+
+/// `POST /v1/agreements/{id}/payment-code`: the code of one payment.
+pub async fn send_payment_code(
+    State(state): State<Arc<ApiState>>,
+    MaySend(seat): MaySend,
+    PathSegment(id): PathSegment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let (money, phone) = order::read_payment_code(&body)?;
+    drop(body);
+    state.refuse_when_closed()?;
+    let agreement = own(&state, &seat, &id).await?;
+    let said = state.engine.send_payment_code(&agreement, money, phone.as_deref()).await?;
+    Ok(code_answer(&said))
+}
+
+fn code_answer(said: &ReplyMeaning) -> Response {
+    let bare = PaymentCodeBody { result: "unknown", reason: None, unknown_cause: None, code: None };
+    let unsure = Some(UnknownCause::ChannelUnsure.name());
+    let body = match &said.outcome {
+        Outcome::Approved(approval) => {
+            PaymentCodeBody { result: "sent", code: Some(&approval.code), ..bare }
+        }
+        Outcome::Declined(decline) => PaymentCodeBody {
+            result: "refused",
+            reason: Some(decline.reason.name()),
+            code: Some(&decline.code),
+            ..bare
+        },
+        Outcome::NotSent(_) => {
+            let reason = Some(Reason::ChannelUnavailable.name());
+            PaymentCodeBody { result: "refused", reason, ..bare }
+        }
+        Outcome::Pending { code, .. } | Outcome::NotFound { code } => {
+            PaymentCodeBody { unknown_cause: unsure, code: Some(code), ..bare }
+        }
+        Outcome::Unknown(cause) => PaymentCodeBody { unknown_cause: Some(cause.name()), ..bare },
+    };
+    json(StatusCode::OK, &body)
+}
+
+/// `GET /v1/agreements/{id}`
+pub async fn by_id(
+    State(state): State<Arc<ApiState>>,
+    MayAsk(seat): MayAsk,
+    PathSegment(id): PathSegment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let id = AgreementId::parse(&id).ok_or_else(no_such_agreement)?;
+    show(&state, &seat, state.engine.store().agreement(id).await?).await
+}
+
+/// `GET /v1/agreements?order_id=`, and `GET /v1/agreements?merchant_id=&after=&limit=`: those of a
+/// merchant that the caller may see.
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayAsk(seat): MayAsk,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let parse = |text: &str| MerchantId::parse(text).ok();
+    let Some(merchant) = query.parsed("merchant_id", "the core's id of a merchant", parse)? else {
+        let needed = "an id of an agreement is needed, or merchant_id for a list";
+        let (id, caller) = query.callers_id(needed)?;
+        let caller = caller.unwrap_or_else(|| seat.name().clone());
+        let found = state.engine.store().agreement_by_caller(caller, id).await?;
+        return show(&state, &seat, found).await;
+    };
+    let (after, limit) = query.page("an id, 19 digits", AgreementId::parse)?;
+    let rows = state.engine.store().agreements_of_merchant(merchant, after, limit).await?;
+    let next = next_of(&rows, limit, |row| row.id.to_string());
+    let now = state.engine.clock().now();
+    let seen = rows.iter().filter(|row| seat.may_see_of(&row.asked.caller));
+    Ok(page("agreements", seen.map(|row| AgreementBody::of(row, now)), next))
+}
+
+async fn show(
+    state: &ApiState,
+    seat: &Seat,
+    found: Option<Agreement>,
+) -> Result<Response, ApiError> {
+    let visible = found.filter(|row| seat.may_see_of(&row.asked.caller));
+    let row = visible.ok_or_else(no_such_agreement)?;
+    let row = state.engine.look_at_agreement(row).await?;
+    let may_inspect = seat.has(Role::Operator) || seat.has(Role::Auditor);
+    let words = Some(row.transcript.as_str()).filter(|words| may_inspect && !words.is_empty());
+    let body = AgreementBody::of(&row, state.engine.clock().now());
+    Ok(json(status(&row), &AgreementBody { transcript: words, ..body }))
+}
+
+/// The caller's own agreement of this id, to be changed: another one's does not exist for it.
+async fn own(state: &ApiState, seat: &Seat, id: &str) -> Result<Agreement, ApiError> {
+    let id = AgreementId::parse(id).ok_or_else(no_such_agreement)?;
+    let found = state.engine.store().agreement(id).await?;
+    found.filter(|row| row.asked.caller == *seat.name()).ok_or_else(no_such_agreement)
+}
+
+fn answer(state: &ApiState, wait: Wait, answer: &AgreementAnswer) -> Response {
+    let row = &answer.agreement;
+    let body = AgreementBody::of(row, state.engine.clock().now());
+    wait.dress(json(status(row), &body), answer.is_repeat)
+}
+
+/// 200 with what the channel has said, 202 with what is open.
+const fn status(row: &Agreement) -> StatusCode {
+    match row.state {
+        AgreementState::CodeSent
+        | AgreementState::Active
+        | AgreementState::Failed
+        | AgreementState::Ended => StatusCode::OK,
+        AgreementState::SendingCode
+        | AgreementState::CodeUnknown
+        | AgreementState::Confirming
+        | AgreementState::Unknown
+        | AgreementState::Ending => StatusCode::ACCEPTED,
+    }
+}
+
+fn no_such_agreement() -> ApiError {
+    ApiError::not_found("no agreement has this id")
+}

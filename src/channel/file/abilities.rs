@@ -1,0 +1,166 @@
+//! What a channel can be asked, as its file says it.
+
+use crate::config::section::Section;
+use crate::domain::bin::{Brand, CardType};
+use crate::domain::card_service::CardService;
+use crate::domain::closed_set;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::instrument::InstrumentKind;
+use crate::domain::money::Currency;
+
+closed_set! {
+    /// A request that a channel may be able to answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Ability {
+        Payment => "payment",
+        Inquiry => "inquiry",
+        Reversal => "reversal",
+        Undo => "undo",
+        Refund => "refund",
+        Void => "void",
+        Preauth => "preauth",
+        Capture => "capture",
+        Payout => "payout",
+        Verification => "verification",
+        AgreementCode => "agreement_code",
+        AgreementConfirmation => "agreement_confirmation",
+        AgreementInquiry => "agreement_inquiry",
+        AgreementEnd => "agreement_end",
+        PaymentCode => "payment_code",
+    }
+}
+
+impl Ability {
+    /// The ability to carry out an operation.
+    pub const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Payment => Self::Payment,
+            Operation::Undo => Self::Undo,
+            Operation::Refund => Self::Refund,
+            Operation::Void => Self::Void,
+            Operation::Preauth => Self::Preauth,
+            Operation::Capture => Self::Capture,
+            Operation::Payout => Self::Payout,
+        }
+    }
+
+    /// The ability to do a service to a card.
+    pub const fn of_service(service: CardService) -> Self {
+        match service {
+            CardService::Verification => Self::Verification,
+            CardService::AgreementCode => Self::AgreementCode,
+            CardService::AgreementConfirmation => Self::AgreementConfirmation,
+            CardService::AgreementInquiry => Self::AgreementInquiry,
+            CardService::AgreementEnd => Self::AgreementEnd,
+            CardService::PaymentCode => Self::PaymentCode,
+        }
+    }
+}
+
+/// A channel's abilities. An absent list of card types or brands means all, unlisted cards too.
+#[derive(Debug, Clone)]
+pub struct Abilities {
+    pub operations: Vec<Ability>,
+    /// The operations that its reversal can take back; among `operations`.
+    pub reversible: Vec<Operation>,
+    pub partial_refund: bool,
+    /// Follow-ups must carry the full card number again.
+    pub follow_up_needs_card: bool,
+    /// What payments and pre-authorisations may name.
+    pub instruments: Vec<InstrumentKind>,
+    pub card_types: Option<Vec<CardType>>,
+    pub brands: Option<Vec<Brand>>,
+    pub currencies: Vec<Currency>,
+}
+
+impl Abilities {
+    pub fn can(&self, ability: Ability) -> bool {
+        self.operations.contains(&ability)
+    }
+
+    /// The orders' operations among them, as routing and follow-ups ask for them.
+    pub fn order_operations(&self) -> Vec<Operation> {
+        let takes = |operation: &Operation| self.can(Ability::of(*operation));
+        Operation::ALL.into_iter().filter(takes).collect()
+    }
+
+    /// The services to a card among them, as routing asks for them.
+    pub fn services(&self) -> Vec<CardService> {
+        let has = |service: &CardService| self.can(Ability::of_service(*service));
+        CardService::ALL.into_iter().filter(has).collect()
+    }
+}
+
+pub(super) fn read_abilities(root: &Section<'_>) -> Abilities {
+    let section = root.section("abilities");
+    let operations = Ability::ALL.map(|ability| (ability.name(), ability));
+    let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
+    let brands = Brand::ALL.map(|brand| (brand.name(), brand));
+    let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
+    // An undo is never reversed: it is owed until it is done. Money that was paid out has gone.
+    let of_orders: Vec<(&str, Operation)> = Operation::ALL
+        .into_iter()
+        .filter(|operation| !matches!(operation, Operation::Undo | Operation::Payout))
+        .map(|operation| (operation.name(), operation))
+        .collect();
+    let able = section.choices("operations", &operations);
+    let instruments = read_instruments(&section, &able);
+    let abilities = Abilities {
+        reversible: read_reversible(&section, &able, &of_orders),
+        operations: able,
+        instruments,
+        partial_refund: section.boolean_or("partial_refund", true),
+        follow_up_needs_card: section.boolean_or("follow_up_needs_card", false),
+        card_types: section.optional_choices("card_types", &card_types),
+        brands: section.optional_choices("brands", &brands),
+        currencies: section.choices("currencies", &currencies),
+    };
+    section.finish();
+    abilities
+}
+
+/// What payments name: cards, unless the file says otherwise. Where agreements are among it, they
+/// are opened there.
+fn read_instruments(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKind> {
+    const KEY: &str = "instruments";
+    let kinds = InstrumentKind::ALL.map(|kind| (kind.name(), kind));
+    let listed = section.choices_or(KEY, &[InstrumentKind::Card.name()], &kinds);
+    let opening = [Ability::AgreementCode, Ability::AgreementConfirmation];
+    let opens = opening.iter().all(|ability| able.contains(ability));
+    let names = listed.contains(&InstrumentKind::Agreement);
+    if names && !opens {
+        let advice =
+            "add \"agreement_code\" and \"agreement_confirmation\" to abilities.operations";
+        section.mistake(KEY, "no agreement could be opened", advice);
+    }
+    let of_agreements = opening.into_iter().chain([
+        Ability::AgreementInquiry,
+        Ability::AgreementEnd,
+        Ability::PaymentCode,
+    ]);
+    if !names && of_agreements.into_iter().any(|ability| able.contains(&ability)) {
+        let advice = "write instruments = [\"agreement\"], or with \"card\" too";
+        section.mistake(KEY, "nothing could be paid by an agreement", advice);
+    }
+    listed
+}
+
+/// The operations that a reversal can take back: payments and pre-authorisations, unless the file
+/// says otherwise.
+fn read_reversible(
+    section: &Section<'_>,
+    able: &[Ability],
+    operations: &[(&str, Operation)],
+) -> Vec<Operation> {
+    let has = |operation: Operation| able.contains(&Ability::of(operation));
+    let usual = [Operation::Payment, Operation::Preauth];
+    let usual: Vec<&str> = usual.into_iter().filter(|one| has(*one)).map(Operation::name).collect();
+    let listed = section.choices_or("reversible", &usual, operations);
+    for (index, operation) in listed.iter().enumerate() {
+        if !has(*operation) {
+            let advice = "add it to abilities.operations, or take it out here";
+            section.mistake_in("reversible", index, "the channel has no such operation", advice);
+        }
+    }
+    listed
+}

@@ -1,0 +1,289 @@
+//! `/v1/agreements`: a card is bound by a code, and paid by from then on.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use switchyard::channel::{IssuedToken, ReplyMeaning};
+use switchyard::domain::card::CardToken;
+use switchyard::domain::ids::AgreementId;
+use switchyard::domain::outcome::{Decline, NotSentCause, Outcome, Reason};
+use switchyard::domain::time::Timestamp;
+
+use crate::gateway::{Answer, CARD, Gateway, approved, payment, unknown};
+use crate::support::books::moment;
+
+const PATH: &str = "/v1/agreements";
+const TOKEN: &str = "6235240000020757577";
+const PHONE: &str = "13800138473";
+const CODE: &str = "739162";
+const ABLE: &str = "operations = [\"payment\", \"refund\", \"inquiry\", \"reversal\", \
+                    \"agreement_code\", \"agreement_confirmation\", \"agreement_inquiry\", \
+                    \"agreement_end\", \"payment_code\"]\n\
+                    instruments = [\"card\", \"agreement\"]";
+
+fn asked(order_id: &str) -> Value {
+    json!({
+        "order_id": order_id,
+        "merchant_id": "m-1",
+        "card": { "pan": CARD, "holder": "ZHANG SANFENG", "phone": PHONE },
+    })
+}
+
+fn declined(reason: Reason) -> Outcome {
+    Outcome::Declined(Decline { reason, code: "71".to_owned(), elsewhere: false })
+}
+
+fn issued(ends_at: Option<Timestamp>) -> ReplyMeaning {
+    let token = CardToken::parse(TOKEN, PHONE).expect("it is plain");
+    ReplyMeaning::new(approved(), format!("tokenPayData={TOKEN}"))
+        .with_issued(IssuedToken { token, ends_at })
+}
+
+async fn able() -> Gateway {
+    Gateway::start_able("", ABLE).await
+}
+
+async fn open(gateway: &Gateway, order_id: &str) -> String {
+    let opened = gateway.post("core", PATH, &asked(order_id)).await;
+    let body = opened.json();
+    assert_eq!((opened.status, &body["state"]), (StatusCode::OK, &json!("code_sent")), "{body}");
+    body["id"].as_str().expect("an id").to_owned()
+}
+
+async fn confirm(gateway: &Gateway, id: &str) -> Answer {
+    gateway.post("core", &format!("{PATH}/{id}/confirm"), &json!({ "code": CODE })).await
+}
+
+async fn active(gateway: &Gateway, order_id: &str) -> String {
+    let id = open(gateway, order_id).await;
+    gateway.bank.will_be_understood(issued(None));
+    let answer = confirm(gateway, &id).await;
+    assert_eq!(answer.json()["state"], "active", "{}", answer.text);
+    id
+}
+
+fn pay_by(id: &str, order_id: &str) -> Value {
+    let mut body = payment(order_id);
+    body.as_object_mut().expect("an object").remove("card");
+    body["merchant_id"] = "m-1".into();
+    body["agreement"] = id.into();
+    body
+}
+
+#[tokio::test]
+async fn an_agreement_is_opened_paid_by_and_ended() {
+    let gateway = able().await;
+    let id = open(&gateway, "G-1").await;
+    let one = format!("{PATH}/{id}");
+    let shown = gateway.get("core", &one).await.json();
+    assert_eq!((&shown["phone"], &shown["order_id"]), (&json!("138****8473"), &json!("G-1")));
+    assert_eq!(shown["card"]["masked"], "621626*********0018");
+    assert_eq!(gateway.get("core", &format!("{PATH}?order_id=G-1")).await.json(), shown);
+    // Nothing is paid by it yet.
+    let early = gateway.pay(&pay_by(&id, "A-0")).await;
+    assert_eq!(early.problem(), (409, "agreement_not_active".to_owned()));
+    assert_eq!(early.json()["state"], "code_sent");
+    gateway.bank.will_answer(declined(Reason::WrongSmsCode));
+    let wrong = confirm(&gateway, &id).await;
+    let body = wrong.json();
+    assert_eq!((wrong.status, &body["state"]), (StatusCode::OK, &json!("code_sent")), "{body}");
+    assert_eq!((&body["reason"], &body["codes_refused"]), (&json!("wrong_sms_code"), &json!(1)));
+    let again = gateway.post("core", &format!("{one}/code"), &json!({})).await.json();
+    assert_eq!((&again["state"], &again["codes_sent"]), (&json!("code_sent"), &json!(2)));
+    gateway.bank.will_be_understood(issued(Some(moment(9_000_000))));
+    let confirmed = confirm(&gateway, &id).await.json();
+    assert_eq!(confirmed["state"], "active", "{confirmed}");
+    assert!(confirmed["ends_at"].is_string());
+    let calls = gateway.bank.calls();
+    assert_eq!(confirm(&gateway, &id).await.json()["state"], "active", "a repeat is safe");
+    assert_eq!(gateway.bank.calls(), calls, "and sends nothing");
+    // Orders by it are orders like others.
+    let paid = gateway.pay(&pay_by(&id, "A-1")).await;
+    let body = paid.json();
+    assert_eq!((paid.status, &body["status"]), (StatusCode::OK, &json!("succeeded")), "{body}");
+    assert_eq!((&body["agreement"], &body["channel"]), (&json!(id), &json!("unionpay")));
+    assert_eq!(body["card"]["masked"], "621626*********0018");
+    let repeat = gateway.pay(&pay_by(&id, "A-1")).await;
+    assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
+    let by_card = gateway.pay(&payment("A-1")).await;
+    assert_eq!(by_card.problem(), (409, "order_id_conflict".to_owned()));
+    let code = json!({ "amount": 500, "currency": "CNY" });
+    let sent = gateway.post("core", &format!("{one}/payment-code"), &code).await;
+    assert_eq!((sent.status, sent.json()["result"].clone()), (StatusCode::OK, json!("sent")));
+    let mut with_code = pay_by(&id, "A-2");
+    with_code["sms_code"] = CODE.into();
+    assert_eq!(gateway.pay(&with_code).await.json()["status"], "succeeded");
+    let list = gateway.get("auditor", &format!("{PATH}?merchant_id=m-1")).await.json();
+    assert_eq!(list["agreements"][0]["id"], json!(id));
+    let none = gateway.get("other", &format!("{PATH}?merchant_id=m-1")).await.json();
+    assert_eq!(none["agreements"], json!([]), "another caller's are not shown");
+    let ended = gateway.post("core", &format!("{one}/end"), &json!({})).await.json();
+    assert_eq!(ended["state"], "ended", "{ended}");
+    assert_eq!(gateway.post("core", &format!("{one}/end"), &json!({})).await.json(), ended);
+    let late = gateway.pay(&pay_by(&id, "A-3")).await;
+    assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
+    assert_eq!(gateway.pay(&pay_by(&id, "A-1")).await.json()["status"], "succeeded", "a repeat");
+}
+
+#[tokio::test]
+async fn i_11_neither_code_nor_token_nor_phone_is_shown_or_kept() {
+    let gateway = able().await;
+    let id = active(&gateway, "G-1").await;
+    let shown = gateway.get("auditor", &format!("{PATH}/{id}")).await;
+    assert!(shown.json()["transcript"].is_string(), "{}", shown.text);
+    let kept = gateway.store.agreement(AgreementId::parse(&id).expect("an id")).await;
+    let kept = kept.expect("a read").expect("a row");
+    let row = format!("{kept:?}");
+    for secret in [TOKEN, CODE, PHONE, CARD, "ZHANG"] {
+        assert!(!shown.text.contains(secret), "{secret}: {}", shown.text);
+        assert!(!row.contains(secret), "{secret} rests: {row}");
+    }
+    let sealed = kept.token.expect("a token").bytes;
+    assert!(!sealed.windows(6).any(|part| TOKEN.as_bytes().windows(6).any(|one| one == part)));
+    // A core does not read the channel's words.
+    assert!(gateway.get("core", &format!("{PATH}/{id}")).await.json()["transcript"].is_null());
+}
+
+#[tokio::test]
+async fn i_9_a_repeat_gets_the_same_agreement_and_sends_nothing() {
+    let gateway = able().await;
+    let first = gateway.post("core", PATH, &asked("G-1")).await;
+    let again = gateway.post("core", PATH, &asked("G-1")).await;
+    assert_eq!(first.json(), again.json());
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert_eq!(gateway.bank.calls(), 1);
+    for (field, value) in [("pan", "4111111111111111"), ("phone", "13800138474")] {
+        let mut other = asked("G-1");
+        other["card"][field] = value.into();
+        let refused = gateway.post("core", PATH, &other).await;
+        assert_eq!(refused.problem(), (409, "order_id_conflict".to_owned()));
+        assert_eq!(refused.json()["field"], format!("card.{field}"));
+    }
+    assert_eq!(gateway.bank.calls(), 1);
+}
+
+#[tokio::test]
+async fn i_3_an_unknown_confirmation_is_ended_by_the_channel_s_word() {
+    let gateway = able().await;
+    let id = open(&gateway, "G-1").await;
+    gateway.bank.will_answer(unknown());
+    gateway.bank.will_be_understood(issued(None));
+    let path = format!("{PATH}/{id}/confirm");
+    let asking =
+        gateway.posting("core", &path, &json!({ "code": CODE })).header("prefer", "wait=0");
+    let open = gateway.send(asking).await;
+    assert_eq!(open.status, StatusCode::ACCEPTED, "{}", open.text);
+    // Whoever looks at it has the channel asked; else the work that goes on does.
+    let looked = loop {
+        let body = gateway.get("core", &format!("{PATH}/{id}")).await.json();
+        if body["state"] != "confirming" && body["state"] != "unknown" {
+            break body;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(looked["state"], "active", "{looked}");
+}
+
+#[tokio::test]
+async fn what_was_lost_is_told_and_can_be_asked_again() {
+    let gateway = able().await;
+    gateway.bank.will_answer(unknown());
+    let unsure = gateway.post("core", PATH, &asked("G-1")).await;
+    let body = unsure.json();
+    assert_eq!((unsure.status, &body["state"]), (StatusCode::ACCEPTED, &json!("code_unknown")));
+    assert_eq!(body["unknown_cause"], "timed_out");
+    let one = format!("{PATH}/{}", body["id"].as_str().expect("an id"));
+    let again = gateway.post("core", &format!("{one}/code"), &json!({})).await.json();
+    assert_eq!(again["state"], "code_sent", "{again}");
+    gateway.bank.will_answer(Outcome::NotSent(NotSentCause::NoConnection));
+    let unsent = gateway.post("core", &format!("{one}/confirm"), &json!({ "code": CODE })).await;
+    let body = unsent.json();
+    assert_eq!(
+        (&body["state"], &body["reason"]),
+        (&json!("code_sent"), &json!("channel_unavailable"))
+    );
+    // A call that died with its process is unknown, and an end that nobody told is asked for again.
+    gateway.bank.will_be_understood(issued(None));
+    gateway.post("core", &format!("{one}/confirm"), &json!({ "code": CODE })).await;
+    gateway.bank.will_answer(unknown());
+    let ending = gateway.post("core", &format!("{one}/end"), &json!({})).await;
+    assert_eq!(
+        (ending.status, ending.json()["state"].clone()),
+        (StatusCode::ACCEPTED, json!("ending"))
+    );
+    let ended = gateway.post("core", &format!("{one}/end"), &json!({})).await.json();
+    assert_eq!(ended["state"], "ended", "{ended}");
+}
+
+#[tokio::test]
+async fn an_agreement_is_its_caller_s_and_its_merchant_s_own() {
+    let gateway = able().await;
+    let id = active(&gateway, "G-1").await;
+    let one = format!("{PATH}/{id}");
+    let code = json!({ "code": CODE });
+    for (caller, path) in [("other", one.clone()), ("other", format!("{PATH}?order_id=G-1"))] {
+        assert_eq!(gateway.get(caller, &path).await.problem(), (404, "not_found".to_owned()));
+    }
+    for caller in ["other", "operator"] {
+        let answer = gateway.post(caller, &format!("{one}/confirm"), &code).await;
+        assert_eq!(answer.problem(), (404, "not_found".to_owned()), "{caller}");
+    }
+    let mut of_another = pay_by(&id, "A-1");
+    of_another["merchant_id"] = "m-2".into();
+    let unknown = pay_by("2611220000000000017", "A-2");
+    for (caller, body) in [("core", of_another), ("other", pay_by(&id, "A-3")), ("core", unknown)] {
+        let refused = gateway.post(caller, "/v1/payments", &body).await;
+        assert_eq!(refused.problem(), (422, "no_agreement".to_owned()));
+        assert_eq!(refused.json()["field"], "agreement");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused() {
+    let gateway = able().await;
+    let mut bare = asked("G-1");
+    bare["card"].as_object_mut().expect("an object").remove("phone");
+    let refused = gateway.post("core", PATH, &bare).await;
+    assert_eq!(refused.json()["field"], "card.phone");
+    let id = open(&gateway, "G-2").await;
+    let path = format!("{PATH}/{id}/confirm");
+    for (body, field) in [
+        (json!({}), "code"),
+        (json!({ "code": "12" }), "code"),
+        (json!({ "code": "12a456" }), "code"),
+        (json!({ "code": CODE, "card": { "pan": "1" } }), "card.pan"),
+    ] {
+        let refused = gateway.post("core", &path, &body).await;
+        assert_eq!(refused.json()["field"], field, "{body}");
+    }
+    let other = json!({ "code": CODE, "card": { "pan": "4111111111111111", "phone": PHONE } });
+    let refused = gateway.post("core", &path, &other).await;
+    assert_eq!(refused.problem(), (422, "card_differs".to_owned()));
+    let mut both = pay_by(&id, "A-1");
+    both["card"] = json!({ "pan": CARD });
+    assert_eq!(gateway.pay(&both).await.json()["field"], "card");
+    let mut stray = payment("A-1");
+    stray["sms_code"] = CODE.into();
+    assert_eq!(gateway.pay(&stray).await.problem(), (400, "unknown_field".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_channel_that_speaks_of_agreements_there_is_none() {
+    let gateway = Gateway::start().await;
+    let refused = gateway.post("core", PATH, &asked("G-1")).await;
+    assert_eq!(refused.problem(), (422, "no_route".to_owned()));
+    assert_eq!(refused.json()["candidates"][0]["reason"], "operation");
+}
+
+#[tokio::test]
+async fn an_agreement_that_has_ended_by_its_date_pays_nothing() {
+    let gateway = able().await;
+    let id = open(&gateway, "G-1").await;
+    gateway.bank.will_be_understood(issued(Some(moment(60_000))));
+    assert_eq!(confirm(&gateway, &id).await.json()["state"], "active");
+    gateway.later(Duration::from_secs(61));
+    assert_eq!(gateway.get("core", &format!("{PATH}/{id}")).await.json()["state"], "expired");
+    let late = gateway.pay(&pay_by(&id, "A-1")).await;
+    assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
+}
