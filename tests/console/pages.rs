@@ -165,6 +165,12 @@ async fn an_order_is_found_by_any_number_and_none_stands_in_a_url() {
     town.core().pay(&Payment::instant("A-2", 12_346)).await;
     let mut browser = town.visitor(AUDITOR).await;
     let page = format!("/console/orders/{}", paid.id());
+    let told = browser.get(&format!("{page}?lang=zh")).await.text;
+    for text in ["受理", "发往通道", "写入交易流水", "123.45 <small>CNY</small>"] {
+        assert!(told.contains(text), "the story lacks {text}: {told}");
+    }
+    let told = browser.get(&format!("{page}?lang=en")).await.text;
+    assert!(told.contains("class=\"story\"") && told.contains("unionpay"), "{told}");
     for number in [paid.id(), "A-1", paid.text("channel_order_no")] {
         let action = "/console/orders/find";
         let found = browser.fill("/console", action, &[("number", number)]).await;

@@ -7,7 +7,7 @@ use axum::extract::{Path, Request};
 use http::Method;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::plain;
 use crate::console::desk::{PageResult, PageVisit, link, members, see};
@@ -92,13 +92,10 @@ pub async fn one(visit: PageVisit, Path(id): Path<String>) -> PageResult {
     let mut page = visit.page("order");
     page.ask("order", &format!("/v1/payments/{id}")).await?;
     page.ask_if_there("entry", &format!("/v1/reversals/{id}")).await?;
-    let transaction = page.ask_if_there("transaction", &format!("/v1/transactions/{id}")).await?;
+    page.ask("story", &format!("/v1/orders/{id}/story")).await?;
     page.ask_if_there("notice", &format!("/v1/notices/{id}")).await?;
-    page.ask("against", &format!("/v1/contradictions?order={id}")).await?;
-    // The first request of an order's chain, if there is one.
-    if transaction != Value::Null {
-        page.ask_if_there("booking", &format!("/v1/accounting-requests/{id}-1")).await?;
-    }
+    // The first request of an order's chain.
+    page.ask_if_there("booking", &format!("/v1/accounting-requests/{id}-1")).await?;
     page.show()
 }
 
