@@ -192,8 +192,10 @@ async fn orders_are_listed_found_and_exported() {
     assert_eq!(lines.lines().count(), 2, "{lines}");
 
     let story = ask(&app, folder, &["order", "story", first.id()]).await;
+    // The table breaks its texts where they do not fit.
+    let told = story.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in ["asked for a payment", "was sent to harbour-bank", "The order ended: succeeded"] {
-        assert!(story.contains(words), "{story}");
+        assert!(told.contains(words), "{story}");
     }
     let story = ask(&app, folder, &["order", "story", first.id(), "--json"]).await;
     assert!(story.lines().all(|line| line.contains("\"kind\"")), "{story}");

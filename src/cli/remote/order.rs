@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
 use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
-use crate::cli::shown::{cell, money};
+use crate::cli::shown::{cell, money, second};
 use crate::cli::table::TextTable;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
@@ -182,7 +182,7 @@ const ORDERS: Listing = Listing {
 const EVENTS: Listing = Listing {
     rows: "events",
     heading: &["at", "kind", "words"],
-    cells: |event| ["at", "kind", "words"].map(|name| cell(event, name)).into(),
+    cells: |event| vec![second(event, "at"), cell(event, "kind"), cell(event, "words")],
 };
 
 pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
