@@ -272,7 +272,8 @@ fn facts(language: Language, data: &Value, zone: &TimeZone) -> String {
     let told = keys.filter_map(|key| {
         let key = key.as_str()?.to_owned();
         let value = of(&key);
-        if value.is_none() || ["voucher", "currency"].contains(&key.as_str()) {
+        let is_empty = value.is_none() || value.len() == Some(0);
+        if is_empty || ["voucher", "currency"].contains(&key.as_str()) {
             return None;
         }
         let shown = match key.as_str() {

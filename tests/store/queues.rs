@@ -281,6 +281,7 @@ pub async fn the_audit_trail_keeps_its_order(store: &dyn Store) {
     let rest = read(store.audit(Some(trail[0].0), 1)).await;
     assert_eq!(rest, trail[1..2]);
     assert!(read(store.audit(Some(trail[2].0), 10)).await.is_empty());
+    assert_eq!(read(store.audit_last()).await, trail[2].0);
 }
 
 pub async fn leases_never_overlap(store: &dyn Store) {
