@@ -201,6 +201,7 @@ fn profile(number: usize) -> ChannelProfile {
         operations: Operation::ALL.to_vec(),
         services: Vec::new(),
         instruments: vec![InstrumentKind::Card],
+        code_beginnings: Vec::new(),
         card_types: vec![CardType::Credit, CardType::Debit],
         brands: vec![Brand::UnionPay],
         currencies: vec![Currency::Cny],

@@ -97,6 +97,8 @@ pub struct OrderBody<'order> {
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<Text<AgreementId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<PayerBody<'order>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_order_no: Option<Text<crate::domain::ids::ChannelOrderNo>>,
@@ -117,6 +119,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
         let escrow = paid_in && order.instruction.settlement_mode == SettlementMode::Escrow;
         let hold = order.instruction.kind == OrderKind::Preauth;
         let instrument = order.instruction.instrument.as_ref();
+        let code = instrument.and_then(InstrumentFacts::code);
         Self {
             id: Text(order.id),
             order_id: order.instruction.caller_order_id.as_str(),
@@ -141,6 +144,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             merchant_fee: order.instruction.merchant_fee_minor,
             card: order.instruction.card().map(CardBody::from),
             agreement: instrument.and_then(InstrumentFacts::agreement).map(Text),
+            payer: code.map(|code| PayerBody { code: code.masked.as_str() }),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
@@ -189,6 +193,12 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
             reason: order.reason.map(|reason| reason.name()),
         }
     }
+}
+
+/// Who showed a code, which may be shown masked only.
+#[derive(Serialize)]
+struct PayerBody<'order> {
+    code: &'order str,
 }
 
 /// A card as it may be shown, with the facts that the BIN table has.

@@ -32,6 +32,7 @@ use crate::config::editor::overlay;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::CommonTerms;
 use crate::domain::time::Timestamp;
@@ -121,6 +122,7 @@ impl Rehearsal {
             merchant: self.merchant.clone(),
             amount: AmountMinor::new(minor).expect("the limits are amounts"),
             currency: self.file.abilities.currencies.first().copied().unwrap_or(Currency::Cny),
+            by_code: !self.file.abilities.instruments.contains(&InstrumentKind::Card),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::certify::channel::DeskChannel;
-use crate::channel::protocol::sample::sample_card;
+use crate::channel::protocol::sample::{sample_card, sample_code};
 use crate::channel::{Adapter, AttemptFacts, ChannelRequest, ReplyMeaning, WireNotice};
 use crate::clock::{Clock, stopwatch};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
@@ -17,8 +17,10 @@ use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantId, OrderId};
+use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Approval, Outcome};
+use crate::domain::payer_code::CodeFacts;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
@@ -68,6 +70,8 @@ pub struct CaseSubject {
     pub merchant: MerchantId,
     pub amount: AmountMinor,
     pub currency: Currency,
+    /// Whether payments are made by a payer's code, since the channel takes no card.
+    pub by_code: bool,
 }
 
 /// The clock of a rehearsal.
@@ -132,15 +136,31 @@ impl RehearsalStage {
         (CallerId::from_stored("core"), CallerOrderId::from_stored(&format!("rehearsal-{number}")))
     }
 
-    /// Takes an order that begins with a card as far as one call does.
+    /// The sample card, and what an order keeps of it.
+    fn by_card(&self) -> (Instrument, InstrumentFacts) {
+        let digests = self.engine.vault().digests(&self.card);
+        let facts = CardFacts { masked: self.card.pan.masked(), digests, row: None };
+        (sample_card().into(), facts.into())
+    }
+
+    /// The same of a payer's code.
+    fn by_code(&self) -> (Instrument, InstrumentFacts) {
+        let code = sample_code();
+        let (masked, digest) = (code.masked(), self.engine.vault().code_digest(&code));
+        (Instrument::Code(code), InstrumentFacts::Code(CodeFacts { masked, digest }))
+    }
+
+    /// Takes an order that begins with an instrument as far as one call does.
     pub async fn charge(&self, kind: OrderKind) -> Result<Order, EngineError> {
         let id = self.engine.next_order_id().await?;
         let (caller, own) = self.name();
-        let CaseSubject { merchant, amount, currency } = self.subject.clone();
-        let digests = self.engine.vault().digests(&self.card);
-        let facts = CardFacts { masked: self.card.pan.masked(), digests, row: None };
+        let CaseSubject { merchant, amount, currency, by_code } = self.subject.clone();
+        let (instrument, facts) = match by_code && kind != OrderKind::Payout {
+            true => self.by_code(),
+            false => self.by_card(),
+        };
         let instruction = Instruction {
-            instrument: Some(facts.into()),
+            instrument: Some(facts),
             description: Some("rehearsal".to_owned()),
             ..Instruction::new(caller, own, kind, merchant, amount, currency)
         };
@@ -148,7 +168,7 @@ impl RehearsalStage {
         let (channel, keeps_pan) = (self.terms.channel.clone(), self.terms.keeps_pan);
         order.candidates = vec![Candidate { channel, keeps_pan }];
         let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
-        let accepted = self.engine.accept(order, sample_card().into(), until).await?;
+        let accepted = self.engine.accept(order, Arc::new(instrument), until).await?;
         Acceptance::outcome(accepted).await
     }
 

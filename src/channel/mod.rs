@@ -155,6 +155,7 @@ impl ChannelRequest {
         match self {
             Self::Charge { instrument, .. } => match &**instrument {
                 Instrument::Card(card) => CardEcho::of(card),
+                Instrument::Code(code) => CardEcho::of_payer_code(code),
                 Instrument::Agreement { token, sms_code } => {
                     CardEcho::of_token(token, sms_code.as_ref())
                 }

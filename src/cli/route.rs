@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::channels::{explanation_body, route_kind};
+use crate::api::channels::{asked_code, explanation_body, route_kind};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::{Instruction, SettlementMode};
 use crate::domain::ids::{MerchantCategory, MerchantId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::{RouteQuestion, explain_route};
 use crate::entropy::Entropy;
@@ -66,8 +67,11 @@ struct ExplainArgs {
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
     /// The card's leading digits, 6 to 12 of them
-    #[arg(long)]
-    bin: String,
+    #[arg(long, required_unless_present = "code")]
+    bin: Option<String>,
+    /// In place of a card: how the payer's code begins
+    #[arg(long, conflicts_with_all = ["bin", "length"])]
+    code: Option<String>,
     /// The card's length in digits, where the BIN has several
     #[arg(long, value_name = "DIGITS")]
     length: Option<u8>,
@@ -128,8 +132,11 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 
 /// The daemon's own explanation.
 fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let payer = args.code.as_ref().map(|code| json!({ "code": code }));
+    let card = args.bin.as_ref().map(|bin| json!({ "bin": bin, "length": args.length }));
     let question = json!({
-        "card": { "bin": args.bin, "length": args.length },
+        "card": card,
+        "payer": payer,
         "operation": args.operation,
         "amount": args.amount,
         "currency": args.currency,
@@ -157,10 +164,13 @@ fn report(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
 }
 
 fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
-    let digits = args.bin.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits || !(6..=12).contains(&args.bin.len()) {
-        bail!("--bin takes 6 to 12 digits, not a card number ({})", mask(&args.bin));
+    let bin = args.bin.clone().unwrap_or_default();
+    let digits = bin.bytes().all(|byte| byte.is_ascii_digit());
+    if args.bin.is_some() && (!digits || !(6..=12).contains(&bin.len())) {
+        bail!("--bin takes 6 to 12 digits, not a card number ({})", mask(&bin));
     }
+    let code = args.code.as_deref();
+    let code = code.map(|code| asked_code(code).context("--code takes 2 letters or digits"));
     let category = args
         .merchant_category
         .as_deref()
@@ -175,7 +185,8 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
     instruction.settlement_mode = settlement;
     instruction.merchant_category = category.transpose()?;
-    Ok(RouteQuestion { instruction, digits: args.bin.clone(), pan_length: args.length })
+    instruction.instrument = code.transpose()?.map(InstrumentFacts::Code);
+    Ok(RouteQuestion { instruction, digits: bin, pan_length: args.length })
 }
 
 /// What the BIN table says of the card, as far as it knows it.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
 use crate::domain::closed_set;
 use crate::domain::ids::AgreementId;
+use crate::domain::payer_code::{CodeFacts, PayerCode};
 
 closed_set! {
     /// What a channel can be asked to take money by.
@@ -15,6 +16,7 @@ closed_set! {
     pub enum InstrumentKind {
         Card => "card",
         Agreement => "agreement",
+        Code => "code",
     }
 }
 
@@ -29,6 +31,25 @@ pub enum Instrument {
         token: CardToken,
         sms_code: Option<SmsCode>,
     },
+    Code(PayerCode),
+}
+
+impl Instrument {
+    /// The card, where it is one.
+    pub const fn card(&self) -> Option<&CardInput> {
+        match self {
+            Self::Card(card) => Some(card),
+            Self::Agreement { .. } | Self::Code(_) => None,
+        }
+    }
+
+    /// The code, where it is one.
+    pub const fn code(&self) -> Option<&PayerCode> {
+        match self {
+            Self::Card(_) | Self::Agreement { .. } => None,
+            Self::Code(code) => Some(code),
+        }
+    }
 }
 
 impl From<CardInput> for Instrument {
@@ -52,14 +73,31 @@ pub enum InstrumentFacts {
         id: AgreementId,
         card: CardFacts,
     },
+    Code(CodeFacts),
 }
 
 impl InstrumentFacts {
+    pub const fn kind(&self) -> InstrumentKind {
+        match self {
+            Self::Card(_) => InstrumentKind::Card,
+            Self::Agreement { .. } => InstrumentKind::Agreement,
+            Self::Code(_) => InstrumentKind::Code,
+        }
+    }
+
     /// The agreement that was named.
     pub const fn agreement(&self) -> Option<AgreementId> {
         match self {
-            Self::Card(_) => None,
+            Self::Card(_) | Self::Code(_) => None,
             Self::Agreement { id, .. } => Some(*id),
+        }
+    }
+
+    /// The code that the payer showed, where there was one.
+    pub const fn code(&self) -> Option<&CodeFacts> {
+        match self {
+            Self::Card(_) | Self::Agreement { .. } => None,
+            Self::Code(code) => Some(code),
         }
     }
 }

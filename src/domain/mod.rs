@@ -16,6 +16,7 @@ pub mod ids;
 pub mod instrument;
 pub mod money;
 pub mod outcome;
+pub mod payer_code;
 pub mod route;
 pub mod terms;
 pub mod time;

@@ -16,6 +16,7 @@ use crate::domain::command::Refusal;
 use crate::domain::flow::order::{Candidate, Instruction, Order, RouteVerdict};
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, ChannelId, MerchantId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
+use crate::domain::payer_code::{CodeFacts, PayerCode};
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, RouteAsk, RoutePlan, RouteSubject, Rule, plan};
@@ -61,6 +62,7 @@ pub enum PayError {
 pub enum NamedInstrument {
     Card(CardInput),
     Agreement { id: AgreementId, sms_code: Option<SmsCode> },
+    Code(PayerCode),
 }
 
 /// An agreement as the core asked for it, every field checked.
@@ -107,7 +109,7 @@ impl<'a> CardSeen<'a> {
 pub struct RouteQuestion {
     /// Of a kind that begins with a card; another one has its original's channel and no route.
     pub instruction: Instruction,
-    /// A card number's leading digits, or the whole of it.
+    /// A card number's leading digits, or the whole of it; none where the instruction has a code.
     pub digits: String,
     /// The card's length, if `digits` are only its beginning.
     pub pan_length: Option<u8>,
@@ -168,6 +170,15 @@ impl Intake {
                 let planned = self.plan_by_agreement(&mut instruction, id, now).await;
                 planned.map(|((candidates, route), token)| {
                     (candidates, route, Arc::new(Instrument::Agreement { token, sms_code }))
+                })
+            }
+            NamedInstrument::Code(code) => {
+                let (masked, digest) = (code.masked(), self.engine.vault().code_digest(&code));
+                instruction.instrument = Some(InstrumentFacts::Code(CodeFacts { masked, digest }));
+                let seen = CardSeen { prefix: CardPrefix::default(), traits: None, bound_to: None };
+                let planned = self.plan_of(RouteAsk::Order(&instruction), &seen, now);
+                planned.map(|(candidates, route)| {
+                    (candidates, route, Arc::new(Instrument::Code(code)))
                 })
             }
         };

@@ -485,7 +485,7 @@ impl Engine {
         order: &Order,
         instrument: &Instrument,
     ) -> Result<Option<SealedPan>, EngineError> {
-        // An agreement's token rests with the agreement.
+        // An agreement's token rests with the agreement, and a code is spent when the call ends.
         let Instrument::Card(card) = instrument else { return Ok(None) };
         if order.instruction.kind == OrderKind::Payout {
             return Ok(Some(self.vault.seal_payee(order.id, card)?));

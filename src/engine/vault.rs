@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::codec::seal::{DigestKey, SealError, SealKeys};
 use crate::domain::card::{CardDigests, CardInput, CardToken, Pan, SealedPan};
 use crate::domain::ids::{AgreementId, ChannelId, OrderId};
+use crate::domain::payer_code::PayerCode;
 use crate::entropy::Entropy;
 
 /// Stands between the parts of a sealed payee, and between a token and its phone: none of them has
@@ -119,6 +120,11 @@ impl Vault {
             id_number: part("id_number", card.id_number.as_deref()),
             phone: part("phone", card.phone.as_deref()),
         }
+    }
+
+    /// The digest by which a repeat of an order with a payer's code is compared (I-9).
+    pub fn code_digest(&self, code: &PayerCode) -> u128 {
+        u128::from_be_bytes(self.digest("payer.code", code.expose()))
     }
 
     /// The field's name is digested too, so that equal texts in two fields do not look equal.

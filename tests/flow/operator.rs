@@ -8,6 +8,7 @@ use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::payer_code::{CodeFacts, PayerCode};
 use switchyard::domain::terms::{AfterInquiry, Terms};
 
 use crate::build::{Desk, approved, declined, payment, pending, seconds, terms, unknown};
@@ -125,7 +126,11 @@ fn i_9_the_first_field_that_differs_is_named() {
             _ => panic!("a payment has a card"),
         }
     }
-    let rows: [(&str, Change); 14] = [
+    fn shown(code: &str) -> InstrumentFacts {
+        let code = PayerCode::parse(code).expect("a code");
+        InstrumentFacts::Code(CodeFacts { masked: code.masked(), digest: 1 })
+    }
+    let rows: [(&str, Change); 15] = [
         ("kind", |order| order.kind = OrderKind::Release { of: OrderId::from_u64(1) }),
         ("merchant_id", |order| order.merchant_id = MerchantId::from_stored("m-2")),
         ("amount", |order| order.amount = AmountMinor::new(1).expect("an amount")),
@@ -140,6 +145,7 @@ fn i_9_the_first_field_that_differs_is_named() {
         ("description", |order| order.description = None),
         ("notify_url", |order| order.notify_url = None),
         ("card.pan", |order| order.instrument = None),
+        ("card.pan", |order| order.instrument = Some(shown("130000000000001234"))),
     ];
     let kept = Desk::after(terms(), &[(Source::Reply, approved())]).order().clone();
     let mut repeat = payment(&["three"]);

@@ -6,9 +6,11 @@
 //! samples beside the files, which these libraries signed once, are played everywhere.
 
 mod adyen;
+mod alipay;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;
+mod wechat_pay;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -63,12 +65,20 @@ impl Drop for Peer {
     }
 }
 
+impl Installation {
+    /// The folder of channels' keys, made.
+    fn keys(&self) -> String {
+        let folder = self.folder().join("channels/keys");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        folder.display().to_string()
+    }
+}
+
 /// Lays a shipped file out, led to its peer and in a hurry, and sends everything over it.
 fn lay_out(town: &Installation, channel: &str, shipped: &str, keys: &[(&str, &str)], over: &str) {
-    let folder = town.folder().join("channels/keys");
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let folder = town.keys();
     for (name, key) in keys {
-        std::fs::write(folder.join(name), key).expect("a file");
+        std::fs::write(format!("{folder}/{name}"), key).expect("a file");
     }
     let text = overlay(shipped, over).expect("TOML");
     std::fs::write(town.channel_file(channel), text).expect("a file");
@@ -92,6 +102,14 @@ async fn ended(core: &Core, id: &str) -> Answer {
         matches!(found.text("status"), "succeeded" | "failed" | "reversed").then_some(found)
     })
     .await
+}
+
+/// A payment by the code that the payer shows.
+fn code_order(order_id: &str, amount: i64, code: &str) -> Value {
+    json!({
+        "order_id": order_id, "merchant_id": "shop-1", "amount": amount, "currency": "CNY",
+        "payer": { "code": code },
+    })
 }
 
 /// A payment by this card.

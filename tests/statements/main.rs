@@ -407,6 +407,7 @@ async fn two_commands_bring_the_shipped_file_and_its_other_side_together() {
 fn the_shipped_files_are_checked_and_listed_without_any_credential() {
     let ids = [
         "adyen",
+        "alipay",
         "canyon-pay",
         "harbour-bank",
         "lakeside-acquirer",
@@ -414,6 +415,7 @@ fn the_shipped_files_are_checked_and_listed_without_any_credential() {
         "quarry-bank",
         "stripe",
         "unionpay",
+        "wechat-pay",
     ];
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = ids.map(|id| format!("channels/{id}.toml"));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages of Python that tests/peers/ asks.
-const PEERS: [&str; 2] = ["Adyen", "localstripe"];
+const PEERS: [&str; 4] = ["Adyen", "alipay", "localstripe", "wechatpayv3"];
 
 /// Whether tests are left out for want of a witness. `.ci/run` demands every one.
 pub fn is_left_out(missing: bool, witness: &str) -> bool {
@@ -115,8 +115,8 @@ pub fn left_out() -> Vec<&'static str> {
     let openssl = "what tests/openssl.rs compares with the `openssl` command: install it";
     let python = "what tests/witness/ compares with Python's pyiso8583 and cryptography (messages \
                   stored from them were checked): .ci/run fetches them";
-    let peers = "what tests/peers/ takes through Python's Adyen and localstripe (the samples of \
-                 those files were played): .ci/run fetches them";
+    let peers = "what tests/peers/ takes through libraries of Adyen, Alipay, Stripe and WeChat Pay \
+                 (the samples of those files were played): .ci/run fetches them";
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
                     PostgreSQL's server: install it, or name the folder of its programs in \
                     SWITCHYARD_POSTGRES_BIN";

@@ -26,6 +26,8 @@ use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
 use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::instrument::InstrumentFacts;
+use crate::domain::payer_code::{CodeFacts, MaskedCode, PayerCode};
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::domain::time::Timestamp;
@@ -234,12 +236,19 @@ pub async fn explain(
 
 fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion, ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let mut card = fields.object("card", "card.")?;
-    let (digits, pan_length) = match card.text("bin")? {
-        None => (order::pan(&mut card, luhn_waiver)?.expose().to_owned(), None),
-        Some(bin) => (prefix(&card, &bin)?, length(&mut card)?),
+    let code = code_beginning(&mut fields)?;
+    let (digits, pan_length) = match code {
+        Some(_) => (String::new(), None),
+        None => {
+            let mut card = fields.object("card", "card.")?;
+            let digits = match card.text("bin")? {
+                None => (order::pan(&mut card, luhn_waiver)?.expose().to_owned(), None),
+                Some(bin) => (prefix(&card, &bin)?, length(&mut card)?),
+            };
+            card.finish()?;
+            digits
+        }
     };
-    card.finish()?;
     let amount = order::required_amount(&mut fields)?;
     let currency = order::currency(&mut fields)?;
     let settlement = order::settlement(&mut fields)?;
@@ -258,7 +267,25 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
     instruction.settlement_mode = settlement;
     instruction.merchant_category = merchant_category;
+    instruction.instrument = code.map(InstrumentFacts::Code);
     Ok(RouteQuestion { instruction, digits, pan_length })
+}
+
+/// The facts of a payer's code, of which the beginning or the whole is given.
+fn code_beginning(fields: &mut JsonFields<'_>) -> Result<Option<CodeFacts>, ApiError> {
+    let Some(mut payer) = fields.optional_object("payer", "payer.")? else { return Ok(None) };
+    let text = payer.required_text("code")?;
+    let code = asked_code(&text);
+    let code = code.ok_or_else(|| payer.invalid("code", "2 to 64 letters and digits"))?;
+    payer.finish()?;
+    Ok(Some(code))
+}
+
+/// A code as a question to the routing has it: its beginning tells enough.
+pub fn asked_code(text: &str) -> Option<CodeFacts> {
+    let fits = (MaskedCode::BEGINNING..=*PayerCode::LENGTHS.end()).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fits.then(|| CodeFacts { masked: MaskedCode::of(text), digest: 0 })
 }
 
 /// The kind of order of this name, if it is one that is routed.

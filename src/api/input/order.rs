@@ -13,6 +13,7 @@ use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError, Sms
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payer_code::PayerCode;
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
 use crate::engine::intake::{NamedInstrument, NewAgreement};
@@ -35,7 +36,7 @@ pub struct FieldRules<'s> {
     pub luhn_waiver: &'s LuhnWaiver,
 }
 
-/// Reads the body of an order that begins with a card.
+/// Reads the body of a payment or pre-authorisation.
 pub fn read_payment(
     body: &[u8],
     kind: OrderKind,
@@ -54,12 +55,22 @@ pub fn read_payment(
     Ok((asked, named))
 }
 
-/// Reads what an order is to be paid by: a card, or an agreement with the code of this payment
-/// where there is one.
+/// Reads what an order is to be paid by: a card, an agreement with the code of this payment where
+/// there is one, or the code that the payer shows.
 fn instrument(
     fields: &mut JsonFields<'_>,
     rules: FieldRules<'_>,
 ) -> Result<NamedInstrument, ApiError> {
+    if let Some(payer) = fields.optional_object("payer", "payer.")? {
+        let code = payer_code(payer)?;
+        for other in ["card", "agreement"] {
+            if fields.value(other).is_some() {
+                let detail = "a payer's code stands in its place: name one of them";
+                return Err(fields.invalid(other, detail));
+            }
+        }
+        return Ok(NamedInstrument::Code(code));
+    }
     let Some(text) = fields.text("agreement")? else {
         return Ok(NamedInstrument::Card(card_fields(fields.object("card", "card.")?, rules)?));
     };
@@ -69,6 +80,13 @@ fn instrument(
         return Err(fields.invalid("card", "an agreement stands for its card: name one of them"));
     }
     Ok(NamedInstrument::Agreement { id, sms_code: sms_code(fields, "sms_code")? })
+}
+
+fn payer_code(mut payer: JsonFields<'_>) -> Result<PayerCode, ApiError> {
+    let code = PayerCode::parse(&payer.required_text("code")?);
+    let code = code.ok_or_else(|| payer.invalid("code", "16 to 64 letters and digits"))?;
+    payer.finish()?;
+    Ok(code)
 }
 
 fn sms_code(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Option<SmsCode>, ApiError> {

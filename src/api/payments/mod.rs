@@ -96,7 +96,7 @@ pub async fn pay_out(
     charge(&state, &seat, request, OrderKind::Payout).await
 }
 
-/// Takes an order that begins with a card. The card of a payout is the payee's.
+/// Takes an order that begins with an instrument. The card of a payout is the payee's.
 async fn charge(
     state: &ApiState,
     seat: &Seat,
@@ -118,6 +118,7 @@ async fn charge(
     let echo = match &named {
         NamedInstrument::Card(card) => CardEcho::of(card),
         NamedInstrument::Agreement { .. } => CardEcho::NONE,
+        NamedInstrument::Code(code) => CardEcho::of_payer_code(code),
     };
     state.refuse_card_numbers(&asked, echo)?;
     state.refuse_when_closed()?;

@@ -7,6 +7,7 @@ use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
+use crate::domain::payer_code::MaskedCode;
 
 closed_set! {
     /// A request that a channel may be able to answer.
@@ -68,6 +69,8 @@ pub struct Abilities {
     pub follow_up_needs_card: bool,
     /// What payments and pre-authorisations may name.
     pub instruments: Vec<InstrumentKind>,
+    /// How the codes begin that it takes; empty means all.
+    pub code_beginnings: Vec<String>,
     pub card_types: Option<Vec<CardType>>,
     pub brands: Option<Vec<Brand>>,
     pub currencies: Vec<Currency>,
@@ -105,10 +108,12 @@ pub(super) fn read_abilities(root: &Section<'_>) -> Abilities {
         .collect();
     let able = section.choices("operations", &operations);
     let instruments = read_instruments(&section, &able);
+    let code_beginnings = read_code_beginnings(&section, &instruments);
     let abilities = Abilities {
         reversible: read_reversible(&section, &able, &of_orders),
         operations: able,
         instruments,
+        code_beginnings,
         partial_refund: section.boolean_or("partial_refund", true),
         follow_up_needs_card: section.boolean_or("follow_up_needs_card", false),
         card_types: section.optional_choices("card_types", &card_types),
@@ -141,6 +146,24 @@ fn read_instruments(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKi
     if !names && of_agreements.into_iter().any(|ability| able.contains(&ability)) {
         let advice = "write instruments = [\"agreement\"], or with \"card\" too";
         section.mistake(KEY, "nothing could be paid by an agreement", advice);
+    }
+    listed
+}
+
+/// How the codes begin that the channel takes: what tells its wallet from others.
+fn read_code_beginnings(section: &Section<'_>, instruments: &[InstrumentKind]) -> Vec<String> {
+    const KEY: &str = "code_beginnings";
+    let listed = section.optional_texts(KEY).unwrap_or_default();
+    let fits = |text: &String| {
+        (1..=MaskedCode::BEGINNING).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    if !listed.iter().all(fits) {
+        section.mistake(KEY, "is not a code's first letters or digits", "write [\"10\", \"11\"]");
+    }
+    if section.has(KEY) && !instruments.contains(&InstrumentKind::Code) {
+        let advice = "write instruments = [\"code\"], or take it out";
+        section.mistake(KEY, "is of codes, which the channel does not take", advice);
     }
     listed
 }

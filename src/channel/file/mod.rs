@@ -101,6 +101,7 @@ impl ChannelFile {
             operations: self.abilities.order_operations(),
             services: self.abilities.services(),
             instruments: self.abilities.instruments.clone(),
+            code_beginnings: self.abilities.code_beginnings.clone(),
             card_types: self.abilities.card_types.clone().unwrap_or_default(),
             brands: self.abilities.brands.clone().unwrap_or_default(),
             currencies: self.abilities.currencies.clone(),

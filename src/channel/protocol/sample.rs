@@ -10,6 +10,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payer_code::PayerCode;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The day of [`sample_now`], as order numbers have it.
@@ -98,6 +99,11 @@ pub fn sample_card() -> CardInput {
         id_number: Some("X1".to_owned()),
         phone: Some("0".to_owned()),
     }
+}
+
+/// A payer's code of eighteen digits, as WeChat Pay's are.
+pub fn sample_code() -> PayerCode {
+    PayerCode::parse("130000000000001234").expect("it has eighteen digits")
 }
 
 /// The part of the sample card that an operation is given.

@@ -36,11 +36,12 @@ fn attempt(state: AttemptState, operation: Operation, second: i64) -> Attempt {
 /// has no name.
 type Sections = BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>;
 
-const KEYS: [(&str, &str, &str); 18] = [
+const KEYS: [(&str, &str, &str); 19] = [
     ("", "protocol", "\"http\""),
     ("", "state", "\"contracted\""),
     ("abilities", "operations", r#"["payment", "preauth", "inquiry", "reversal"]"#),
     ("abilities", "currencies", r#"["CNY"]"#),
+    ("abilities", "instruments", r#"["card", "code"]"#),
     ("limits", "per_order_max_minor", "100000"),
     ("limits", "per_day_minor", "50000"),
     ("pace", "in_flight", "2"),
@@ -58,7 +59,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 72] = [
+const CHANGES: [(&str, &str, &str); 73] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "like", "\"shared/bank.toml\""),
@@ -67,9 +68,10 @@ const CHANGES: [(&str, &str, &str); 72] = [
     ("", "tls_identity", "\"file:identity.pem\""),
     ("abilities", "operations", r#"["payment", "preauth", "reversal", "inquiry", "undo"]"#),
     ("abilities", "reversible", r#"["payment"]"#),
-    ("abilities", "instruments", "[]"),
     ("abilities", "partial_refund", "false"),
     ("abilities", "follow_up_needs_card", "true"),
+    ("abilities", "instruments", r#"["code"]"#),
+    ("abilities", "code_beginnings", r#"["10", "11"]"#),
     ("abilities", "card_types", r#"["debit"]"#),
     ("abilities", "brands", r#"["unionpay"]"#),
     ("abilities", "currencies", r#"["CNY", "USD"]"#),

@@ -279,7 +279,9 @@ mod tests {
     /// What stands in for keys that the shipped samples do not give themselves.
     fn made(reference: &str) -> Result<String, String> {
         match reference {
-            "file:keys/canyon-pay-merchant.pem" => Ok(merchant_key().serialize_pem()),
+            "file:keys/canyon-pay-merchant.pem"
+            | "file:keys/wechat-pay-merchant.pem"
+            | "file:keys/alipay-app.pem" => Ok(merchant_key().serialize_pem()),
             "file:keys/canyon-pay-platform.pem" => Ok(other_key().public_key_pem()),
             _ => none(reference),
         }
@@ -296,7 +298,8 @@ mod tests {
     #[test]
     fn the_shipped_samples_show_every_ability_and_code_and_are_kept() {
         let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
-        for id in banks.into_iter().chain(["adyen", "lakeside-acquirer", "stripe"]) {
+        let others = ["adyen", "alipay", "lakeside-acquirer", "stripe", "wechat-pay"];
+        for id in banks.into_iter().chain(others) {
             let report = check_with(&shipped(id), &none, &made).expect("a right file");
             assert!(!report.played.is_empty(), "{id}");
             let lacks = |found: &&Mistake| !found.problem.contains("` is missing: ");

@@ -5,12 +5,14 @@
 //! channel's own manual has. How that is written and compared is `page`'s affair for HTTP and
 //! `frame`'s for links. Card data in samples is that of published test cards (I-11).
 
+use std::sync::Arc;
+
 use super::frame::FrameScript;
 use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::sample::{
-    SAMPLE_MERCHANT, sample_agreement_payment, sample_card, sample_facts, sample_now,
+    SAMPLE_MERCHANT, sample_agreement_payment, sample_card, sample_code, sample_facts, sample_now,
     sample_service,
 };
 use crate::channel::{Adapter, ChannelRequest};
@@ -18,6 +20,7 @@ use crate::config::section::Section;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
+use crate::domain::instrument::Instrument;
 
 const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
@@ -90,6 +93,7 @@ impl Golden {
             false => request_of(ask, operation, original, bare),
         };
         let mut request = request.of_merchant(merchant);
+        by_instrument(&section, &mut request);
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
             ChannelRequest::Reversal { original, .. } => original.as_mut(),
@@ -159,6 +163,19 @@ impl Golden {
                 vec!["it is written for another medium than the channel's".to_owned()]
             }
         }
+    }
+}
+
+/// Has the payment be made by what the sample says.
+fn by_instrument(section: &Section<'_>, request: &mut ChannelRequest) {
+    if !section.choice_or("instrument", false, &[("card", false), ("code", true)]) {
+        return;
+    }
+    match request {
+        ChannelRequest::Charge { facts, instrument } if facts.operation != Operation::Payout => {
+            *instrument = Arc::new(Instrument::Code(sample_code()));
+        }
+        _ => section.mistake("instrument", "is for payments only", "take it out"),
     }
 }
 

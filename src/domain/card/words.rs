@@ -10,9 +10,8 @@
 //!   check digit, unless their look or the one who asks says that they are something else.
 //!
 //! What is known to be none, by its look: numbers that begin with zero once their zeros are gone,
-//! moments (`20261120123000`, also with milliseconds or without seconds or century, and
-//! milliseconds of the Unix epoch), dates among groups, decimals of two groups, IPv4 addresses,
-//! and runs of 20 digits and more.
+//! moments (`20261120123000`, also with milliseconds, without seconds or century, or since 1970),
+//! dates among groups, decimals of two groups, IPv4 addresses, and runs of 20 digits and more.
 
 mod echo;
 mod looks;
@@ -39,7 +38,7 @@ const CLEAR_TRAILING: usize = 4;
 const JOINT_LENGTH_MAX: usize = 3;
 /// A shorter text of a card's owner is not looked for: every second word would hold it.
 const TEXT_LENGTH_MIN: usize = 2;
-/// A shorter text is not looked for in base64 and hexadecimal.
+/// The same in base64 and hexadecimal.
 const ENCODED_LENGTH_MIN: usize = 6;
 /// The shortest piece of a card number that is known as one: its beginning, its end, its middle.
 const PIECE_LENGTHS_MIN: (usize, usize, usize) = (CLEAR_LEADING + 1, CLEAR_TRAILING + 1, 6);

@@ -275,6 +275,7 @@ impl Instruction {
     pub fn card(&self) -> Option<&CardFacts> {
         match self.instrument.as_ref()? {
             InstrumentFacts::Card(card) | InstrumentFacts::Agreement { card, .. } => Some(card),
+            InstrumentFacts::Code(_) => None,
         }
     }
 
@@ -301,6 +302,8 @@ impl Instruction {
         same("card.id_type", ours.id_type == theirs.id_type)?;
         same("card.id_number", ours.id_number == theirs.id_number)?;
         same("card.phone", ours.phone == theirs.phone)?;
+        let code = |one: &Self| Some(one.instrument.as_ref()?.code()?.digest);
+        same("payer.code", code(self) == code(repeat))?;
         same("description", self.description == repeat.description)?;
         same("notify_url", self.notify_url == repeat.notify_url)
     }

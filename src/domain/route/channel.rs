@@ -67,6 +67,9 @@ pub struct ChannelProfile {
     pub services: Vec<CardService>,
     /// What it takes money by.
     pub instruments: Vec<InstrumentKind>,
+    /// How the payers' codes begin that it takes; empty means all. What is kept of a code must tell
+    /// it: [`crate::domain::payer_code::MaskedCode::BEGINNING`].
+    pub code_beginnings: Vec<String>,
     /// Empty means all, cards without a row of the BIN table included.
     pub card_types: Vec<CardType>,
     /// Empty means all, cards without a row of the BIN table included.
@@ -136,6 +139,8 @@ pub enum Strike {
     Instrument,
     /// The order names an agreement of another channel.
     Agreement,
+    /// The code is another wallet's.
+    CodeBeginning,
     CardType,
     Brand,
     Currency,
@@ -168,6 +173,7 @@ impl Strike {
             Self::Operation => "operation",
             Self::Instrument => "instrument",
             Self::Agreement => "agreement",
+            Self::CodeBeginning => "code_beginning",
             Self::CardType => "card_type",
             Self::Brand => "brand",
             Self::Currency => "currency",
@@ -197,6 +203,7 @@ impl fmt::Display for Strike {
             Self::Operation => "the channel does not support this operation",
             Self::Instrument => "the channel does not take money by such an instrument",
             Self::Agreement => "the agreement is another channel's",
+            Self::CodeBeginning => "the channel does not take codes that begin so",
             Self::CardType => "the channel does not take this type of card",
             Self::Brand => "the channel does not take cards of this brand",
             Self::Currency => "the channel does not take this currency",
@@ -228,10 +235,11 @@ type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
 /// Every reason but the state, in the order in which the first one found is reported: reasons that
 /// never change first, those that change by the second last.
-const CHECKS: [StrikeCheck; 13] = [
+const CHECKS: [StrikeCheck; 14] = [
     operation,
     instrument,
     agreement,
+    code_beginning,
     card_type,
     brand,
     currency,
@@ -273,10 +281,7 @@ fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike
 /// A payout is always made to a card.
 fn instrument(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let order = subject.order().filter(|order| order.kind != OrderKind::Payout)?;
-    let kind = match subject.bound_to {
-        Some(_) => InstrumentKind::Agreement,
-        None => InstrumentKind::Card,
-    };
+    let kind = subject.instrument();
     let takes = order.kind.original().is_some() || channel.profile.instruments.contains(&kind);
     (!takes).then_some(Strike::Instrument)
 }
@@ -286,16 +291,27 @@ fn agreement(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike
     (*bound_to != channel.profile.id).then_some(Strike::Agreement)
 }
 
+fn code_beginning(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
+    let code = subject.order()?.instrument.as_ref()?.code()?;
+    let taken = &channel.profile.code_beginnings;
+    let fits = taken.is_empty() || taken.iter().any(|one| code.masked.begins_with(one));
+    (!fits).then_some(Strike::CodeBeginning)
+}
+
 fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.card_types;
     let card_type = subject.card.and_then(|card| card.card_type);
-    let fits = taken.is_empty() || card_type.is_some_and(|card_type| taken.contains(&card_type));
+    let fits = taken.is_empty()
+        || subject.instrument() == InstrumentKind::Code
+        || card_type.is_some_and(|card_type| taken.contains(&card_type));
     (!fits).then_some(Strike::CardType)
 }
 
 fn brand(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.brands;
-    let fits = taken.is_empty() || subject.card.is_some_and(|card| card.brands.meets(taken));
+    let fits = taken.is_empty()
+        || subject.instrument() == InstrumentKind::Code
+        || subject.card.is_some_and(|card| card.brands.meets(taken));
     (!fits).then_some(Strike::Brand)
 }
 

@@ -8,6 +8,7 @@ use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
+use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
 use crate::domain::route::hours::Hours;
 use crate::domain::route::{IssuerTraits, RouteSubject};
@@ -20,6 +21,8 @@ pub const INSTITUTION_DIGITS: usize = 4;
 
 /// Why a condition on money does not hold of a service to a card.
 const NO_MONEY: &str = "it has no money";
+/// The words for a condition on cards where the payer shows a code.
+const NO_CARD: &str = "the payer shows a code, and there is no card to tell by";
 
 /// How many values a sentence for people lists.
 const LISTED_MAX: usize = 8;
@@ -127,6 +130,21 @@ impl Condition {
         }
     }
 
+    /// Whether it asks for something of the card: no payer's code fits it.
+    const fn is_about_cards(&self) -> bool {
+        match self {
+            Self::CardTypes(_) | Self::Brands(_) | Self::IssuerCodes(_) | Self::BinPrefixes(_) => {
+                true
+            }
+            Self::Operations(..)
+            | Self::Amount { .. }
+            | Self::Currencies(_)
+            | Self::Settlements(_)
+            | Self::Merchants(_)
+            | Self::Hours(_) => false,
+        }
+    }
+
     /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand, and
     /// what has no money no amount, currency or settlement.
     pub(super) fn holds(&self, subject: &RouteSubject<'_>) -> bool {
@@ -181,6 +199,9 @@ impl Condition {
     /// Why it does not hold, as a sentence for people.
     pub(super) fn sentence(&self, subject: &RouteSubject<'_>) -> String {
         let card = subject.card;
+        if self.is_about_cards() && subject.instrument() == InstrumentKind::Code {
+            return NO_CARD.to_owned();
+        }
         match self {
             Self::Operations(operations, services) => {
                 let services = services.iter().map(|service| service.name());

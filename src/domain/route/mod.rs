@@ -26,6 +26,7 @@ use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::instrument::{InstrumentFacts, InstrumentKind};
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
 use condition::{CardPrefix, Condition};
@@ -110,6 +111,16 @@ impl<'a> RouteSubject<'a> {
         match self.ask {
             RouteAsk::Order(order) => Some(order),
             RouteAsk::Service { .. } => None,
+        }
+    }
+
+    /// What the money moves by. A service is about a card, and so is a question that names nothing.
+    fn instrument(&self) -> InstrumentKind {
+        let named = self.order().and_then(|order| order.instrument.as_ref());
+        match (named.and_then(InstrumentFacts::code), self.bound_to) {
+            (Some(_), _) => InstrumentKind::Code,
+            (None, Some(_)) => InstrumentKind::Agreement,
+            (None, None) => InstrumentKind::Card,
         }
     }
 

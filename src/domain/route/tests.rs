@@ -1,5 +1,6 @@
 //! Plans as tables, and properties of every plan.
 
+mod codes;
 mod random;
 mod replay;
 
@@ -78,6 +79,7 @@ fn profile(name: &str) -> ChannelProfile {
         operations: vec![Operation::Payment],
         services: Vec::new(),
         instruments: vec![InstrumentKind::Card],
+        code_beginnings: Vec::new(),
         card_types: Vec::new(),
         brands: Vec::new(),
         currencies: Vec::new(),

@@ -170,6 +170,8 @@ CREATE TABLE orders (
   merchant_category integer,
   merchant_fee_minor bigint,
   agreement bigint,
+  code_masked text,
+  code_digest bytea,
   card_masked text,
   pan_digest bytea,
   field_digests bytea,

@@ -3,12 +3,13 @@
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::instrument::Instrument;
+use crate::domain::payer_code::PayerCode;
 
 pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
             Instrument::Card(card) => Some(card),
-            Instrument::Agreement { .. } => None,
+            Instrument::Agreement { .. } | Instrument::Code(_) => None,
         },
         ChannelRequest::Service { subject, .. } => subject.card.as_deref(),
         ChannelRequest::FollowUp { .. }
@@ -20,7 +21,7 @@ pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
 pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) => None,
+            Instrument::Card(_) | Instrument::Code(_) => None,
             Instrument::Agreement { token, .. } => Some(token),
         },
         ChannelRequest::Service { subject, .. } => subject.token.as_deref(),
@@ -33,7 +34,7 @@ pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
 pub fn code_of(request: &ChannelRequest) -> Option<&SmsCode> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) => None,
+            Instrument::Card(_) | Instrument::Code(_) => None,
             Instrument::Agreement { sms_code, .. } => sms_code.as_ref(),
         },
         ChannelRequest::Service { subject, .. } => subject.sms_code.as_deref(),
@@ -41,6 +42,12 @@ pub fn code_of(request: &ChannelRequest) -> Option<&SmsCode> {
         | ChannelRequest::Inquiry { .. }
         | ChannelRequest::Reversal { .. } => None,
     }
+}
+
+/// The code that the payer showed.
+pub fn payer_code_of(request: &ChannelRequest) -> Option<&str> {
+    let ChannelRequest::Charge { instrument, .. } = request else { return None };
+    instrument.code().map(PayerCode::expose)
 }
 
 pub const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {

@@ -101,13 +101,18 @@ impl Inside {
         }
     }
 
-    /// The member at the top of a body in which a path leads on; `None` where it does not.
+    /// The member at the top of a body in which a path leads on, with all of its places; `None`
+    /// where it does not.
     pub fn member_of(path: &Path) -> Option<Self> {
-        let [place] = &path.places[..] else { return None };
-        let steps = place.steps();
-        // An XML path names the outermost element first.
-        let front = usize::from(matches!(place, PathPlace::Named(_)));
-        (steps.len() > front + 1).then(|| Self::Top(steps[front].clone()))
+        let member = |place: &PathPlace| {
+            let steps = place.steps();
+            // An XML path names the outermost element first.
+            let front = usize::from(matches!(place, PathPlace::Named(_)));
+            (steps.len() > front + 1).then(|| steps[front].clone())
+        };
+        let mut members = path.places.iter().map(member);
+        let first = members.next()??;
+        members.all(|one| one.as_ref() == Some(&first)).then_some(Self::Top(first))
     }
 
     /// The value's own name where it stands directly in an object, or at the top.
@@ -187,8 +192,12 @@ mod tests {
     #[test]
     fn several_paths_are_optional_together() {
         let path = |text| Path::parse(text, BodyFormat::Json).expect("a path");
-        let both = Path::first_of(vec![path("/a?"), path("/b?")]).expect("a path");
-        assert!(both.is_optional && both.places.len() == 2);
+        let pair = Path::first_of(vec![path("/a?"), path("/b?")]).expect("a path");
+        assert!(pair.is_optional && pair.places.len() == 2);
+        let both = |one, two| Path::first_of(vec![path(one), path(two)]);
+        let inside = |one, two| Inside::member_of(&both(one, two).ok()?);
+        assert_eq!(inside("/a/x", "/a/y"), Some(Inside::Top("a".to_owned())));
+        assert_eq!((inside("/a/x", "/b/y"), inside("/a/x", "/a")), (None, None));
         assert!(Path::first_of(vec![path("/a?"), path("/b")]).is_err());
         assert!(Path::first_of(vec![]).is_err());
     }

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::asked::{card_of, code_of, number_of, original_of, token_of};
+use super::asked::{card_of, code_of, number_of, original_of, payer_code_of, token_of};
 use super::encrypt::{Encryption, Envelope};
 use super::kind::{Action, RequestKind};
 use crate::channel::ChannelRequest;
@@ -71,6 +71,8 @@ closed_set! {
         SmsCode => "sms_code",
         /// The channel's token for the card, of an agreement.
         AgreementToken => "agreement.token",
+        /// The code that the payer showed.
+        PayerCode => "payer.code",
         OriginalOperation => "original.operation",
         OriginalOrderNo => "original.order_no",
         OriginalSentAt => "original.sent_at",
@@ -129,7 +131,8 @@ impl Word {
 
     /// Whether it is card data, or stands for a card: it goes nowhere but into a body (I-11).
     pub fn is_card_data(self) -> bool {
-        matches!(self, Self::SmsCode | Self::AgreementToken) || self.name().starts_with("card.")
+        matches!(self, Self::SmsCode | Self::AgreementToken | Self::PayerCode)
+            || self.name().starts_with("card.")
     }
 
     /// Whether a request of this kind can ever have it.
@@ -156,7 +159,8 @@ impl Word {
             | Self::CardIdNumber
             | Self::CardPhone
             | Self::SmsCode
-            | Self::AgreementToken => kind.action == Action::Charge,
+            | Self::AgreementToken
+            | Self::PayerCode => kind.action == Action::Charge,
             Self::OriginalOperation
             | Self::OriginalOrderNo
             | Self::OriginalSentAt
@@ -212,6 +216,7 @@ impl Word {
             Self::Operation
             | Self::Description
             | Self::Reference
+            | Self::PayerCode
             | Self::OriginalOperation
             | Self::OriginalOrderNo
             | Self::OriginalSentAt
@@ -273,6 +278,7 @@ impl Word {
             }
             Self::SmsCode => code_of(request).map(|code| code.expose().into()),
             Self::AgreementToken => token_of(request).map(|token| token.expose().into()),
+            Self::PayerCode => payer_code_of(request).map(Value::from),
             Self::OriginalOperation => Some(original?.operation.name().into()),
             Self::OriginalOrderNo => Some(form.write(original?.channel_order_no).into()),
             Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
@@ -512,6 +518,7 @@ impl Object for Context {
         let group = |prefix| Value::from_object(Group { prefix, context: Arc::clone(self) });
         match key {
             "card" => Some(group("card")),
+            "payer" => Some(group("payer")),
             "original" => Some(group("original")),
             "merchant" => Some(group("merchant")),
             "first" => Some(group("first")),
@@ -528,7 +535,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The words behind `card.`, `original.`, `merchant.` or `first.`.
+/// The words behind `card.`, `payer.`, `original.`, `merchant.` or `first.`.
 struct Group {
     prefix: &'static str,
     context: Arc<Context>,

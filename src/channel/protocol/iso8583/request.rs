@@ -7,7 +7,6 @@ use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
 use crate::domain::card::{Expiry, Pan};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::instrument::Instrument;
 use crate::domain::time::Timestamp;
 
 use super::numbering::AttemptNumbers;
@@ -99,9 +98,7 @@ impl Iso8583 {
     ) -> Result<(LinkFrame, RequestTrace), String> {
         match request {
             ChannelRequest::Charge { facts, instrument } => {
-                let Instrument::Card(card) = &**instrument else {
-                    return Err("the protocol speaks of cards alone".to_owned());
-                };
+                let card = instrument.card().ok_or("the protocol speaks of cards alone")?;
                 let codes = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
                 self.write_order(codes, facts, Some(&card.pan), card.expiry, None)
             }

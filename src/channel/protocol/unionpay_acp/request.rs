@@ -312,6 +312,7 @@ impl UnionPayAcp {
             Instrument::Card(_) if self.settings.token_requestor.is_some() => {
                 return Err("the product pays by tokens, and not by card numbers".to_owned());
             }
+            Instrument::Code(_) => return Err("the protocol takes no payers' codes".to_owned()),
             Instrument::Card(card) => self.add_card(&mut fields, card, None, now_s)?,
             Instrument::Agreement { token, sms_code } => {
                 fields.set("accType", ACCOUNT_IS_CARD);

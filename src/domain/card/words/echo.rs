@@ -3,6 +3,7 @@
 use super::spelling::{PlainText, units_of};
 use super::{CardWords, may_hold_number};
 use crate::domain::card::{CardInput, CardToken, Expiry, Pan, SmsCode};
+use crate::domain::payer_code::PayerCode;
 
 /// The card data of one request, to be found in its reply.
 #[derive(Clone, Copy, Default)]
@@ -46,6 +47,14 @@ impl<'c> CardEcho<'c> {
             owner: [None, Some(token.expose()), Some(token.phone())],
             ..Self::NONE
         }
+    }
+
+    /// A payer's code in place of a card: as a number in any spelling, where it is one, and as a
+    /// text.
+    pub fn of_payer_code(code: &'c PayerCode) -> Self {
+        let text = code.expose();
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        Self { pan: is_number.then_some(text), owner: [Some(text), None, None], ..Self::NONE }
     }
 
     /// The number alone.

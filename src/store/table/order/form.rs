@@ -15,6 +15,7 @@ use crate::domain::ids::{
 };
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
+use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 
@@ -141,6 +142,10 @@ enum InstrumentRecord<'a> {
         #[serde(with = "postcard::fixint::le")]
         id: u64,
         card: CardRecord<'a>,
+    },
+    Code {
+        masked: &'a str,
+        digest: [u8; 16],
     },
 }
 
@@ -276,9 +281,10 @@ fn kind_record(kind: OrderKind) -> KindRecord {
 }
 
 impl<'a> InstrumentRecord<'a> {
-    const fn card(&self) -> &CardRecord<'a> {
+    const fn card(&self) -> Option<&CardRecord<'a>> {
         match self {
-            Self::Card(card) | Self::Agreement { card, .. } => card,
+            Self::Card(card) | Self::Agreement { card, .. } => Some(card),
+            Self::Code { .. } => None,
         }
     }
 }
@@ -289,6 +295,10 @@ fn instrument_record(instrument: &InstrumentFacts) -> InstrumentRecord<'_> {
         InstrumentFacts::Agreement { id, card } => {
             InstrumentRecord::Agreement { id: id.as_u64(), card: card_record(card) }
         }
+        InstrumentFacts::Code(code) => InstrumentRecord::Code {
+            masked: code.masked.as_str(),
+            digest: code.digest.to_le_bytes(),
+        },
     }
 }
 
@@ -324,7 +334,7 @@ pub(super) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
 /// The facts by which an order is passed over, and when it was created.
 pub(super) fn read_order_facts(bytes: &[u8]) -> Result<OrderFacts<'_>, StoreError> {
     let head: OrderHead<'_> = decode_head(TABLE, bytes)?;
-    let card = head.instrument.as_ref().map(InstrumentRecord::card);
+    let card = head.instrument.as_ref().and_then(InstrumentRecord::card);
     Ok(OrderFacts {
         created_at: FIELDS.time(head.created_at)?,
         status: FIELDS.code("status", head.status)?,
@@ -397,6 +407,10 @@ fn read_instrument(record: InstrumentRecord<'_>) -> Result<InstrumentFacts, Stor
             id: AgreementId::from_u64(id),
             card: read_card(TABLE, card)?,
         }),
+        InstrumentRecord::Code { masked, digest } => Ok(InstrumentFacts::Code(CodeFacts {
+            masked: MaskedCode::of(masked),
+            digest: u128::from_le_bytes(digest),
+        })),
     }
 }
 

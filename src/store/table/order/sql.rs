@@ -13,6 +13,7 @@ use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKin
 use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
+use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Parameter, Tables, after_id, page_limit, parameter};
 use crate::store::sql::step::{Answer, SqlPlan, Step, VersionChange, upsert, versioned};
@@ -46,6 +47,8 @@ impl SqlTable for Orders {
             merchant_category: order.instruction.merchant_category,
             merchant_fee_minor: order.instruction.merchant_fee_minor,
             agreement: agreement(order),
+            code_masked: code(order).map(|code| code.masked.as_str()),
+            code_digest: code(order).map(|code| code.digest),
             card_masked: card(order).map(|card| card.masked.as_str()),
             pan_digest: card(order).map(|card| card.digests.pan),
             field_digests: card(order).map(field_digests),
@@ -184,6 +187,10 @@ fn agreement(order: &Order) -> Option<AgreementId> {
     order.instruction.instrument.as_ref()?.agreement()
 }
 
+fn code(order: &Order) -> Option<&CodeFacts> {
+    order.instruction.instrument.as_ref()?.code()
+}
+
 fn bin_row(order: &Order) -> Option<&BinRow> {
     card(order)?.row.as_deref()
 }
@@ -233,6 +240,10 @@ fn read_kind(row: &SqlFields<'_>) -> Result<OrderKind, StoreError> {
 }
 
 fn read_instrument(row: &SqlFields<'_>) -> Result<Option<InstrumentFacts>, StoreError> {
+    if let Some(masked) = row.get::<Option<String>>("code_masked")? {
+        let (masked, digest) = (MaskedCode::of(&masked), row.get("code_digest")?);
+        return Ok(Some(InstrumentFacts::Code(CodeFacts { masked, digest })));
+    }
     let Some(card) = read_card_columns(row)? else { return Ok(None) };
     Ok(Some(match row.get("agreement")? {
         Some(id) => InstrumentFacts::Agreement { id, card },

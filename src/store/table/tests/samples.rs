@@ -24,6 +24,7 @@ use crate::domain::ids::{
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
+use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
 use crate::store::table::accounting::AccountingRequests;
@@ -172,9 +173,13 @@ impl Draw {
 
     fn instrument(&mut self) -> InstrumentFacts {
         let card = self.card();
-        match self.random.bool() {
-            true => card.into(),
-            false => InstrumentFacts::Agreement { id: AgreementId::of(self.id()), card },
+        match self.random.u8(0..3) {
+            0 => card.into(),
+            1 => InstrumentFacts::Agreement { id: AgreementId::of(self.id()), card },
+            _ => {
+                let masked = MaskedCode::of("130000000000001234");
+                InstrumentFacts::Code(CodeFacts { masked, digest: self.random.u128(..) })
+            }
         }
     }
 

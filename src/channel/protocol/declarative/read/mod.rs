@@ -356,7 +356,10 @@ fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Co
 fn check_constant_name(section: &Section<'_>, name: &str) {
     let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let is_taken = Word::parse(name).is_some()
-        || matches!(name, "card" | "original" | "merchant" | "first" | "notice_url" | ENCRYPTER);
+        || matches!(
+            name,
+            "card" | "payer" | "original" | "merchant" | "first" | "notice_url" | ENCRYPTER
+        );
     if is_taken {
         section.mistake(name, "is a word of templates already", "give it another name");
     } else if !is_name || name.is_empty() {

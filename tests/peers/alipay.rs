@@ -1,0 +1,85 @@
+//! `channels/alipay.toml` against Alipay's own SDK, PyPI's alipay-sdk-python.
+
+use serde_json::json;
+
+use crate::support::installation::Installation;
+use crate::{Peer, code_order, ended, lay_out, start};
+
+const CODE: &str = "287634438256643941";
+
+/// Amounts that the peer knows.
+const REFUSED: i64 = 4_004;
+const LOST: i64 = 5_005;
+const LOST_AND_UNPAID: i64 = 6_006;
+const TOLD: i64 = 7_007;
+const LOST_REFUND: i64 = 707;
+
+/// The shipped file, led to the peer and in a hurry. The peer has made the key pairs.
+fn lay_out_alipay(town: &Installation, peer: &Peer) {
+    let over = format!(
+        r#"
+state = "live"
+http.base_url = "http://127.0.0.1:{port}"
+http.statement.download_hosts = ["127.0.0.1:{port}"]
+unknown.inquire = ["600ms", "300ms"]
+unknown.reverse = ["0s", "1s", "5s"]
+unknown.not_found_final_after = "5s"
+timeouts.reply = "2s"
+"#,
+        port = peer.port
+    );
+    lay_out(town, "alipay", include_str!("../../channels/alipay.toml"), &[], &over);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alipay_every_operation_ends_as_its_sdk_says() {
+    let town = Installation::new(|channel| channel).await;
+    let (keys, notice_url) = (town.keys(), town.door.notice_url("alipay"));
+    let Some(peer) = Peer::start("alipay_peer.py", "alipay", &[&keys, &notice_url]) else { return };
+    lay_out_alipay(&town, &peer);
+    let (app, core) = start(&town).await;
+    let pay = async |id: &str, amount: i64| {
+        core.post("/v1/payments", &code_order(id, amount, CODE)).await
+    };
+
+    let paid = pay("P-1", 1_230).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    let refused = pay("P-2", REFUSED).await;
+    assert_eq!(refused.text("reason"), "insufficient_funds", "{}", refused.body);
+    // A word of the core's that would break out of the JSON text in the form stays a word.
+    let mut order = code_order("P-3", 100, CODE);
+    order["description"] = json!(r#"红茶 & 100%+","total_amount":"0.01"#);
+    let quoted = core.post("/v1/payments", &order).await;
+    assert_eq!(quoted.outcome(), (200, "succeeded"), "{}", quoted.body);
+
+    // The payer types, and a notice tells the end, after one of another's signature was refused.
+    let told = ended(&core, pay("P-4", TOLD).await.id()).await;
+    assert_eq!(told.body["attempts"][0]["ended_by"], "notice", "{}", told.body);
+    let lost = ended(&core, pay("P-5", LOST).await.id()).await;
+    assert_eq!(lost.body["attempts"][0]["ended_by"], "inquiry", "{}", lost.body);
+    let unpaid = ended(&core, pay("P-6", LOST_AND_UNPAID).await.id()).await;
+    assert_eq!(unpaid.text("reason"), "reversed_after_unknown", "{}", unpaid.body);
+
+    let refund = core.refund(paid.id(), "R-1", 230).await;
+    assert_eq!(refund.outcome(), (200, "succeeded"), "{}", refund.body);
+    // The inquiry about a refund names its payment, without which Alipay finds none.
+    let lost = ended(&core, core.refund(paid.id(), "R-2", LOST_REFUND).await.id()).await;
+    assert_eq!(lost.text("status"), "succeeded", "{}", lost.body);
+
+    let payee = json!({
+        "order_id": "O-1", "merchant_id": "shop-1", "amount": 500, "currency": "CNY",
+        "card": { "pan": "6216261000000000018", "holder": "张三" },
+    });
+    let paid_out = core.post("/v1/payouts", &payee).await;
+    let paid_out = ended(&core, paid_out.id()).await;
+    assert_eq!(paid_out.text("status"), "succeeded", "{}", paid_out.body);
+
+    let path = "/v1/channels/alipay/statements/fetch?date=2026-11-27";
+    let fetched = core.post(path, &json!({})).await;
+    assert_eq!(fetched.status, 200, "{}", fetched.body);
+    assert_eq!(fetched.body["files"].as_array().map(Vec::len), Some(1), "{}", fetched.body);
+
+    let ledger = peer.ledger("/ledger").await;
+    assert_eq!(ledger["wrong"], json!([]), "{ledger}");
+    app.stop().await;
+}
