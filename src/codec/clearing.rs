@@ -3,9 +3,11 @@
 //! The bytes are part of a promise: a closed day keeps the digest of its export, so a change of a
 //! column would break every close before it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::texts::{MomentText, Text};
+use crate::codec::word;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
@@ -28,21 +30,37 @@ pub const COLUMNS: [&str; 13] = [
 ];
 
 /// One clearing record. Field for field a column of the CSV form.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingRecord")]
 pub struct ClearingRow<'row> {
+    /// The channel that clears it.
     channel: &'row str,
+    /// The clearing date.
     date: Text<BusinessDate>,
+    /// The order's number.
     id: Text<OrderId>,
+    /// Our number of the attempt.
     channel_order_no: Text<ChannelOrderNo>,
     /// Empty where the channel gave none: a column cannot be left out.
     channel_reference: &'row str,
+    /// What moved the money.
+    #[schemars(with = "word::OperationWord")]
     movement: &'static str,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// In minor units, negative where money goes back.
     principal: i64,
+    /// The channel's fee, in minor units, negative where it is given back.
     fee: i64,
+    /// Principal less fee.
     net: i64,
+    /// The name of the fee's rule.
     fee_rule: &'row str,
+    /// How it stands.
+    #[schemars(with = "word::ClearingStateWord")]
     state: &'static str,
+    /// When it was written.
     at: MomentText,
 }
 

@@ -11,6 +11,7 @@ pub mod json;
 pub mod json_text;
 pub mod pem;
 pub mod texts;
+pub mod word;
 pub mod xml;
 
 pub mod acp;
@@ -27,6 +28,7 @@ pub mod fixed;
 pub mod layout;
 pub mod order_form;
 
+pub mod notice;
 pub mod voucher;
 pub mod webhook;
 

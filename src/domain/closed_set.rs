@@ -17,6 +17,12 @@ pub trait StoredNumber: Sized + Copy {
     fn from_stored_name(name: &str) -> Option<Self>;
 }
 
+/// A set of values with a stable name each.
+pub trait ClosedSet {
+    /// The names, in the order of the values.
+    const NAMES: &'static [&'static str];
+}
+
 /// Declares an enum with `ALL` of its values, `name`, `parse` and [`Display`](std::fmt::Display).
 ///
 /// ```text
@@ -59,6 +65,10 @@ macro_rules! closed_set {
             $vis fn parse(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$value),)+ _ => None }
             }
+        }
+
+        impl $crate::domain::closed_set::ClosedSet for $set {
+            const NAMES: &'static [&'static str] = &[$($name),+];
         }
 
         impl std::fmt::Display for $set {

@@ -9,6 +9,12 @@ pub const ORDER_ID_DIGITS: usize = 19;
 pub const ORDERS_PER_SECOND_MAX: u32 = 100_000;
 /// The longest order id that a caller may choose, in characters.
 pub const CALLER_ORDER_ID_LENGTH_MAX: usize = 64;
+/// The longest name of a caller, in characters.
+pub const CALLER_ID_LENGTH_MAX: usize = 32;
+/// The longest id of a merchant, in characters.
+pub const MERCHANT_ID_LENGTH_MAX: usize = 64;
+/// The longest id of a channel, in characters.
+pub const CHANNEL_ID_LENGTH_MAX: usize = 32;
 /// The most attempts one order can have: the channel order number keeps two digits for it.
 pub const ATTEMPTS_MAX: u8 = 99;
 
@@ -226,7 +232,7 @@ macro_rules! text_id {
 text_id!(
     /// The name of an API key's owner in the settings. At most 32 characters.
     CallerId,
-    32
+    CALLER_ID_LENGTH_MAX
 );
 text_id!(
     /// The caller's own number of an order, unique for that caller. At most 64 characters.
@@ -236,12 +242,12 @@ text_id!(
 text_id!(
     /// The merchant that the payment is for, in the core's words. At most 64 characters.
     MerchantId,
-    64
+    MERCHANT_ID_LENGTH_MAX
 );
 text_id!(
     /// The name of a channel: its file's name without `.toml`. At most 32 characters.
     ChannelId,
-    32
+    CHANNEL_ID_LENGTH_MAX
 );
 
 /// Each queue of due rows has so many shards. More nodes than that share no queue.

@@ -12,67 +12,19 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use reqwest::Client;
 use reqwest::header::HeaderName;
-use serde::Serialize;
 
-use crate::codec::texts::{MomentText, Text};
+use crate::codec::notice;
 use crate::codec::webhook::{self, WebhookKey};
 use crate::config::checked::DeliverySettings;
 use crate::domain::cluster::Queue;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
-use crate::domain::time::{BusinessDate, DueWindow};
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::KeysInFlight;
 use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
-
-/// A notice to the core: enough to end its own order; it can ask for the rest. Each fact has the
-/// name that it has in the order.
-#[derive(Serialize)]
-struct NoticeMessage<'order> {
-    id: Text<OrderId>,
-    order_id: &'order str,
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    of: Option<Text<OrderId>>,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-    amount: i64,
-    currency: &'static str,
-    merchant_id: &'order str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel: Option<&'order str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel_reference: Option<&'order str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    clearing_date: Option<Text<BusinessDate>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finished_at: Option<MomentText>,
-}
-
-/// The bytes that are posted, and signed.
-pub fn body(order: &Order) -> Vec<u8> {
-    let approved = order.approved().or(order.attempts.last());
-    let told = NoticeMessage {
-        id: Text(order.id),
-        order_id: order.instruction.caller_order_id.as_str(),
-        kind: order.instruction.kind.name(),
-        of: order.instruction.kind.original().map(Text),
-        status: order.status.name(),
-        reason: order.reason.map(crate::domain::outcome::Reason::name),
-        amount: order.instruction.amount.get(),
-        currency: order.instruction.currency.name(),
-        merchant_id: order.instruction.merchant_id.as_str(),
-        channel: approved.map(|attempt| attempt.channel.as_str()),
-        channel_reference: approved.and_then(|attempt| attempt.channel_reference.as_deref()),
-        clearing_date: order.clearing_date.map(Text),
-        finished_at: order.finished_at.map(MomentText),
-    };
-    serde_json::to_vec(&told).expect("plain texts and integers always serialise")
-}
 
 /// The keys that sign notices, the newest first; they may be exchanged while the daemon runs.
 pub struct NoticeKeys(ArcSwap<Vec<WebhookKey>>);
@@ -174,24 +126,24 @@ impl Worker for NoticeWorker {
     }
 }
 
-async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), EngineError> {
+async fn deliver(desk: &NoticeDesk, mut owed: CoreNotice) -> Result<(), EngineError> {
     let store = desk.engine.store();
-    let current = store.notice(notice.order).await?;
+    let current = store.notice(owed.order).await?;
     // The row that a page showed may be old by now; its successor is looked at anew.
-    if current.is_none_or(|now| now.delivery != notice.delivery) {
+    if current.is_none_or(|now| now.delivery != owed.delivery) {
         return Ok(());
     }
-    let id = notice.order;
+    let id = owed.order;
     let order = store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })?;
-    let body = body(&order);
+    let body = notice::body(&order);
     let at_s = desk.engine.clock().now().as_millis() / 1_000;
     let key = id.to_string();
     let mut headers = desk.keys.headers(&key, at_s, &body);
     headers.extend(desk.engine.traces().headers(id));
-    let posted = delivery::post(&desk.client, &notice.url, body, headers).await;
+    let posted = delivery::post(&desk.client, &owed.url, body, headers).await;
     let present = desk.engine.clock().present();
     let now = present.now();
-    let is_late = present.age(notice.created_at) >= desk.work.retry_for;
+    let is_late = present.age(owed.created_at) >= desk.work.retry_for;
     let posted = with_patience(posted, is_late);
     telemetry::count_delivery("core", delivery::result(&posted));
     if let PostResult::Refused(answer) = &posted {
@@ -201,8 +153,8 @@ async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), Engine
             "the core does not take a notice; it is parked until an operator has it sent again"
         );
     }
-    notice.delivery = delivery::after(&notice.delivery, &posted, &desk.work.delivery, now);
-    desk.engine.record(WriteSet { notices: vec![notice], ..WriteSet::default() }).await
+    owed.delivery = delivery::after(&owed.delivery, &posted, &desk.work.delivery, now);
+    desk.engine.record(WriteSet { notices: vec![owed], ..WriteSet::default() }).await
 }
 
 /// Whatever is no acknowledgement is tried again, until it is late; then it is given up.

@@ -14,7 +14,7 @@ const ARROWS: [(&str, &str, &str); 19] = [
     ("entropy", "", ""),
     ("telemetry", "domain", ""),
     ("config", "domain codec telemetry", ""),
-    ("tables", "domain config", ""),
+    ("tables", "domain codec config", ""),
     ("store", "domain clock telemetry", ""),
     ("channel", "domain codec clock entropy telemetry config", ""),
     ("engine", "domain codec clock entropy telemetry tables store channel", ""),

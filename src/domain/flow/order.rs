@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::card::{CardFacts, SealedPan};
 use crate::domain::closed_set;
+use crate::domain::closed_set::ClosedSet;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::ids::{
@@ -45,6 +46,10 @@ pub enum OrderKind {
     },
     /// Pays money out to a card (代付).
     Payout,
+}
+
+impl ClosedSet for OrderKind {
+    const NAMES: &'static [&'static str] = &Self::NAMES;
 }
 
 impl OrderKind {

@@ -7,6 +7,7 @@
 //! list without lines says that the channel has nothing to report of the date. A crash at any point
 //! leaves at most a dotted file, and landing again finishes.
 
+use schemars::JsonSchema;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -35,11 +36,13 @@ const UNCHANGED_FOR: Duration = Duration::from_secs(5);
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// One file as it lies in the inbox.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, JsonSchema)]
+#[schemars(rename = "FetchedFile")]
 pub struct InboxFile {
     /// Its name, with `.2` and so on behind it where the channel had sent that name with other
     /// content before.
     pub name: String,
+    /// The SHA-256 of its content.
     pub sha256: String,
     /// Whether this content was new; if not, nothing was written.
     pub is_new: bool,

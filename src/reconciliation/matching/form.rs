@@ -3,13 +3,31 @@
 //! One form for the command that works on files and for the daemon's API, so that whoever reads one
 //! reads the other.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use crate::codec::word;
 use crate::domain::books::reconcile::{Class, ClassTotals, Side, Sums, Tally, Totals, Verdict};
 use crate::domain::money::Currency;
 
 /// A sum as JSON has it; one that does not fit in 64 bits is a text, never rounded.
 pub struct WideInteger(pub i128);
+
+impl JsonSchema for WideInteger {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "WideInteger".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer" })
+    }
+}
 
 impl Serialize for WideInteger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -21,10 +39,14 @@ impl Serialize for WideInteger {
 }
 
 /// How many, and how much.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Sums")]
 pub struct SumsForm {
+    /// How many rows.
     count: u64,
+    /// The sum of the amounts, in minor units.
     amount: WideInteger,
+    /// The sum of the fees, in minor units.
     fee: WideInteger,
 }
 
@@ -35,18 +57,30 @@ impl From<&Sums> for SumsForm {
     }
 }
 
-#[derive(Serialize)]
+/// A class.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClassSums")]
 struct ClassForm {
+    /// What came of the comparison.
+    #[schemars(with = "word::ClassWord")]
     class: &'static str,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// The statement's side.
     theirs: SumsForm,
+    /// Our side.
     ours: SumsForm,
 }
 
 /// One side's sums in a currency.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SideSums")]
 struct SideForm {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// The sums in it.
     sums: SumsForm,
 }
 
@@ -59,12 +93,18 @@ fn sides(tally: &Tally) -> Vec<SideForm> {
 }
 
 /// The sums of a run.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatementSums")]
 pub struct SummaryForm {
+    /// The sums by class and currency.
     classes: Vec<ClassForm>,
+    /// How many lines cannot be read.
     bad_lines: u64,
+    /// Our records of later dates.
     not_due: Vec<SideForm>,
+    /// All lines that were read.
     theirs: Vec<SideForm>,
+    /// All records that were read.
     ours: Vec<SideForm>,
 }
 

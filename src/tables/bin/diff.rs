@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
@@ -47,15 +48,24 @@ pub struct TableDiff {
 }
 
 /// The sizes of the lists of a `TableDiff`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize, JsonSchema)]
+#[schemars(rename = "BinTableDiff")]
 pub struct DiffCounts {
+    /// Rows that were not there before.
     pub added: usize,
+    /// Rows that are there no more.
     pub removed: usize,
+    /// Rows with another issuer code, type or brand.
     pub changed: usize,
+    /// Rows with another issuer name.
     pub renamed: usize,
+    /// Rows with another card name.
     pub relabelled: usize,
+    /// Rows with another date of retirement, or none.
     pub retired: usize,
+    /// Changes of issuers' names that were not there before.
     pub issuer_changes_added: usize,
+    /// Changes of issuers' names that are there no more.
     pub issuer_changes_removed: usize,
 }
 

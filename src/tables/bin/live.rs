@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::diff::{DiffCounts, TableDiff};
@@ -52,7 +53,8 @@ impl ActiveTable {
 }
 
 /// The result of a refresh.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinTableRefresh")]
 pub struct RefreshReport {
     /// The live version after it.
     pub version: u32,
@@ -60,7 +62,10 @@ pub struct RefreshReport {
     pub previous_version: u32,
     /// Whether the source held the live table already: then nothing was written.
     pub unchanged: bool,
+    /// The format in which it came.
+    #[schemars(with = "crate::codec::texts::WordForm<TableFormat>")]
     pub format: TableFormat,
+    /// How many rows it has.
     pub rows: usize,
     /// Changes of issuers' names: of the source, or as they were where it has none.
     pub issuer_changes: usize,
@@ -68,19 +73,27 @@ pub struct RefreshReport {
     pub as_of: StatedText,
     /// Rows that the source marks as deleted and that were left out.
     pub deleted: usize,
+    /// What differs from the one before.
     pub counts: DiffCounts,
+    /// Its SHA-256.
     pub sha256: String,
+    /// Whether a suspicion was overruled.
     pub forced: bool,
     #[serde(skip)]
     pub diff: TableDiff,
 }
 
 /// The result of a rollback.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinTableRollback")]
 pub struct RollbackReport {
+    /// The version in force now.
     pub version: u32,
+    /// The version in force before.
     pub previous_version: u32,
+    /// How many rows it has.
     pub rows: usize,
+    /// What differs from the one before.
     pub counts: DiffCounts,
     #[serde(skip)]
     pub diff: TableDiff,
@@ -124,7 +137,8 @@ impl RollbackRefusal {
 }
 
 /// One recorded change of the table, for operators.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinTableVersion")]
 pub struct VersionInfo {
     #[serde(flatten)]
     pub record: VersionRecord,

@@ -12,6 +12,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::diff::DiffCounts;
@@ -31,26 +32,31 @@ const SHARED_SAYS: &str = "the table is that of a store which nodes share: POST 
     /v1/bin-table/refresh and /rollback of any node change it for all";
 
 /// The action that a line of the history records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(inline)]
 pub enum VersionAction {
     Refresh,
     Rollback,
 }
 
 /// One line of the history: who made which version the live one, when, and from where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "BinTableVersionRecord")]
 pub struct VersionRecord {
     /// The version that became the live one; 0 is the shipped table.
     pub version: u32,
+    /// How it came into force.
     pub action: VersionAction,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: i64,
+    /// Whoever brought it.
     pub who: String,
     /// A path or a URL without its query; for a rollback, where that version came from.
     pub source: String,
     /// Of the version file, in lower-case hexadecimal.
     pub sha256: String,
+    /// How many rows it has.
     pub rows: usize,
     /// Changes of issuers' names.
     pub issuer_changes: usize,

@@ -1,8 +1,12 @@
 //! A row of the BIN table in the one outer form that API and command line share.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec::word;
 use crate::domain::bin::{BinRow, BinTable, Brand, CardBrands, StatedDate};
 use crate::domain::time::Timestamp;
 
@@ -13,6 +17,23 @@ pub struct StatedText(pub StatedDate);
 impl Serialize for StatedText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+impl JsonSchema for StatedText {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "StatedDate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": "^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?$",
+            "examples": ["2018-06"],
+        })
     }
 }
 
@@ -34,21 +55,31 @@ pub struct DatedTable<'table> {
 }
 
 /// The fields of a row, borrowed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinRow")]
 pub struct RowView<'row> {
+    /// The first digits of its cards' numbers.
     pub bin: &'row str,
+    /// The length of its cards' numbers.
     pub pan_length: u8,
+    /// The issuer's code.
     pub issuer_code: &'row str,
     /// Of today.
     pub issuer_name: &'row str,
     /// The names that the issuer had before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub issuer_former_names: Vec<&'row str>,
+    /// The card's name.
     pub card_name: &'row str,
+    /// What kind of card it is.
+    #[schemars(with = "word::CardTypeWord")]
     pub card_type: &'static str,
     /// The brand in whose range the number lies: the first of `brands`.
+    #[schemars(with = "word::BrandWord")]
     pub brand: &'static str,
+    /// Every scheme that takes such a card.
     #[serde(serialize_with = "names")]
+    #[schemars(with = "Vec<word::BrandWord>")]
     pub brands: CardBrands,
     /// When the source of the row stated it.
     #[serde(skip_serializing_if = "Option::is_none")]

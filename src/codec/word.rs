@@ -1,0 +1,37 @@
+//! The words that answers are made of: for each closed set, the form of a field that has one of its
+//! names.
+
+use super::texts::WordForm;
+
+pub type AgeWord = WordForm<crate::domain::books::report::Age>;
+pub type AttemptStateWord = WordForm<crate::domain::flow::attempt::AttemptState>;
+pub type BatchStateWord = WordForm<crate::domain::books::reconciliation::BatchState>;
+pub type BookingEventWord = WordForm<crate::domain::books::accounting::BookingEvent>;
+pub type BrandWord = WordForm<crate::domain::bin::Brand>;
+pub type CardTypeWord = WordForm<crate::domain::bin::CardType>;
+pub type ChannelStateWord = WordForm<crate::domain::route::channel::ChannelState>;
+pub type ClassWord = WordForm<crate::domain::books::reconcile::Class>;
+pub type ClearingStateWord = WordForm<crate::domain::books::clearing::ClearingState>;
+pub type CurrencyWord = WordForm<crate::domain::money::Currency>;
+pub type DeliveryStatusWord = WordForm<crate::domain::books::accounting::DeliveryStatus>;
+pub type DifferenceStateWord = WordForm<crate::domain::books::difference::DifferenceState>;
+pub type MatchKeyWord = WordForm<crate::domain::books::reconcile::MatchKey>;
+pub type MemberStateWord = WordForm<crate::domain::cluster::MemberState>;
+pub type OperationWord = WordForm<crate::domain::flow::attempt::Operation>;
+pub type OrderKindWord = WordForm<crate::domain::flow::order::OrderKind>;
+pub type OrderStatusWord = WordForm<crate::domain::flow::order::OrderStatus>;
+pub type PhaseWord = WordForm<crate::domain::flow::reversal::Phase>;
+pub type PostingSideWord = WordForm<crate::domain::books::accounting::PostingSide>;
+pub type ReasonWord = WordForm<crate::domain::outcome::Reason>;
+pub type RemedyWord = WordForm<crate::domain::books::difference::Remedy>;
+pub type ReportedEndWord = WordForm<crate::domain::write_set::ReportedEnd>;
+pub type RuleVerdictWord = WordForm<crate::domain::route::explain::RuleVerdict>;
+pub type SettlementModeWord = WordForm<crate::domain::flow::order::SettlementMode>;
+pub type SettlementStateWord = WordForm<crate::domain::books::settlement::SettlementState>;
+pub type SourceWord = WordForm<crate::domain::flow::attempt::Source>;
+pub type StandingWord = WordForm<crate::domain::books::report::SettlementStanding>;
+pub type StatusWord = WordForm<crate::domain::books::reconcile::Status>;
+pub type StrategyWord = WordForm<crate::domain::route::Strategy>;
+pub type UnknownCauseWord = WordForm<crate::domain::outcome::UnknownCause>;
+pub type VerdictWord = WordForm<crate::domain::verification::VerificationVerdict>;
+pub type VoucherTypeWord = WordForm<crate::domain::books::accounting::VoucherType>;
