@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -21,41 +22,95 @@ use crate::api::page::{next_of, page};
 use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
 use crate::channel::ReplyMeaning;
+use crate::codec::word;
 use crate::config::checked::Role;
 use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::card::words::CardEcho;
+use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::ids::{AgreementId, MerchantId};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 use crate::engine::AgreementAnswer;
 
+/// The form of a state as it is shown: those that are kept, and the one that a date makes.
+struct ShownState;
+
+impl JsonSchema for ShownState {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AgreementState".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let shown = AgreementState::NAMES.iter().copied().chain(["expired"]);
+        json_schema!({ "type": "string", "enum": Vec::from_iter(shown) })
+    }
+}
+
 /// An agreement as it is shown.
-#[derive(Serialize)]
-struct AgreementBody<'row> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Agreement")]
+pub struct AgreementBody<'row> {
+    /// Our number of it.
     id: Text<AgreementId>,
+    /// The caller's own id.
     order_id: &'row str,
+    /// The merchant, as it was sent: its orders can name the agreement.
     merchant_id: &'row str,
+    /// How it stands; `expired`: it was active, and its date has passed.
+    #[schemars(with = "ShownState")]
     state: &'static str,
+    /// The card, as far as it may be shown.
     card: CardBody<'row>,
     /// Masked.
     phone: &'row str,
+    /// The channel that keeps the card's token.
     channel: &'row str,
+    /// How many codes were sent.
     codes_sent: u8,
+    /// How many codes were refused.
     codes_refused: u8,
+    /// Why its last request did not go well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
+    /// Why nothing is known of its last request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::UnknownCauseWord>")]
     unknown_cause: Option<&'static str>,
+    /// The channel's code, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'row str>,
     /// The channel's own words, card data masked; for operators and auditors, where one is asked
     /// for.
     #[serde(skip_serializing_if = "Option::is_none")]
     transcript: Option<&'row str>,
+    /// When the channel lets it end.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<MomentText>,
+    /// When it was durable.
     created_at: MomentText,
+    /// When it changed last.
     changed_at: MomentText,
+}
+
+/// What `GET /v1/agreements` answers: one that was asked for by its own id, or those of a merchant.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(rename = "Agreements")]
+#[allow(dead_code, reason = "each is written by itself; the document has both")]
+pub enum AgreementsBody<'row> {
+    One(Box<AgreementBody<'row>>),
+    Page {
+        /// The agreements.
+        agreements: Vec<AgreementBody<'row>>,
+        /// The `after` of the next page; absent at the end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    },
 }
 
 impl<'row> AgreementBody<'row> {
@@ -154,14 +209,20 @@ pub async fn end(
 }
 
 /// What became of a code that was asked for.
-#[derive(Serialize)]
-struct PaymentCodeBody<'reply> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PaymentCode")]
+pub struct PaymentCodeBody<'reply> {
     /// `sent`, `refused` or `unknown`.
     result: &'static str,
+    /// Why its last request did not go well.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
+    /// Why nothing is known of its last request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::UnknownCauseWord>")]
     unknown_cause: Option<&'static str>,
+    /// The channel's code, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'reply str>,
 }

@@ -215,8 +215,17 @@ fn bearer(parts: &Parts) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
 }
 
+/// Who may send orders.
+pub const MAY_SEND: &[Role] = &[Role::Core, Role::Operator];
+/// Who may read what belongs to it.
+pub const MAY_ASK: &[Role] = &[Role::Core, Role::Operator, Role::Auditor];
+/// Who may read everything.
+pub const MAY_INSPECT: &[Role] = &[Role::Operator, Role::Auditor];
+/// Who may change how the gateway works, and end unknowns.
+pub const MAY_OPERATE: &[Role] = &[Role::Operator];
+
 macro_rules! permissions {
-    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $roles:ident;)*) => {$(
         $(#[$doc])*
         pub struct $name(pub Arc<Seat>);
 
@@ -227,7 +236,7 @@ macro_rules! permissions {
                 parts: &Parts,
                 (peer, route): (&Peer, &str),
             ) -> Result<Self, ApiError> {
-                state.callers.admit(parts, (peer, route), &[$(Role::$role),+]).map(Self)
+                state.callers.admit(parts, (peer, route), $roles).map(Self)
             }
         }
 
@@ -248,13 +257,13 @@ macro_rules! permissions {
 
 permissions! {
     /// A caller that may send orders.
-    MaySend: Core | Operator;
+    MaySend: MAY_SEND;
     /// A caller that may read what belongs to it; see [`Seat::may_see`].
-    MayAsk: Core | Operator | Auditor;
+    MayAsk: MAY_ASK;
     /// A caller that may read everything.
-    MayInspect: Operator | Auditor;
+    MayInspect: MAY_INSPECT;
     /// A caller that may change how the gateway works, and end unknowns.
-    MayOperate: Operator;
+    MayOperate: MAY_OPERATE;
 }
 
 #[cfg(test)]

@@ -11,15 +11,18 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate, Seat};
 use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::forms::PREFIX_LENGTH_MIN;
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, run_detached};
+use crate::codec::word;
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN, StatedDate};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
@@ -32,8 +35,6 @@ use crate::tables::bin::{
 };
 use crate::telemetry;
 
-/// The shortest prefix that is looked up: with fewer digits the answer is a region of the world.
-const PREFIX_LENGTH_MIN: usize = 6;
 /// The source of a table that came in the body.
 const UPLOADED: &str = "uploaded";
 /// What `as_of` takes.
@@ -42,16 +43,21 @@ const A_DATE: &str = "a date as YYYY, YYYY-MM or YYYY-MM-DD";
 const TABLE_TYPES: [&str; 4] =
     ["text/csv", "text/plain", "application/octet-stream", "application/vnd.ms-excel"];
 
-#[derive(Serialize)]
-struct LookupBody<'row> {
+/// A look-up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BinLookup")]
+pub struct LookupBody<'row> {
+    /// The digits that were asked for.
     prefix: &'row str,
     /// One row at most for each card length.
     rows: Vec<RowView<'row>>,
     /// Where no row fits and the prefix lies in a range of which only the brand is public.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::BrandWord>")]
     brand: Option<&'static str>,
     /// Longer BINs lie inside the prefix: more digits may give another answer.
     has_longer_bins: bool,
+    /// The version of the table.
     version: u32,
 }
 
@@ -93,9 +99,13 @@ pub async fn lookup(
     Ok(json(StatusCode::OK, &body))
 }
 
-#[derive(Serialize)]
-struct TableBody<'table> {
+/// The table in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BinTable")]
+pub struct TableBody<'table> {
+    /// Its version; 0 is the shipped one.
     version: u32,
+    /// How many rows.
     rows: usize,
     /// Changes of issuers' names.
     issuer_changes: usize,
@@ -103,14 +113,19 @@ struct TableBody<'table> {
     as_of: StatedText,
     /// Whole days since then.
     age_days: u32,
+    /// Where it came from.
     source: &'table str,
+    /// Its SHA-256.
     sha256: &'table str,
     /// Absent for the shipped table of a fresh installation.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<MomentText>,
+    /// Whoever took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<&'table str>,
+    /// Problems of the folder of versions, for people.
     problems: Vec<String>,
+    /// Its history.
     versions: Vec<VersionInfo>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
@@ -30,14 +31,20 @@ type CurrencyTotals = BTreeMap<Currency, ClearingTotals>;
 /// A record's place in its channel and date.
 type RecordPlace = (OrderId, u8);
 
-#[derive(Serialize)]
-struct PageBody<'row> {
+/// A page of a clearing day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingPage")]
+pub struct PageBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: String,
+    /// The records.
     records: Vec<ClearingBody<'row>>,
     /// Only where the page holds the whole day; else the summary has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     totals: Option<Vec<TotalsBody>>,
+    /// The `after` of the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -78,6 +85,24 @@ pub async fn records(
     Ok(json(StatusCode::OK, &body))
 }
 
+/// A day's summary.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingSummary")]
+pub struct SummaryBody<'row> {
+    /// The channel.
+    channel: &'row str,
+    /// The clearing date.
+    date: String,
+    /// The sums of each currency.
+    totals: Vec<TotalsBody>,
+    /// The close, once the day is closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<CloseBody<'row>>,
+    /// Whether the records still are what was closed, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<bool>,
+}
+
 /// `GET /v1/channels/{id}/clearing/summary?date=[&verify=true]`
 ///
 /// `verified` says whether a closed day's records still are what was closed.
@@ -87,16 +112,6 @@ pub async fn summary(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct SummaryBody<'row> {
-        channel: &'row str,
-        date: String,
-        totals: Vec<TotalsBody>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        closed: Option<CloseBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        verified: Option<bool>,
-    }
     let mut query = Query::of(&uri);
     let date = query.date()?;
     let verify = query.parsed("verify", "true or false", |text| text.parse::<bool>().ok())?;
@@ -121,6 +136,18 @@ pub async fn summary(
     Ok(json(StatusCode::OK, &body))
 }
 
+/// A day that was closed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClosedDay")]
+pub struct ClosedDayBody<'row> {
+    /// The channel.
+    channel: &'row str,
+    /// The clearing date.
+    date: String,
+    /// Its close.
+    closed: CloseBody<'row>,
+}
+
 /// `POST /v1/channels/{id}/clearing/close?date=`: closes a day that has ended before its time, and
 /// the open ones before it. A closed day is answered as it is.
 pub async fn close(
@@ -129,12 +156,6 @@ pub async fn close(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct ClosedDayBody<'row> {
-        channel: &'row str,
-        date: String,
-        closed: CloseBody<'row>,
-    }
     let (parts, body) = request.into_parts();
     let mut query = Query::of(&parts.uri);
     let date = query.date()?;

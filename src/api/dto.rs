@@ -6,12 +6,14 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::error::{ApiError, ProblemCode};
 use crate::codec::json_text::write_json;
 use crate::codec::sign::hex_lower;
 use crate::codec::voucher::Voucher;
+use crate::codec::word;
 use crate::domain::bin::Brand;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::clearing::ClearingTotals;
@@ -19,12 +21,10 @@ use crate::domain::books::day_close::DayClose;
 use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, SettlementMode};
-use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{AgreementId, MerchantCategory};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
 use crate::domain::outcome::Objection;
-use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, CoreNotice};
 
 pub use crate::codec::clearing::ClearingRow as ClearingBody;
@@ -54,23 +54,37 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// One order with everything that was tried for it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename = "order")]
+#[schemars(rename = "Order")]
 pub struct OrderBody<'order> {
+    /// Our number of it.
     id: Text<crate::domain::ids::OrderId>,
+    /// The caller's own id.
     order_id: &'order str,
     /// Who asked for it, where others' orders are shown too.
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'order str>,
+    /// What it is; `undo` is ours.
+    #[schemars(with = "word::OrderKindWord")]
     kind: &'static str,
     /// The order that it refers to, or the channel order number that an undo takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<String>,
+    /// How it stands: `succeeded`, `failed` and `reversed` are final.
+    #[schemars(with = "word::OrderStatusWord")]
     status: &'static str,
+    /// Why it did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
+    /// In minor units.
     amount: i64,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// When the merchant gets the money.
+    #[schemars(with = "word::SettlementModeWord")]
     settlement: &'static str,
     /// Of an escrow payment: the part that has been handed to the merchant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,27 +101,40 @@ pub struct OrderBody<'order> {
     /// The orders that refer to it, where the caller asked for it by its id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     follow_ups: Vec<FollowUpBody<'order>>,
+    /// The merchant, as it was sent.
     merchant_id: &'order str,
+    /// The merchant's category, as it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     merchant_category: Option<Text<MerchantCategory>>,
+    /// The fee that the core charges its merchant, as it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     merchant_fee: Option<i64>,
+    /// The card, as far as it may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardBody<'order>>,
+    /// The agreement that it named in place of a card.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<Text<AgreementId>>,
+    /// Of an order by a code: who showed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     payer: Option<PayerBody<'order>>,
+    /// The channel of the attempt that speaks for it: the one that succeeded, else the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
+    /// Our number of that attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_order_no: Option<Text<crate::domain::ids::ChannelOrderNo>>,
+    /// The channel's own number of that attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'order str>,
+    /// All attempts, oldest first.
     attempts: Vec<AttemptBody<'order>>,
+    /// The channel's day, once it has succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     clearing_date: Option<Text<crate::domain::time::BusinessDate>>,
+    /// When it was durable.
     created_at: MomentText,
+    /// When it became final.
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<MomentText>,
 }
@@ -171,14 +198,24 @@ impl<'order> OrderBody<'order> {
 }
 
 /// A refund, void or capture, in short.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FollowUp")]
 struct FollowUpBody<'order> {
+    /// Our number of it.
     id: Text<crate::domain::ids::OrderId>,
+    /// The caller's own id.
     order_id: &'order str,
+    /// What it is.
+    #[schemars(with = "word::OrderKindWord")]
     kind: &'static str,
+    /// In minor units.
     amount: i64,
+    /// How it stands.
+    #[schemars(with = "word::OrderStatusWord")]
     status: &'static str,
+    /// Why it did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
 }
 
@@ -195,90 +232,119 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
     }
 }
 
-/// Who showed a code, which may be shown masked only.
-#[derive(Serialize)]
+/// Who showed a code.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Payer")]
 struct PayerBody<'order> {
+    /// The first two and the last four characters of the code.
     code: &'order str,
 }
 
 /// A card as it may be shown, with the facts that the BIN table has.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Card")]
 pub struct CardBody<'order> {
+    /// The first six and the last four digits.
     masked: &'order str,
-    #[serde(flatten)]
-    facts: Option<CardFactsBody<'order>>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum CardFactsBody<'order> {
-    Row(CardRow<'order>),
-    Bare(BareCard),
-}
-
-/// Where no row of the table fits and only the brand is public.
-#[derive(Serialize)]
-struct BareCard {
-    brand: &'static str,
-    brands: [&'static str; 1],
-}
-
-#[derive(Serialize)]
-struct CardRow<'order> {
-    bin: &'order str,
-    issuer_code: &'order str,
-    issuer_name: &'order str,
-    card_name: &'order str,
-    card_type: &'static str,
-    /// The brand in whose range the number lies: the first of `brands`.
-    brand: &'static str,
+    /// The BIN in whose row it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bin: Option<&'order str>,
+    /// The issuer's code, as in the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer_code: Option<&'order str>,
+    /// The issuer's name of today.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer_name: Option<&'order str>,
+    /// The card's name, as in the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card_name: Option<&'order str>,
+    /// What kind of card it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::CardTypeWord>")]
+    card_type: Option<&'static str>,
+    /// The brand in whose range the number lies: the first of `brands`. Alone where no row fits and
+    /// only the brand is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::BrandWord>")]
+    brand: Option<&'static str>,
+    /// Every scheme that takes the card.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<word::BrandWord>")]
     brands: Vec<&'static str>,
 }
 
 impl<'order> From<&'order CardFacts> for CardBody<'order> {
     fn from(card: &'order CardFacts) -> Self {
-        let row = card.row.as_deref().map(|row| CardRow {
-            bin: row.bin.as_str(),
-            issuer_code: &row.issuer_code,
-            issuer_name: &row.issuer_name,
-            card_name: &row.card_name,
-            card_type: row.card_type.name(),
-            brand: row.brands.first.name(),
-            brands: row.brands.iter().map(Brand::name).collect(),
-        });
         let masked = card.masked.as_str();
-        let bare = || {
-            let brand = Brand::of_bare_range(masked.as_bytes())?.name();
-            Some(CardFactsBody::Bare(BareCard { brand, brands: [brand] }))
+        let Some(row) = card.row.as_deref() else {
+            let brand = Brand::of_bare_range(masked.as_bytes()).map(Brand::name);
+            let brands = brand.into_iter().collect();
+            return Self {
+                masked,
+                bin: None,
+                issuer_code: None,
+                issuer_name: None,
+                card_name: None,
+                card_type: None,
+                brand,
+                brands,
+            };
         };
-        Self { masked, facts: row.map(CardFactsBody::Row).or_else(bare) }
+        Self {
+            masked,
+            bin: Some(row.bin.as_str()),
+            issuer_code: Some(&row.issuer_code),
+            issuer_name: Some(&row.issuer_name),
+            card_name: Some(&row.card_name),
+            card_type: Some(row.card_type.name()),
+            brand: Some(row.brands.first.name()),
+            brands: row.brands.iter().map(Brand::name).collect(),
+        }
     }
 }
 
-#[derive(Serialize)]
+/// An attempt.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
 struct AttemptBody<'order> {
+    /// The channel that it went to.
     channel: &'order str,
+    /// Our number there.
     channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+    /// What was asked.
+    #[schemars(with = "word::OperationWord")]
     operation: &'static str,
+    /// How it stands.
+    #[schemars(with = "word::AttemptStateWord")]
     state: &'static str,
+    /// The channel's own number, from its first message that names one.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'order str>,
+    /// The channel's code, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'order str>,
+    /// Our word for the code.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
+    /// Why nothing was known, at first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::UnknownCauseWord>")]
     unknown_cause: Option<&'static str>,
     /// Why the last message about it was not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     objection: Option<&'order str>,
+    /// When it was about to leave.
     sent_at: MomentText,
     /// When a verified word first showed that the channel has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at: Option<MomentText>,
+    /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<MomentText>,
+    /// By which evidence it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::SourceWord>")]
     ended_by: Option<&'static str>,
 }
 
@@ -302,79 +368,20 @@ impl<'order> AttemptBody<'order> {
     }
 }
 
-/// One row of the temp reversal table.
-#[derive(Serialize)]
-pub struct ReversalBody<'row> {
-    id: Text<crate::domain::ids::OrderId>,
-    attempt: u8,
-    channel: &'row str,
-    amount: i64,
-    currency: &'static str,
-    phase: &'static str,
-    step: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    due_at: Option<MomentText>,
-    opened_at: MomentText,
-    /// How long it has been open, in milliseconds.
-    age_ms: u128,
-    pending: bool,
-    /// Whether a reversal that has left may still be carried out, or was, without a word.
-    reversal_sent: bool,
-    reversals_unanswered: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reversal_left_at: Option<MomentText>,
-    /// Until then a success is not believed: the reversal may undo it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reversible_until: Option<MomentText>,
-    reversal_refused: bool,
-    reversals_exhausted: bool,
-    inquiries: u32,
-    reversals: u32,
-    history: Vec<HistoryBody<'row>>,
-}
-
-#[derive(Serialize)]
-struct HistoryBody<'row> {
-    at: MomentText,
-    what: &'row str,
-}
-
-impl<'row> ReversalBody<'row> {
-    pub fn of(entry: &'row ReversalEntry, now: Timestamp) -> Self {
-        let line =
-            |line: &'row HistoryLine| HistoryBody { at: MomentText(line.at), what: &line.what };
-        Self {
-            id: Text(entry.order),
-            attempt: entry.attempt,
-            channel: entry.channel.as_str(),
-            amount: entry.amount.get(),
-            currency: entry.currency.name(),
-            phase: entry.phase.name(),
-            step: entry.step,
-            due_at: entry.due_at.map(MomentText),
-            opened_at: MomentText(entry.opened_at),
-            age_ms: now.since(entry.opened_at).as_millis(),
-            pending: entry.pending,
-            reversal_sent: entry.reversals_unanswered > 0,
-            reversals_unanswered: entry.reversals_unanswered,
-            reversal_left_at: entry.reversal_left_at.map(MomentText),
-            reversible_until: entry.reversible_until().map(MomentText),
-            reversal_refused: entry.reversal_refused,
-            reversals_exhausted: entry.reversals_exhausted,
-            inquiries: entry.inquiries,
-            reversals: entry.reversals,
-            history: entry.history.iter().map(line).collect(),
-        }
-    }
-}
-
 /// The sums of one currency.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Totals")]
 pub struct TotalsBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How many records.
     records: u64,
+    /// The sum of the principals, in minor units.
     principal: i64,
+    /// The sum of the fees, in minor units.
     fee: i64,
+    /// The sum of the nets, in minor units.
     net: i64,
 }
 
@@ -391,11 +398,16 @@ impl From<(&Currency, &ClearingTotals)> for TotalsBody {
 }
 
 /// The close of a clearing day.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DayClose")]
 pub struct CloseBody<'row> {
+    /// When.
     at: MomentText,
+    /// Whoever closed it.
     by: &'row str,
+    /// The SHA-256 of the export's bytes.
     sha256: String,
+    /// The sums of each currency.
     totals: Vec<TotalsBody>,
 }
 
@@ -411,32 +423,49 @@ impl<'row> From<&'row DayClose> for CloseBody<'row> {
 }
 
 /// One accounting request with where its delivery stands.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Accounting")]
 pub struct AccountingBody<'row> {
     #[serde(flatten)]
     voucher: Voucher<'row>,
+    /// How it stands.
+    #[schemars(with = "word::DeliveryStatusWord")]
     status: &'static str,
+    /// How often it was posted.
     tries: u32,
+    /// When it is posted next.
     due_at: MomentText,
+    /// When accounting took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at: Option<MomentText>,
+    /// What the last try came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
+    /// Whether a try may have been booked.
     unanswered: bool,
 }
 
 /// A notice to the core, and how far its delivery is.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Notice")]
 pub struct NoticeBody<'row> {
     /// The order that it tells of.
     id: Text<crate::domain::ids::OrderId>,
+    /// Where it goes.
     url: &'row str,
+    /// When it was owed.
     created_at: MomentText,
+    /// How it stands.
+    #[schemars(with = "word::DeliveryStatusWord")]
     status: &'static str,
+    /// How often it was posted.
     tries: u32,
+    /// When it is posted next.
     due_at: MomentText,
+    /// When the core took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at: Option<MomentText>,
+    /// What the last try came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
 }
@@ -471,13 +500,20 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
 }
 
 /// One line of the audit trail.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct AuditBody<'row> {
+    /// Its place in the trail.
     place: u64,
+    /// When.
     at: MomentText,
+    /// The caller who did it.
     actor: &'row str,
+    /// A stable word, such as `reversal.resolve`.
     action: &'row str,
+    /// What it was done to.
     subject: &'row str,
+    /// The reason, as it was given.
     reason: &'row str,
 }
 

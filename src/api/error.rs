@@ -151,6 +151,14 @@ impl ProblemCode {
         let section = &MANUAL[begin..];
         section.find("\n\n## ").map_or(section, |end| &section[..=end])
     }
+
+    /// The first sentence of its cause, in one line.
+    pub fn cause(self) -> String {
+        let (_, cause) = self.manual().split_once("*Cause:* ").unwrap_or_default();
+        let words = cause.split("\n\n").next().unwrap_or_default().split_whitespace();
+        let line = words.collect::<Vec<_>>().join(" ");
+        line.split_inclusive(". ").next().unwrap_or_default().trim().to_owned()
+    }
 }
 
 /// One problem, on its way out.

@@ -19,6 +19,7 @@ mod books;
 pub mod channels;
 pub mod clearing;
 pub mod notices;
+pub mod openapi;
 pub mod operations;
 mod orders;
 mod page;
@@ -38,7 +39,6 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, patch, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::Instrument as _;
 
@@ -167,93 +167,16 @@ async fn run_detached<T: Send + 'static>(
 /// The routes of a listener: its own, or all that have none of their own, and pages beside them.
 pub fn router(state: Arc<ApiState>, kind: ListenerKind, pages: ServedPages) -> Router {
     let server = &state.settings.server;
-    let is_here = |other| match kind {
-        ListenerKind::Api => server.listener(other).is_none(),
-        own => own == other,
+    let is_here = |own| match kind {
+        ListenerKind::Api => own == ListenerKind::Api || server.listener(own).is_none(),
+        other => own == other,
     };
-    let mut routes = match kind {
-        ListenerKind::Api => callers_routes(),
-        ListenerKind::Notices | ListenerKind::Metrics => Router::new(),
-    };
-    if is_here(ListenerKind::Notices) {
-        routes = routes.route("/notices/{channel}", post(notices::take));
-    }
-    if is_here(ListenerKind::Metrics) {
-        routes = routes.route("/metrics", get(operations::metrics));
-    }
-    routes
+    openapi::router(is_here)
         .with_state(state)
         .merge(pages)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(count))
         .fallback(no_route)
-}
-
-/// What callers and operators ask for.
-fn callers_routes() -> Router<Arc<ApiState>> {
-    Router::new()
-        .route(payments::PAYMENTS, post(payments::create).get(payments::by_order_id))
-        .route("/v1/payments/{id}", get(payments::by_id))
-        .route("/v1/payments/{id}/refunds", post(payments::follow_ups::refund))
-        .route("/v1/payments/{id}/void", post(payments::follow_ups::void))
-        .route("/v1/payments/{id}/release", post(payments::follow_ups::release))
-        .route("/v1/preauths", post(payments::preauth))
-        .route("/v1/preauths/{id}", get(payments::preauth_by_id))
-        .route("/v1/preauths/{id}/capture", post(payments::follow_ups::capture))
-        .route("/v1/preauths/{id}/void", post(payments::follow_ups::preauth_void))
-        .route("/v1/payouts", post(payments::pay_out))
-        .route("/v1/payouts/{id}", get(payments::payout_by_id))
-        .route("/v1/verifications", post(verifications::create).get(verifications::by_order_id))
-        .route("/v1/verifications/{id}", get(verifications::by_id))
-        .route("/v1/agreements", post(agreements::create).get(agreements::all))
-        .route("/v1/agreements/{id}", get(agreements::by_id))
-        .route("/v1/agreements/{id}/code", post(agreements::send_code))
-        .route("/v1/agreements/{id}/confirm", post(agreements::confirm))
-        .route("/v1/agreements/{id}/payment-code", post(agreements::send_payment_code))
-        .route("/v1/agreements/{id}/end", post(agreements::end))
-        .route("/v1/bins/{prefix}", get(bins::lookup))
-        .route("/v1/bin-table", get(bins::table))
-        .route("/v1/bin-table/refresh", post(bins::refresh))
-        .route("/v1/bin-table/rollback", post(bins::rollback))
-        .route("/v1/routes", get(channels::routes::all))
-        .route("/v1/routes/explain", post(channels::explain))
-        .route("/v1/routes/replay", post(channels::replay::replay))
-        .route("/v1/channels", get(channels::all))
-        .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
-        .route("/v1/channels/{id}/traffic", get(channels::traffic::of_channel))
-        .route("/v1/channels/{id}/clearing", get(clearing::records))
-        .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
-        .route("/v1/channels/{id}/clearing/close", post(clearing::close))
-        .route(
-            "/v1/channels/{id}/statements",
-            get(channels::statements::of_date).post(reconciliation::upload::hand_in),
-        )
-        .route("/v1/channels/{id}/statements/fetch", post(channels::statements::fetch))
-        .merge(reconciliation::routes())
-        .merge(books::routes())
-        .merge(orders::routes())
-        .route("/v1/reversals", get(reversals::all))
-        .route("/v1/reversals/{id}", get(reversals::one))
-        .route("/v1/reversals/{id}/retry", post(reversals::retry))
-        .route("/v1/reversals/{id}/resolve", post(reversals::resolve))
-        .route("/v1/accounting-requests", get(accounting::all))
-        .route("/v1/accounting-requests/{id}", get(accounting::one))
-        .route("/v1/accounting-requests/{id}/retry", post(accounting::retry))
-        .route("/v1/accounting-requests/{id}/withdraw", post(accounting::withdraw))
-        .route("/v1/notices", get(notices::outgoing::all))
-        .route("/v1/notices/{id}", get(notices::outgoing::one))
-        .route("/v1/notices/{id}/retry", post(notices::outgoing::retry))
-        .route("/v1/settings", get(operations::settings::all))
-        .route("/v1/today", get(operations::today::show))
-        .route("/v1/clock", get(operations::clock::show))
-        .route("/v1/clock/confirm", post(operations::clock::confirm))
-        .route("/v1/nodes", get(operations::nodes::all))
-        .route("/v1/workers", get(operations::workers::all))
-        .route("/v1/audit", get(operations::audit))
-        .route("/errors", get(operations::problems))
-        .route("/errors/{code}", get(operations::problem))
-        .route("/healthz", get(operations::health))
-        .route("/readyz", get(operations::readiness))
 }
 
 async fn no_route() -> ApiError {

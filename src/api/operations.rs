@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, Uri, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -24,6 +25,7 @@ use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::{listing, page};
 use crate::clock::Doubt;
+use crate::codec::texts::WordForm;
 use crate::tables::bin::StatedText;
 use crate::telemetry;
 
@@ -40,17 +42,27 @@ pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
     failed
 }
 
+/// `/readyz`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
+pub struct ReadinessBody {
+    /// Whether orders are taken.
+    ready: bool,
+    /// Why not: `starting`, `stopping`, `store_failed`, `store_unavailable`, `bin_table_empty`,
+    /// `settings_not_loaded`.
+    reasons: Vec<&'static str>,
+    /// Doubts of the clock, which close nothing.
+    #[schemars(with = "Vec<WordForm<Doubt>>")]
+    doubts: Vec<&'static str>,
+    /// The date of the facts of the BIN table.
+    bin_table_as_of: StatedText,
+    /// Days since then, which close nothing either.
+    bin_table_age_days: u32,
+}
+
 /// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not. A doubted clock
 /// is no such reason, since no order's truth rests on it; the answer lists the doubt beside them.
 pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
-    #[derive(Serialize)]
-    struct ReadinessBody {
-        ready: bool,
-        reasons: Vec<&'static str>,
-        doubts: Vec<&'static str>,
-        bin_table_as_of: StatedText,
-        bin_table_age_days: u32,
-    }
     let reasons = bars(&state);
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -133,9 +145,10 @@ pub async fn audit(
         let first = before.saturating_sub(1).saturating_sub(limit as u64);
         let mut rows = store.audit(Some(first), limit.min(rows_before)).await?;
         rows.reverse();
-        let next = rows.last().map(|row| row.0).filter(|place| *place > 1);
+        let next =
+            rows.last().map(|row| row.0).filter(|place| *place > 1).map(|place| place.to_string());
         return Ok(page("entries", rows.iter().map(AuditBody::from), next));
     }
     let rows = store.audit(after, limit).await?;
-    Ok(listing("entries", &rows, limit, |row| row.0, AuditBody::from))
+    Ok(listing("entries", &rows, limit, |row| row.0.to_string(), AuditBody::from))
 }

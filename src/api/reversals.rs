@@ -8,19 +8,22 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate, Seat};
-use crate::api::dto::{OrderBody, ReversalBody, json};
+use crate::api::dto::{MomentText, OrderBody, Text, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::page::page;
 use crate::api::{ApiState, run_detached};
+use crate::codec::word;
 use crate::domain::command::{Command, Decider, Resolution};
-use crate::domain::flow::reversal::{Phase, ReversalEntry};
+use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::time::Timestamp;
 use crate::store::PAGE_MAX;
 
 /// The most rows that one filtered page looks through; `next` goes on from there.
@@ -40,6 +43,96 @@ impl Filter {
     fn takes(&self, entry: &ReversalEntry) -> bool {
         self.channel.as_ref().is_none_or(|channel| *channel == entry.channel)
             && self.phase.is_none_or(|phase| phase == entry.phase)
+    }
+}
+
+/// One row of the temp reversal table.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reversal")]
+pub struct ReversalBody<'row> {
+    /// The order's number.
+    id: Text<OrderId>,
+    /// The attempt's number; 0 for an undo that has none yet.
+    attempt: u8,
+    /// The attempt's channel.
+    channel: &'row str,
+    /// In minor units.
+    amount: i64,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
+    currency: &'static str,
+    /// What is done for it.
+    #[schemars(with = "word::PhaseWord")]
+    phase: &'static str,
+    /// How far its schedule is.
+    step: u16,
+    /// When it is worked next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<MomentText>,
+    /// Since when it has been open.
+    opened_at: MomentText,
+    /// How long it has been open, in milliseconds.
+    age_ms: u128,
+    /// Whether the channel has said that it works on it.
+    pending: bool,
+    /// Whether a reversal that has left may still be carried out, or was, without a word.
+    reversal_sent: bool,
+    /// How many reversals left and were not answered.
+    reversals_unanswered: u32,
+    /// When the last one left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reversal_left_at: Option<MomentText>,
+    /// Until then a success is not believed: the reversal may undo it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reversible_until: Option<MomentText>,
+    /// Whether the channel takes no reversal any more.
+    reversal_refused: bool,
+    /// Whether the schedule of reversals has run out.
+    reversals_exhausted: bool,
+    /// How many inquiries were sent.
+    inquiries: u32,
+    /// How many reversals were sent.
+    reversals: u32,
+    /// What happened, oldest first.
+    history: Vec<HistoryBody<'row>>,
+}
+
+/// A line of its history.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReversalEvent")]
+struct HistoryBody<'row> {
+    /// When.
+    at: MomentText,
+    /// What happened, in a few stable words.
+    what: &'row str,
+}
+
+impl<'row> ReversalBody<'row> {
+    pub fn of(entry: &'row ReversalEntry, now: Timestamp) -> Self {
+        let line =
+            |line: &'row HistoryLine| HistoryBody { at: MomentText(line.at), what: &line.what };
+        Self {
+            id: Text(entry.order),
+            attempt: entry.attempt,
+            channel: entry.channel.as_str(),
+            amount: entry.amount.get(),
+            currency: entry.currency.name(),
+            phase: entry.phase.name(),
+            step: entry.step,
+            due_at: entry.due_at.map(MomentText),
+            opened_at: MomentText(entry.opened_at),
+            age_ms: now.since(entry.opened_at).as_millis(),
+            pending: entry.pending,
+            reversal_sent: entry.reversals_unanswered > 0,
+            reversals_unanswered: entry.reversals_unanswered,
+            reversal_left_at: entry.reversal_left_at.map(MomentText),
+            reversible_until: entry.reversible_until().map(MomentText),
+            reversal_refused: entry.reversal_refused,
+            reversals_exhausted: entry.reversals_exhausted,
+            inquiries: entry.inquiries,
+            reversals: entry.reversals,
+            history: entry.history.iter().map(line).collect(),
+        }
     }
 }
 
@@ -92,6 +185,16 @@ async fn filter_entries(
     Ok((taken, after))
 }
 
+/// One entry.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReversalWithOrder")]
+pub struct UnknownBody<'row> {
+    #[serde(flatten)]
+    entry: ReversalBody<'row>,
+    /// The order.
+    order: OrderBody<'row>,
+}
+
 /// `GET /v1/reversals/{id}`: the entry, and the order that it is about.
 pub async fn one(
     State(state): State<Arc<ApiState>>,
@@ -99,12 +202,6 @@ pub async fn one(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct UnknownBody<'row> {
-        #[serde(flatten)]
-        entry: ReversalBody<'row>,
-        order: OrderBody<'row>,
-    }
     Query::of(&uri).finish()?;
     let id = parse_id(&id)?;
     let entry = state.engine.store().reversal(id).await?.ok_or_else(no_such_entry)?;

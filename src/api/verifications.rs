@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -18,30 +19,45 @@ use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
+use crate::codec::word;
 use crate::domain::card::words::CardEcho;
 use crate::domain::ids::{ChannelOrderNo, VerificationId};
 use crate::domain::verification::{CardVerification, VerificationRequest};
 
 /// A verification as it is shown.
-#[derive(Serialize)]
-struct VerificationBody<'row> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
+pub struct VerificationBody<'row> {
+    /// Our number of it.
     id: Text<VerificationId>,
+    /// The caller's own id.
     order_id: &'row str,
+    /// The merchant, as it was sent.
     merchant_id: &'row str,
     /// The elements that were given.
     elements: Vec<&'static str>,
     /// Absent while a channel is being asked.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::VerdictWord>")]
     verdict: Option<&'static str>,
+    /// Why, in a stable word.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::ReasonWord>")]
     reason: Option<&'static str>,
+    /// Why nothing is known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::UnknownCauseWord>")]
     unknown_cause: Option<&'static str>,
+    /// The channel of the last try.
     channel: &'row str,
+    /// Our number of the last try.
     channel_order_no: Text<ChannelOrderNo>,
+    /// The channel's code, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'row str>,
+    /// When it was durable.
     created_at: MomentText,
+    /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<MomentText>,
 }

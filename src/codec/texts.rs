@@ -11,7 +11,8 @@ use serde::{Serialize, Serializer};
 use crate::domain::books::accounting::RequestId;
 use crate::domain::closed_set::ClosedSet;
 use crate::domain::ids::{
-    BatchId, ChannelOrderNo, DifferenceId, MerchantCategory, OrderId, SettlementId, VerificationId,
+    AgreementId, BatchId, ChannelOrderNo, DifferenceId, MerchantCategory, OrderId, SettlementId,
+    VerificationId,
 };
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -52,6 +53,7 @@ macro_rules! text_forms {
 
 text_forms! {
     OrderId: "pattern" "^[0-9]{19}$" "2611220000000000017";
+    AgreementId: "pattern" "^[0-9]{19}$" "2611220000000000031";
     BatchId: "pattern" "^[0-9]{19}$" "2611220000000000031";
     DifferenceId: "pattern" "^[0-9]{19}$" "2611220000000000032";
     SettlementId: "pattern" "^[0-9]{19}$" "2611220000000000033";

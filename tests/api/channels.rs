@@ -183,7 +183,7 @@ async fn a_replay_of_files_with_mistakes_names_them() {
         let answer = gateway.post("operator", "/v1/routes/replay", &body).await;
         assert_eq!(answer.problem(), (status, code.to_owned()), "{body}: {}", answer.text);
         if code == "files_refused" {
-            let fault = &answer.json()["faults"][0];
+            let fault = &answer.json()["faults"]["first"][0];
             assert!(fault["problem"].is_string() && fault["advice"].is_string(), "{fault}");
         }
     }

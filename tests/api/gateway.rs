@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use switchyard::api::auth::Callers;
+use switchyard::api::openapi::document::document;
 use switchyard::api::reconciliation::upload::Uploads;
 use switchyard::api::{ApiState, Listener, serve};
 use switchyard::channel::registry::Registry;
@@ -47,7 +48,11 @@ use tokio::task::JoinHandle;
 use crate::slow_store::SlowStore;
 use crate::support::Scratch;
 use crate::support::books::moment;
+use crate::support::contract::Contract;
 use crate::unionpay;
+
+/// What the daemon says of itself.
+pub static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::new(document()));
 
 /// A card number that UnionPay publishes for tests.
 pub const CARD: &str = "6216261000000000018";
@@ -339,10 +344,23 @@ impl Gateway {
         }
     }
 
+    /// Sends a request; its answer must be one that the document has.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let call = (request.method().to_string(), request.url().path().to_owned());
+        let response = client.execute(request).await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("a whole body") }
+        let text = response.text().await.expect("a whole body");
+        let answer = Answer { status, headers, text };
+        let kind = answer.header("content-type").unwrap_or_default();
+        // Before a call is one, its header may be refused without a body.
+        if !kind.is_empty() {
+            let told = (status.as_u16(), kind);
+            let complaint = CONTRACT.complaint((&call.0, &call.1), told, &answer.text);
+            assert_eq!(complaint, None, "{call:?}");
+        }
+        answer
     }
 
     pub async fn get(&self, caller: &str, path: &str) -> Answer {

@@ -14,6 +14,7 @@ mod agreements;
 mod bins;
 mod books;
 mod channels;
+mod contract;
 mod limits;
 mod notices;
 mod orders;

@@ -7,6 +7,7 @@
 
 mod adyen;
 mod alipay;
+mod contract;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 pub mod books;
+pub mod contract;
 pub mod core;
 pub mod daemon;
 pub mod installation;

@@ -60,6 +60,11 @@ pub struct Post {
 }
 
 impl Post {
+    /// What came, byte for byte.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     pub fn text(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or_default()
     }

@@ -7,7 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages of Python that tests/peers/ asks.
-const PEERS: [&str; 4] = ["Adyen", "alipay", "localstripe", "wechatpayv3"];
+const PEERS: [&str; 7] = [
+    "Adyen",
+    "alipay",
+    "localstripe",
+    "openapi_python_client",
+    "schemathesis",
+    "standardwebhooks",
+    "wechatpayv3",
+];
 
 /// Whether tests are left out for want of a witness. `.ci/run` demands every one.
 pub fn is_left_out(missing: bool, witness: &str) -> bool {
@@ -33,6 +41,14 @@ pub fn python() -> Option<PathBuf> {
 /// A python that has this package, if there is one.
 pub fn python_with(package: &str) -> Option<PathBuf> {
     python_that_runs(&format!("import {package}"))
+}
+
+/// The linter of OpenAPI documents that `.ci/run` fetches, if it and its runtime are there.
+pub fn linter() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = root.join("target/linter/node_modules/.bin/redocly");
+    let runs = Command::new(&program).arg("--version").stdout(Stdio::null()).status();
+    runs.is_ok_and(|status| status.success()).then_some(program)
 }
 
 fn python_that_runs(line: &str) -> Option<PathBuf> {
@@ -116,7 +132,10 @@ pub fn left_out() -> Vec<&'static str> {
     let python = "what tests/witness/ compares with Python's pyiso8583 and cryptography (messages \
                   stored from them were checked): .ci/run fetches them";
     let peers = "what tests/peers/ takes through libraries of Adyen, Alipay, Stripe and WeChat Pay \
-                 (the samples of those files were played): .ci/run fetches them";
+                 (the samples of those files were played), and through schemathesis, \
+                 openapi-python-client and standardwebhooks: .ci/run fetches them";
+    let linter = "what tests/peers/ has Redocly's linter say of the OpenAPI document: .ci/run \
+                  fetches it, where there is npm";
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
                     PostgreSQL's server: install it, or name the folder of its programs in \
                     SWITCHYARD_POSTGRES_BIN";
@@ -131,5 +150,7 @@ pub fn left_out() -> Vec<&'static str> {
     let peers = lacks_peer.then_some(peers);
     let postgres = self::postgres().is_none().then_some(postgres);
     let promtool = (!has_promtool()).then_some(promtool);
-    [openssl, python, peers, postgres, promtool, browser].into_iter().flatten().collect()
+    let linter = self::linter().is_none().then_some(linter);
+    let all = [openssl, python, peers, linter, postgres, promtool, browser];
+    all.into_iter().flatten().collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -13,18 +14,28 @@ use crate::api::dto::{MomentText, Text};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
+use crate::codec::word;
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::{Contradiction, ReportedEnd};
 use crate::store::ContradictionPlace;
 
-#[derive(Serialize)]
-struct ContradictionBody<'row> {
+/// A contradiction.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Contradiction")]
+pub struct ContradictionBody<'row> {
     /// The order that it speaks against.
     id: Text<OrderId>,
+    /// The number of the attempt.
     attempt: u8,
+    /// What is claimed.
+    #[schemars(with = "word::ReportedEndWord")]
     claim: &'static str,
+    /// By which evidence.
+    #[schemars(with = "word::SourceWord")]
     source: &'static str,
+    /// When it came.
     at: MomentText,
+    /// The channel's own number of what it claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'row str>,
     /// The order that takes the claimed success back.

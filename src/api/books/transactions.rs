@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -15,24 +16,40 @@ use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
+use crate::codec::word;
 use crate::domain::books::Transaction;
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
 
-#[derive(Serialize)]
-struct TransactionBody<'row> {
+/// A transaction.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Transaction")]
+pub struct TransactionBody<'row> {
+    /// The order's number.
     id: Text<OrderId>,
+    /// What moved the money.
+    #[schemars(with = "word::OperationWord")]
     movement: &'static str,
+    /// The channel where it did.
     channel: &'row str,
+    /// Our number of the attempt.
     channel_order_no: Text<ChannelOrderNo>,
+    /// The channel's own number.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'row str>,
+    /// The order's merchant.
     merchant_id: &'row str,
+    /// In minor units.
     amount: i64,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// The channel's day.
     clearing_date: Text<BusinessDate>,
+    /// When it was written.
     at: MomentText,
     /// How the success became known.
+    #[schemars(with = "word::SourceWord")]
     source: &'static str,
     /// The channel's own words, card data masked; only where one is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,18 +10,21 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::forms::PREFIX_LENGTH_MIN;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::{ApiState, run_detached};
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::registry::{ChannelStatus, SwitchError};
+use crate::codec::word;
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
 use crate::domain::flow::order::{Instruction, OrderKind};
@@ -39,53 +42,86 @@ use crate::tables::bin::RowView;
 /// The merchant of a question that names none. No rule can mean it by accident.
 const NO_MERCHANT: &str = "-";
 
-#[derive(Serialize)]
-struct ChannelBody<'status> {
+/// A channel.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Channel")]
+pub struct ChannelBody<'status> {
+    /// The channel: its file's name without `.toml`.
     id: &'status str,
+    /// Its name, for people.
     name: &'status str,
+    /// The protocol that it speaks.
     protocol: &'status str,
+    /// How it stands with the channel's owner, as its file says.
+    #[schemars(with = "word::ChannelStateWord")]
     state: &'static str,
     /// The switch: an operator's, beside the state that the file gives.
     enabled: bool,
+    /// What it can do.
     operations: &'status [&'static str],
     /// Empty means all.
     card_types: &'status [&'static str],
+    /// The currencies that it takes.
     currencies: &'status [&'static str],
+    /// What it takes, and what is left of it today.
     limits: LimitsBody,
+    /// How it does.
     health: HealthBody,
+    /// The certificates of its file and messages.
     certificates: Vec<CertificateBody<'status>>,
 }
 
-#[derive(Serialize)]
+/// Its limits.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelLimits")]
 struct LimitsBody {
+    /// The least of one order, in minor units.
     per_order_min: i64,
+    /// The most of one order, in minor units.
     per_order_max: i64,
+    /// The most of a clearing day, in minor units.
     #[serde(skip_serializing_if = "Option::is_none")]
     per_day: Option<i64>,
+    /// What it has taken today, at all nodes together.
     used_today: i64,
+    /// What is left of `per_day`.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_today: Option<i64>,
+    /// The most that it pays out in a clearing day.
     #[serde(skip_serializing_if = "Option::is_none")]
     payouts_per_day: Option<i64>,
+    /// What it has paid out today.
     payouts_today: i64,
+    /// What is left of `payouts_per_day`.
     #[serde(skip_serializing_if = "Option::is_none")]
     payouts_left_today: Option<i64>,
 }
 
-#[derive(Serialize)]
+/// Its health.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelHealth")]
 struct HealthBody {
+    /// Whether orders are kept away from it.
     breaker_open: bool,
     /// Millionths of its recent requests that did not fail by its own fault.
     success_rate_ppm: u32,
+    /// Whether its pace has room for another order.
     has_room: bool,
 }
 
-#[derive(Serialize)]
+/// A certificate of a channel's.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Certificate")]
 struct CertificateBody<'status> {
+    /// What it is for: `signing`, `encryption`, `root`, …
     usage: &'static str,
+    /// Its number, in decimal.
     serial: &'status str,
+    /// `holds`, `ends_soon`, `ended`, `not_yet`.
     state: &'static str,
+    /// Until when it holds.
     valid_until: MomentText,
+    /// How many days that is.
     days_left: i64,
 }
 
@@ -129,16 +165,20 @@ impl<'status> ChannelBody<'status> {
     }
 }
 
+/// The channels.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Channels")]
+pub struct ChannelsBody<'status> {
+    /// All channels.
+    channels: Vec<ChannelBody<'status>>,
+}
+
 /// `GET /v1/channels`
 pub async fn all(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct ChannelsBody<'status> {
-        channels: Vec<ChannelBody<'status>>,
-    }
     Query::of(&uri).finish()?;
     let statuses = state.registry.statuses();
     let now = state.engine.clock().now();
@@ -295,7 +335,7 @@ pub fn route_kind(name: &str) -> Option<OrderKind> {
 }
 
 fn prefix(card: &JsonFields<'_>, text: &str) -> Result<String, ApiError> {
-    let fits = (6..=BIN_LENGTH_MAX).contains(&text.len());
+    let fits = (PREFIX_LENGTH_MIN..=BIN_LENGTH_MAX).contains(&text.len());
     if fits && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
     }
@@ -318,47 +358,77 @@ fn length(card: &mut JsonFields<'_>) -> Result<Option<u8>, ApiError> {
 }
 
 /// Where an order would go, and why.
-#[derive(Serialize)]
-struct ExplainedBody<'plan> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedRoute")]
+pub struct ExplainedBody<'plan> {
+    /// The card's row, or null.
     card: Option<RowView<'plan>>,
     /// Where no row fits and only the brand is public.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::BrandWord>")]
     card_brand: Option<&'static str>,
+    /// The rule that decides, or null.
     rule: Option<&'plan str>,
+    /// The plan: the channels in their order.
     channels: Vec<&'plan str>,
+    /// Every rule, in order.
     rules: Vec<RuleBody<'plan>>,
 }
 
-#[derive(Serialize)]
+/// A rule in it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedRule")]
 struct RuleBody<'plan> {
+    /// Its name, as in the file.
     name: &'plan str,
+    /// What becomes of it.
+    #[schemars(with = "word::RuleVerdictWord")]
     verdict: &'static str,
+    /// How it ranks its channels.
+    #[schemars(with = "word::StrategyWord")]
     strategy: &'static str,
+    /// Its conditions that do not hold.
     mismatches: Vec<MismatchBody<'plan>>,
+    /// Its channels.
     candidates: Vec<CandidateBody<'plan>>,
 }
 
-#[derive(Serialize)]
+/// A mismatch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RuleMismatch")]
 struct MismatchBody<'plan> {
+    /// The condition's stable word.
     condition: &'plan str,
+    /// Why it does not hold, for people.
     detail: &'plan str,
 }
 
-#[derive(Serialize)]
+/// A candidate.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RouteCandidate")]
 struct CandidateBody<'plan> {
+    /// The channel.
     channel: &'plan str,
+    /// `kept` or `struck`.
     verdict: &'static str,
+    /// Its place in the plan, from 1, if it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<usize>,
+    /// What it was ranked by, if it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     standing: Option<&'plan str>,
+    /// Why it is struck, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<Vec<StrikeBody>>,
 }
 
-#[derive(Serialize)]
+/// Why it is struck.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CandidateStrike")]
 struct StrikeBody {
+    /// A stable word.
     reason: &'static str,
+    /// The same for people.
     detail: String,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,8 +14,10 @@ use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::dto::{MomentText, json as json_answer};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::forms::REPLAYED_MAX as ORDERS_MAX;
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::{BodyLimits, read_json};
+use crate::codec::word;
 use crate::config::mistake::Mistake;
 use crate::config::raw::TEXT_BYTES_MAX;
 use crate::domain::ids::ChannelId;
@@ -23,8 +26,6 @@ use crate::domain::time::Timestamp;
 use crate::engine::replay::{ReplayPeriod, ReplayRun};
 use crate::tables::routes;
 
-/// The most orders of one replay, and as many as it plans where the caller names no number.
-const ORDERS_MAX: u64 = 5_000_000;
 /// What mistakes call the candidate's routes.
 const ROUTES_NAME: &str = "routes";
 
@@ -99,14 +100,17 @@ fn refused(mistakes: &[Mistake]) -> ApiError {
             "problem": mistake.problem, "advice": mistake.advice,
         })
     };
-    let faults: Vec<_> = mistakes.iter().map(fault).collect();
+    let first: Vec<_> = mistakes.iter().map(fault).collect();
+    let faults = json!({ "first": first, "count": mistakes.len() });
     let detail = format!("the files have {} mistakes; nothing was planned", mistakes.len());
-    ApiError::new(ProblemCode::FilesRefused, detail).with("faults", faults.into())
+    ApiError::new(ProblemCode::FilesRefused, detail).with("faults", faults)
 }
 
 /// What a change would have made of the orders.
-#[derive(Serialize)]
-struct ReplayBody<'run> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replay")]
+pub struct ReplayBody<'run> {
+    /// How many orders were planned.
     orders: u64,
     /// How many of them would go to another channel first.
     moved: u64,
@@ -115,55 +119,89 @@ struct ReplayBody<'run> {
     /// Where `orders_max` ended it: the creation of the last order that was planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_at: Option<MomentText>,
+    /// What is in force.
     in_force: SideBody<'run>,
+    /// What would be.
     candidate: SideBody<'run>,
+    /// From where to where orders move.
     moves: Vec<MoveBody<'run>>,
 }
 
-#[derive(Serialize)]
+/// One side of a replay.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplaySide")]
 struct SideBody<'run> {
+    /// The channels' parts.
     channels: Vec<ShareBody<'run>>,
+    /// How often channels were struck.
     struck: Vec<StruckBody<'run>>,
+    /// Orders that no channel takes.
     without_route: u64,
+    /// What is approved, as far as it is known or to be expected.
     approvals: ApprovalsBody,
 }
 
-#[derive(Serialize)]
+/// A channel's part of a side.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayShare")]
 struct ShareBody<'run> {
+    /// The channel.
     channel: &'run str,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// Orders whose plan begins with it.
     orders: u64,
+    /// Their sum, in minor units.
     amount: i64,
+    /// The channel's fees for those that succeeded, by the side's schedule.
     fee: i64,
 }
 
-#[derive(Serialize)]
+/// How often a channel was struck.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayStrikes")]
 struct StruckBody<'run> {
+    /// The channel.
     channel: &'run str,
+    /// A stable word, as `daily_limit`.
     reason: &'static str,
+    /// How many orders.
     orders: u64,
 }
 
 /// Approvals: those that are known, and what is to be expected beside them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayApprovals")]
 struct ApprovalsBody {
+    /// Approvals of orders that the channel has really seen.
     known: u64,
+    /// Orders whose end is open.
     open: u64,
     /// Whole orders, rounded.
     expected: u64,
     /// The interval of `known` and `expected` together, with 95 %.
     low: u64,
+    /// At most so many, with 95 %.
     high: u64,
+    /// Orders that nothing can be said about.
     without_figures: u64,
 }
 
-#[derive(Serialize)]
+/// Orders that move.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayMove")]
 struct MoveBody<'run> {
-    /// `null`: no channel takes it.
+    /// Their first channel in force; `null`: no channel takes them.
     from: Option<&'run str>,
+    /// Their first channel of the candidate, or `null`.
     to: Option<&'run str>,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How many orders.
     orders: u64,
+    /// Their sum, in minor units.
     amount: i64,
 }
 

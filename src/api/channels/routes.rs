@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -16,33 +17,50 @@ use crate::domain::route::condition::Condition;
 use crate::domain::route::{Rule, Strategy};
 use crate::tables::routes::Origin;
 
-#[derive(Serialize)]
-struct RoutesBody<'row> {
+/// The rules in force.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Routes")]
+pub struct RoutesBody<'row> {
     /// Whether there is no routes file, so that one rule holds for all.
     is_default: bool,
+    /// The rules, in their order.
     rules: Vec<RouteRuleBody<'row>>,
 }
 
-#[derive(Serialize)]
+/// A rule.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RouteRule")]
 struct RouteRuleBody<'row> {
+    /// Its name, as in the file.
     name: &'row str,
+    /// How it ranks its channels.
     strategy: &'static str,
+    /// All of them must hold.
     conditions: Vec<ConditionBody>,
     /// Absent: every live one.
     #[serde(skip_serializing_if = "Option::is_none")]
     channels: Option<Vec<RouteShareBody<'row>>>,
+    /// Whether the next fitting rule decides where none of its channels is left.
     fall_through: bool,
 }
 
-#[derive(Serialize)]
+/// A condition.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RuleCondition")]
 struct ConditionBody {
+    /// Its word in the file.
     condition: &'static str,
+    /// One of these must fit.
     values: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// A channel of a rule.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RuleChannel")]
 struct RouteShareBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// Its weight, where the strategy is `weighted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u32>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::channel_id;
@@ -20,33 +21,52 @@ use crate::reconciliation::InboxError;
 use crate::reconciliation::incoming::{FetchError, InboxFile};
 use crate::telemetry;
 
-#[derive(Serialize)]
-struct LandedBody<'row> {
+/// What has landed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LandedStatements")]
+pub struct LandedBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: String,
+    /// The files in the inbox.
     files: Vec<FileBody<'row>>,
     /// Why there is none, if it was asked for without success since the process started.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<MissingBody>,
 }
 
-#[derive(Serialize)]
+/// A file.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatementFile")]
 struct FileBody<'row> {
+    /// Its name in the inbox.
     name: &'row str,
+    /// The SHA-256 of its content.
     sha256: &'row str,
 }
 
-#[derive(Serialize)]
+/// Why there is none.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MissingStatement")]
 struct MissingBody {
+    /// How often it was asked for in vain.
     failures: usize,
+    /// When it was asked for last.
     last_at: MomentText,
+    /// What came of it.
     problem: String,
 }
 
-#[derive(Serialize)]
-struct FetchedBody<'row> {
+/// What was fetched.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FetchedStatements")]
+pub struct FetchedBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: String,
+    /// The files.
     files: &'row [InboxFile],
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{channel_id, unknown_channel};
@@ -17,19 +18,29 @@ use crate::api::input::query::Query;
 use crate::channel::traffic::{SLOT_SECONDS, TrafficSums, sum};
 
 /// The requests of some time.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Traffic")]
 pub struct TrafficBody {
+    /// Requests that the channel answered for.
     requests: u64,
+    /// Those that were carried out.
     done: u64,
+    /// Those that were answered properly, as the card or the order deserved.
     answered: u64,
+    /// Faults of its own.
     faults: u64,
+    /// Those not sent, or of no bearing.
     others: u64,
+    /// Millionths that are no faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     success_rate_ppm: Option<u64>,
+    /// How long they took in the mean.
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_ms: Option<u64>,
+    /// A time within which 95 of 100 ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     p95_ms: Option<u32>,
+    /// The longest.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_ms: Option<u32>,
 }
@@ -50,20 +61,31 @@ impl From<&TrafficSums> for TrafficBody {
     }
 }
 
-#[derive(Serialize)]
+/// A slot.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrafficSlot")]
 struct TrafficSlotBody {
+    /// When it began.
     at: MomentText,
     #[serde(flatten)]
     sums: TrafficBody,
 }
 
-#[derive(Serialize)]
-struct TrafficDayBody<'row> {
+/// A channel's traffic.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelTraffic")]
+pub struct TrafficDayBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// When it was asked for.
     at: MomentText,
+    /// When this node began to count.
     since: MomentText,
+    /// The length of a slot.
     slot_seconds: i64,
+    /// The sums of all slots.
     total: TrafficBody,
+    /// Those in which something was asked.
     slots: Vec<TrafficSlotBody>,
 }
 

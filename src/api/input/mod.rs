@@ -3,6 +3,7 @@
 //! Knows HTTP and the domain's values, no store and no channel. Nothing here writes anything, so a
 //! bad input ends before there is anything to undo.
 
+pub mod forms;
 pub mod json;
 pub mod order;
 pub mod query;

@@ -19,15 +19,20 @@ use crate::engine::follow_ups::FollowUp;
 use crate::engine::intake::{NamedInstrument, NewAgreement};
 
 /// The longest description, in characters.
-const DESCRIPTION_LENGTH_MAX: usize = 256;
+pub const DESCRIPTION_LENGTH_MAX: usize = 256;
 /// The longest URL for a notice, in bytes.
-const URL_BYTES_MAX: usize = 512;
+pub const URL_BYTES_MAX: usize = 512;
 /// The longest name of a cardholder, in characters.
-const HOLDER_LENGTH_MAX: usize = 64;
+pub const HOLDER_LENGTH_MAX: usize = 64;
 /// The longest reason of an operator, in characters.
 pub const REASON_LENGTH_MAX: usize = 500;
 /// The longest number of an identity document, in characters.
-const ID_NUMBER_LENGTH_MAX: usize = 32;
+pub const ID_NUMBER_LENGTH_MAX: usize = 32;
+
+/// The length of a kind of identity document, in characters.
+pub const ID_TYPE_LENGTH: usize = 2;
+/// The longest phone number, in characters.
+pub const PHONE_LENGTH_MAX: usize = 20;
 
 /// The settings about the fields.
 #[derive(Clone, Copy)]
@@ -333,7 +338,7 @@ fn number_and_person(
 /// The fields that name the cardholder.
 fn person_fields(card: &mut JsonFields<'_>, into: &mut CardInput) -> Result<(), ApiError> {
     into.holder = plain(card, "holder", HOLDER_LENGTH_MAX, |_| true)?;
-    into.id_type = plain(card, "id_type", 2, |letter| letter.is_ascii_alphanumeric())?;
+    into.id_type = plain(card, "id_type", ID_TYPE_LENGTH, |letter| letter.is_ascii_alphanumeric())?;
     into.id_number = plain(card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {
         letter.is_ascii_alphanumeric() || letter == '-'
     })?;
@@ -342,7 +347,9 @@ fn person_fields(card: &mut JsonFields<'_>, into: &mut CardInput) -> Result<(), 
 }
 
 fn phone(fields: &mut JsonFields<'_>) -> Result<Option<String>, ApiError> {
-    plain(fields, "phone", 20, |letter| letter.is_ascii_digit() || letter == '+' || letter == '-')
+    plain(fields, "phone", PHONE_LENGTH_MAX, |letter| {
+        letter.is_ascii_digit() || letter == '+' || letter == '-'
+    })
 }
 
 /// A whole card number. The refusal says which check failed, and never the number (I-11).

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
@@ -15,14 +16,21 @@ use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
 use crate::api::{ApiState, run_detached};
 use crate::clock::{ClockStanding, Confirmation, Doubt, HostClock};
+use crate::codec::texts::WordForm;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 
-#[derive(Serialize)]
+/// What a host says.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostClock")]
 struct HostClockBody<'row> {
+    /// The host.
     host: &'row str,
+    /// Its clock less ours, in milliseconds.
     off_by_ms: i64,
+    /// Whether it bears ours out.
     agrees: bool,
+    /// Whether an operator has said that it is wrong.
     overruled: bool,
 }
 
@@ -37,16 +45,22 @@ impl<'row> From<&'row HostClock> for HostClockBody<'row> {
     }
 }
 
-#[derive(Serialize)]
-struct ClockBody<'row> {
+/// The clock.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Clock")]
+pub struct ClockBody<'row> {
     /// The machine's clock, or the database's where nodes share it.
     clock: MomentText,
     /// The time for stamps and waits.
     now: MomentText,
     /// The time for rules of age and of days.
     borne_out: MomentText,
+    /// Why it is doubted, or null.
+    #[schemars(with = "Option<WordForm<Doubt>>")]
     doubt: Option<&'static str>,
+    /// How many hosts must bear out a clock that is ahead.
     witnesses: usize,
+    /// What channels' hosts say.
     heard: Vec<HostClockBody<'row>>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -13,14 +14,23 @@ use crate::api::auth::MayInspect;
 use crate::api::dto::{MomentText, json};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
+use crate::codec::word;
 use crate::domain::cluster::{Incarnation, Member, Queue, Roster, Work};
 
-#[derive(Serialize)]
+/// A node.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Node")]
 struct NodeBody<'row> {
+    /// Its number.
     node: u16,
+    /// Which of its starts this is.
     incarnation: u64,
+    /// Where its API listens.
     address: &'row str,
+    /// `alive`; `expired`: it may only be slow; `gone`: it has stopped or was fenced.
+    #[schemars(with = "word::MemberStateWord")]
     state: &'static str,
+    /// When its lease ends, or has ended.
     lease_until: MomentText,
     /// Whether it is the node that answers.
     answers: bool,
@@ -30,10 +40,13 @@ struct NodeBody<'row> {
     work: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct NodesBody<'row> {
+/// Nodes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Nodes")]
+pub struct NodesBody<'row> {
     /// When the store showed them, by its clock; null where one process has the books to itself.
     at: Option<MomentText>,
+    /// The nodes; none where one process has the books to itself.
     nodes: Vec<NodeBody<'row>>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -14,17 +15,26 @@ use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::config::in_force::SettingInForce;
 
-#[derive(Serialize)]
-struct SettingsBody<'row> {
+/// Settings.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Settings")]
+pub struct SettingsBody<'row> {
+    /// Every setting.
     settings: Vec<SettingBody<'row>>,
 }
 
-#[derive(Serialize)]
+/// A setting.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Setting")]
 struct SettingBody<'row> {
+    /// Its sections and key.
     path: &'row str,
+    /// Its value, as TOML writes it.
     value: &'row str,
+    /// The file or variable that gives it; absent where it is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
     given_by: Option<&'row str>,
+    /// The line of the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bars;
@@ -61,48 +62,78 @@ closed_set! {
     }
 }
 
-#[derive(Serialize)]
-struct TodayBody {
+/// Today.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Today")]
+pub struct TodayBody {
+    /// When.
     at: MomentText,
+    /// Each channel.
     channels: Vec<ChannelTodayBody>,
+    /// What is open.
     unknowns: UnknownsBody,
+    /// What is owed to the accounting system.
     accounting: BacklogBody,
+    /// What is owed to the core.
     notices: BacklogBody,
+    /// Days that have ended and are not closed.
     days_open: Vec<DaysOpenBody>,
+    /// Open differences by channel.
     differences: Vec<ChannelDifferencesBody>,
+    /// What wants a person.
     alerts: Vec<StandingAlertBody>,
 }
 
-#[derive(Serialize)]
+/// A channel today.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelToday")]
 struct ChannelTodayBody {
+    /// The channel.
     id: String,
+    /// Its name, for people.
     name: String,
+    /// How it stands with its owner, as its file says.
     state: &'static str,
+    /// Its switch.
     enabled: bool,
+    /// Whether orders are kept away from it.
     breaker_open: bool,
+    /// Its clearing date.
     date: Text<BusinessDate>,
     /// Successes of the date, by the clearing records that there are.
     cleared: Vec<TotalsBody>,
     /// Whether there are more than were summed up.
     more: bool,
+    /// When this node began to count.
     since: MomentText,
+    /// This node's requests on that date.
     traffic: TrafficBody,
 }
 
-#[derive(Serialize)]
+/// Unknowns.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenUnknowns")]
 struct UnknownsBody {
+    /// How many.
     open: usize,
     /// Whether there are more than were counted.
     more: bool,
+    /// How many of each phase.
     by_phase: BTreeMap<&'static str, usize>,
+    /// How many of each age.
     by_age: BTreeMap<&'static str, usize>,
+    /// Since when the oldest is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_at: Option<MomentText>,
 }
 
-#[derive(Serialize)]
+/// What is owed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Backlog")]
 struct BacklogBody {
+    /// Deliveries that are tried again by themselves.
     owed: u64,
+    /// Deliveries that wait for an operator.
     parked: u64,
 }
 
@@ -112,28 +143,44 @@ impl From<Backlog> for BacklogBody {
     }
 }
 
-#[derive(Serialize)]
+/// Days not closed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenDays")]
 struct DaysOpenBody {
+    /// The channel.
     channel: String,
+    /// The first.
     from: Text<BusinessDate>,
+    /// The last.
     to: Text<BusinessDate>,
     /// Whether the first should have been closed by itself.
     overdue: bool,
 }
 
-#[derive(Serialize)]
+/// Open differences of a channel.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelDifferences")]
 struct ChannelDifferencesBody {
+    /// The channel.
     channel: String,
+    /// How many are carried over.
     carried: usize,
+    /// How many are in suspense.
     suspended: usize,
+    /// Whether there are more than were counted.
     more: bool,
 }
 
-#[derive(Serialize)]
+/// An alert that stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StandingAlert")]
 struct StandingAlertBody {
+    /// A stable word.
     what: &'static str,
+    /// The reason, doubt, channel or worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
+    /// How many.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -14,20 +15,33 @@ use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::telemetry::workers::{WorkerFailure, WorkerReport};
 
-#[derive(Serialize)]
+/// What failed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WorkerFailure")]
 struct FailureBody {
+    /// When.
     at: MomentText,
+    /// Why, with its causes.
     error: String,
 }
 
-#[derive(Serialize)]
+/// A worker.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Worker")]
 struct WorkerBody {
+    /// Its name, as in the metrics.
     name: &'static str,
+    /// When its last round began; null before the first.
     began_at: Option<MomentText>,
+    /// When it ended.
     ended_at: Option<MomentText>,
+    /// How many rows it worked or began to work.
     rows: usize,
+    /// When the timer brings the next round; null where a signal alone does.
     next_at: Option<MomentText>,
+    /// How many failures there were since the start of the process.
     failures: u64,
+    /// What failed last, or null.
     last_failure: Option<FailureBody>,
 }
 
@@ -47,8 +61,11 @@ impl From<&WorkerReport> for WorkerBody {
     }
 }
 
-#[derive(Serialize)]
-struct WorkersBody {
+/// The workers.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Workers")]
+pub struct WorkersBody {
+    /// The workers that this process has started.
     workers: Vec<WorkerBody>,
 }
 

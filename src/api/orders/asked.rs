@@ -8,6 +8,7 @@ use http::Uri;
 use crate::api::ApiState;
 use crate::api::auth::Seat;
 use crate::api::error::ApiError;
+use crate::api::input::forms::ISSUER_CODE_LENGTH_MAX;
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::order;
 use crate::api::input::query::Query;
@@ -21,9 +22,6 @@ use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
 
 use super::shown_caller;
-
-/// The longest code of an issuer that is looked for, in characters.
-const ISSUER_CODE_LENGTH_MAX: usize = 32;
 
 /// What is looked for, and which page of it.
 pub struct OrderQuestion {

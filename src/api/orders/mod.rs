@@ -5,15 +5,14 @@
 
 mod asked;
 mod export;
-mod story;
+pub mod story;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -31,19 +30,13 @@ use crate::store::{OrderPage, Store};
 use asked::OrderQuestion;
 use export::OrderPages;
 
-/// The routes of this folder.
-pub fn routes() -> Router<Arc<ApiState>> {
-    Router::new()
-        .route("/v1/orders", get(all))
-        .route("/v1/orders/search", post(search))
-        .route("/v1/orders/find", get(find))
-        .route("/v1/orders/{id}/story", get(story::tell))
-}
-
 /// A page of orders. Without `next` everything that was asked for has been looked at.
-#[derive(Serialize)]
-struct OrdersBody<'row> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderPage")]
+pub struct OrdersBody<'row> {
+    /// The orders.
     orders: Vec<OrderBody<'row>>,
+    /// The `after` of the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<Text<OrderId>>,
     /// When the last order that was looked at was created; a page may have looked at many and found

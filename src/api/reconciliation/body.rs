@@ -1,8 +1,10 @@
 //! The JSON forms of batches, differences and settlements. They borrow from the rows.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::dto::{MomentText, Text};
+use crate::codec::word;
 use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Class, Item, Side, Verdict};
 use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliation};
@@ -12,15 +14,25 @@ use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::form::SummaryForm;
 
 /// One batch.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Reconciliation")]
 pub struct BatchBody<'row> {
+    /// The batch's number.
     id: Text<BatchId>,
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: Text<BusinessDate>,
+    /// The revision of the statement.
     revision: u16,
+    /// How it stands.
+    #[schemars(with = "word::BatchStateWord")]
     state: &'static str,
+    /// Whoever ran it.
     by: &'row str,
+    /// When it began.
     started_at: MomentText,
+    /// When it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     finished_at: Option<MomentText>,
     /// Why it was abandoned.
@@ -31,22 +43,33 @@ pub struct BatchBody<'row> {
     report: Option<BatchReportBody<'row>>,
 }
 
-#[derive(Serialize)]
+/// What a batch found.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconciliationReport")]
 struct BatchReportBody<'row> {
+    /// Whether nothing differs.
     agreed: bool,
     #[serde(flatten)]
     summary: SummaryForm,
+    /// How many lines were read.
     lines: u32,
+    /// How many differences it found.
     differences: u32,
     /// Orders of unknown end that a line of the statement has ended.
     proven: u32,
+    /// Problems of the file as a whole.
     problems: Vec<ProblemBody<'row>>,
 }
 
-#[derive(Serialize)]
+/// A problem of a file.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FileProblem")]
 struct ProblemBody<'row> {
+    /// A stable word.
     kind: &'row str,
+    /// The line; 0 for the whole file.
     line: u32,
+    /// The same for people.
     problem: &'row str,
 }
 
@@ -86,14 +109,25 @@ impl<'row> From<&'row Reconciliation> for BatchBody<'row> {
     }
 }
 
-#[derive(Serialize)]
+/// An item.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ComparedItem")]
 struct ItemBody {
+    /// What moved the money.
+    #[schemars(with = "word::OperationWord")]
     operation: &'static str,
+    /// In minor units.
     amount: i64,
+    /// The fee, in minor units, where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     fee: Option<i64>,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// What is said of it.
+    #[schemars(with = "word::StatusWord")]
     status: &'static str,
+    /// The date of settlement, where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     settle_date: Option<Text<BusinessDate>>,
 }
@@ -111,17 +145,24 @@ impl From<&Item> for ItemBody {
     }
 }
 
-#[derive(Serialize)]
+/// Its line.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StatementLine")]
 struct LineBody<'row> {
+    /// The date of the statement.
     date: Text<BusinessDate>,
+    /// The line's number.
     line: u32,
+    /// The order number that it names.
     order_no: &'row str,
+    /// The channel's own number that it names.
     reference: &'row str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     item: Option<ItemBody>,
     /// Why the line cannot be read, and its text, card numbers masked (I-11).
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'row str>,
+    /// Its text, card numbers masked, where it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'row str>,
 }
@@ -141,10 +182,15 @@ impl<'row> From<&'row LineSide> for LineBody<'row> {
     }
 }
 
-#[derive(Serialize)]
+/// Its record.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OurRecord")]
 struct RecordBody<'row> {
+    /// The clearing date.
     date: Text<BusinessDate>,
+    /// Our number of the attempt.
     channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+    /// The channel's own number.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'row str>,
     #[serde(flatten)]
@@ -162,10 +208,16 @@ impl<'row> From<&'row RecordSide> for RecordBody<'row> {
     }
 }
 
-#[derive(Serialize)]
+/// What is held.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HeldMoney")]
 struct GapBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// Their principal less ours, in minor units.
     principal: i64,
+    /// Their fee less ours, in minor units.
     fee: i64,
 }
 
@@ -176,39 +228,61 @@ impl From<&Gap> for GapBody {
     }
 }
 
-#[derive(Serialize)]
+/// A line of its history.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DifferenceEvent")]
 struct EventBody<'row> {
+    /// When.
     at: MomentText,
+    /// What happened.
     what: &'row str,
 }
 
 /// One difference.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Difference")]
 pub struct DifferenceBody<'row> {
+    /// The difference's number.
     id: Text<DifferenceId>,
+    /// The channel.
     channel: &'row str,
+    /// What differs.
+    #[schemars(with = "word::ClassWord")]
     class: &'static str,
+    /// By which number the sides met.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::MatchKeyWord>")]
     matched_by: Option<&'static str>,
+    /// How it stands.
+    #[schemars(with = "word::DifferenceStateWord")]
     state: &'static str,
+    /// The statement's side.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<LineBody<'row>>,
+    /// Our side.
     #[serde(skip_serializing_if = "Option::is_none")]
     record: Option<RecordBody<'row>>,
+    /// The batch that found it.
     found_by: Text<BatchId>,
+    /// The batch that changed it last.
     changed_by: Text<BatchId>,
+    /// Since when it has been open.
     opened_at: MomentText,
     /// When it is put in suspense, while it is carried.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<MomentText>,
     /// The money that suspense holds for the difference: theirs less ours.
     held: Vec<GapBody>,
+    /// Where a person said that the money belongs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::RemedyWord>")]
     remedy: Option<&'static str>,
+    /// The reason that the person gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     resolution: Option<&'row str>,
     /// The root of the ids of its accounting requests, and how many there are.
     accounting_requests: u16,
+    /// What happened, oldest first.
     history: Vec<EventBody<'row>>,
 }
 
@@ -258,10 +332,15 @@ pub fn listed(row: &Difference, class: Class) -> Verdict<Side> {
     Verdict { class, key: row.key, line, record }
 }
 
-#[derive(Serialize)]
+/// What is expected.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SettledAmounts")]
 pub struct SettledBody {
+    /// In minor units.
     principal: i64,
+    /// In minor units.
     fee: i64,
+    /// Principal less fee, in minor units.
     net: i64,
 }
 
@@ -272,12 +351,19 @@ impl From<&SettledAmounts> for SettledBody {
     }
 }
 
-#[derive(Serialize)]
+/// A receipt.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BankReceipt")]
 struct ReceiptBody<'row> {
+    /// The bank's reference.
     bank_reference: &'row str,
+    /// In minor units.
     amount: i64,
+    /// When the bank received it.
     received_on: Text<BusinessDate>,
+    /// When it was recorded.
     recorded_at: MomentText,
+    /// Whoever recorded it.
     by: &'row str,
 }
 
@@ -294,22 +380,37 @@ impl<'row> From<&'row BankReceipt> for ReceiptBody<'row> {
 }
 
 /// One settlement.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Settlement")]
 pub struct SettlementBody<'row> {
+    /// The settlement's number.
     id: Text<SettlementId>,
+    /// The channel.
     channel: &'row str,
+    /// The first clearing date.
     from: Text<BusinessDate>,
+    /// The last clearing date.
     to: Text<BusinessDate>,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// Whether both sides agree.
+    #[schemars(with = "word::SettlementStateWord")]
     state: &'static str,
+    /// What the bank has received, in minor units.
     received: i64,
+    /// What the statements say.
     expected: SettledBody,
     /// Why it differs, or what has changed since it was booked; for people.
     reasons: &'row [String],
+    /// The bank's receipts.
     receipts: Vec<ReceiptBody<'row>>,
+    /// When the first receipt came.
     opened_at: MomentText,
+    /// When it agreed, and was booked.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreed_at: Option<MomentText>,
+    /// How many accounting requests it has.
     accounting_requests: u16,
 }
 

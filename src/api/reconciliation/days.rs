@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::{ClosedBody, StatementBody};
@@ -15,6 +16,7 @@ use crate::api::dto::{Text, json};
 use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
+use crate::codec::word;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::report::SettlementStanding;
@@ -27,29 +29,45 @@ use crate::domain::time::BusinessDate;
 const DATES_DEFAULT: u32 = 14;
 const DATES_MAX: u32 = 92;
 
-#[derive(Serialize)]
-struct DaysBody<'row> {
+/// Clearing dates.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingDates")]
+pub struct DaysBody<'row> {
+    /// The channel.
     channel: &'row str,
     /// The date that has not ended.
     today: Text<BusinessDate>,
+    /// The dates, the newest first.
     days: Vec<DayBody<'row>>,
     /// `through` of the page with earlier dates.
     earlier: Text<BusinessDate>,
 }
 
-#[derive(Serialize)]
+/// A date.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingDate")]
 struct DayBody<'row> {
+    /// The date.
     date: Text<BusinessDate>,
+    /// Its close.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody<'row>>,
+    /// The current batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     statement: Option<StatementBody>,
+    /// By currency, where money is stated or settled.
     settlement: Vec<DayStandingBody>,
 }
 
-#[derive(Serialize)]
+/// Its settlement.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DateStanding")]
 struct DayStandingBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How it stands.
+    #[schemars(with = "word::StandingWord")]
     state: &'static str,
 }
 

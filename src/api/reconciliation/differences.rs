@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
@@ -20,17 +21,22 @@ use crate::api::reconciliation::body::{DifferenceBody, listed};
 use crate::api::reconciliation::error::no_such_difference;
 use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, run_detached};
+use crate::codec::word;
 use crate::domain::books::difference::{Balancing, Difference, DifferenceState, Remedy};
 use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
 use crate::reconciliation::matching::form::{COLUMNS, list};
 use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
 
 /// A verdict of a batch, with its difference as it is now.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundDifference")]
 struct FoundBody<'row> {
+    /// Its place in the batch.
     ordinal: u32,
     /// As the batch found it; the difference's own may have changed since.
+    #[schemars(with = "word::ClassWord")]
     found_as: &'static str,
+    /// The difference as it is now.
     difference: DifferenceBody<'row>,
 }
 
@@ -41,6 +47,19 @@ impl<'row> From<&'row FoundRow> for FoundBody<'row> {
     }
 }
 
+/// A batch's differences.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundDifferences")]
+pub struct FoundPage<'row> {
+    /// The batch's number.
+    batch: String,
+    /// The rows.
+    differences: Vec<FoundBody<'row>>,
+    /// The `after` of the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
 /// `GET /v1/reconciliations/{batch}/differences?after=&limit=`
 pub async fn of_batch(
     State(state): State<Arc<ApiState>>,
@@ -49,13 +68,6 @@ pub async fn of_batch(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Page<'row> {
-        batch: String,
-        differences: Vec<FoundBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let (after, limit) = Query::of(&uri).page("an ordinal", |text| text.parse().ok())?;
     let batch = batches::load(&state, &id).await?.id;
     if let Some(form) = streamed_form(&headers) {
@@ -68,7 +80,7 @@ pub async fn of_batch(
     let rows = state.engine.store().found_differences(batch, after, limit).await?;
     let next = next_of(&rows, limit, |row| row.0.to_string());
     let differences = rows.iter().map(FoundBody::from).collect();
-    Ok(json(StatusCode::OK, &Page { batch: batch.to_string(), differences, next }))
+    Ok(json(StatusCode::OK, &FoundPage { batch: batch.to_string(), differences, next }))
 }
 
 /// The differences of a batch, page by page.

@@ -87,8 +87,9 @@ fn refused(problem: &MatchError) -> ApiError {
     };
     match problem {
         MatchError::Line { line, problem, .. } => {
-            let fault = value!([{ "line": line, "problem": problem.to_string() }]);
-            refusal("line", format!("line {line}: {problem}")).with("faults", fault)
+            let first = value!([{ "line": line, "problem": problem.to_string() }]);
+            let faults = value!({ "first": first, "count": 1 });
+            refusal("line", format!("line {line}: {problem}")).with("faults", faults)
         }
         MatchError::OtherDay { .. } => refusal("other_day", problem.to_string()),
         MatchError::Packed { problem, .. } => {

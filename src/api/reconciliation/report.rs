@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
@@ -15,6 +16,7 @@ use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::reconciliation::body::SettledBody;
+use crate::codec::word;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::report::{ClearingSums, Volume};
@@ -40,31 +42,50 @@ pub async fn of_date(
     Ok(json(StatusCode::OK, &DayReportBody::from(&made)))
 }
 
-#[derive(Serialize)]
-struct DayReportBody<'row> {
+/// A report.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DayReport")]
+pub struct DayReportBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: Text<BusinessDate>,
+    /// When the report was made.
     made_at: MomentText,
+    /// The close, once the day is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody<'row>>,
+    /// Orders and attempts by operation.
     volume: Vec<VolumeBody>,
     /// Successes among what the channel answered for, in millionths.
     #[serde(skip_serializing_if = "Option::is_none")]
     success_rate_ppm: Option<u32>,
+    /// Clearing records by movement.
     clearing: Vec<ClearedBody<'row>>,
+    /// Claims against the books.
     contradicted: Vec<ClearedBody<'row>>,
+    /// Clearing records by the fee's rule.
     fees: Vec<ClearedBody<'row>>,
+    /// The channel's cost against the core's income.
     profit: Vec<ProfitBody>,
+    /// The current batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     statement: Option<StatementBody>,
+    /// Open differences by class.
     differences: Vec<DifferencesBody>,
+    /// Suspense by age.
     suspense: Vec<SuspenseBody>,
+    /// What is settled, by currency.
     settlement: Vec<StandingBody>,
 }
 
-#[derive(Serialize)]
+/// Its close.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DayClosed")]
 pub(super) struct ClosedBody<'row> {
+    /// When.
     at: MomentText,
+    /// Whoever closed it.
     by: &'row str,
 }
 
@@ -74,24 +95,42 @@ impl<'row> From<&'row DayClose> for ClosedBody<'row> {
     }
 }
 
-#[derive(Serialize)]
+/// An amount.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CurrencyAmount")]
 struct AmountBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// In minor units.
     amount: WideInteger,
 }
 
-#[derive(Serialize)]
+/// A volume.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OrderVolume")]
 struct VolumeBody {
+    /// The operation.
     operation: &'static str,
+    /// How many orders were accepted.
     orders: u64,
+    /// How many of them have succeeded.
     succeeded: u64,
+    /// How many have failed.
     failed: u64,
+    /// How many were reversed.
     reversed: u64,
+    /// How many are open.
     open: u64,
+    /// The orders' amounts.
     asked: Vec<AmountBody>,
+    /// How many attempts there were.
     attempts: u64,
+    /// How many of them were approved.
     approved: u64,
+    /// How many failed by the channel's fault.
     faults: u64,
+    /// How many were not sent.
     not_sent: u64,
 }
 
@@ -119,16 +158,26 @@ impl VolumeBody {
 }
 
 /// Sums of clearing records, named by what they were put together by.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ClearingSums")]
 struct ClearedBody<'row> {
+    /// The movement, where records are put together by it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<word::OperationWord>")]
     movement: Option<&'static str>,
+    /// The fee's rule, where records are put together by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'row str>,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How many records.
     records: u64,
+    /// In minor units.
     principal: WideInteger,
+    /// In minor units.
     fee: WideInteger,
+    /// Principal less fee, in minor units.
     net: WideInteger,
 }
 
@@ -151,22 +200,36 @@ impl<'row> ClearedBody<'row> {
     }
 }
 
-#[derive(Serialize)]
+/// A profit.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DayProfit")]
 struct ProfitBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How many orders have a `merchant_fee`.
     orders: u64,
+    /// The sum of these, in minor units.
     merchant_fee: WideInteger,
+    /// The sum of the channel's fees for them.
     channel_fee: WideInteger,
+    /// The difference.
     margin: WideInteger,
     /// Orders of which the core gave no fee: they are in none of the sums.
     without: u64,
 }
 
-#[derive(Serialize)]
+/// Its statement.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReportedStatement")]
 pub(super) struct StatementBody {
+    /// The batch's number.
     batch: Text<BatchId>,
+    /// The revision of the statement.
     revision: u16,
+    /// Whether nothing differs.
     agreed: bool,
+    /// How many differences it found.
     differences: u32,
 }
 
@@ -181,29 +244,51 @@ impl From<&Reconciliation> for StatementBody {
     }
 }
 
-#[derive(Serialize)]
+/// Open differences.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenDifferences")]
 struct DifferencesBody {
+    /// What differs.
+    #[schemars(with = "word::ClassWord")]
     class: &'static str,
+    /// How many are carried over.
     carried: u64,
+    /// How many are in suspense.
     suspended: u64,
 }
 
-#[derive(Serialize)]
+/// Suspense.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SuspenseSums")]
 struct SuspenseBody {
     /// In days.
+    #[schemars(with = "word::AgeWord")]
     age: &'static str,
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How many differences.
     differences: u64,
+    /// What is held as receivable, in minor units.
     receivable: WideInteger,
+    /// What is held as payable, in minor units.
     payable: WideInteger,
 }
 
-#[derive(Serialize)]
+/// A standing.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SettlementStanding")]
 struct StandingBody {
+    /// An ISO 4217 code.
+    #[schemars(with = "word::CurrencyWord")]
     currency: &'static str,
+    /// How it stands.
+    #[schemars(with = "word::StandingWord")]
     state: &'static str,
+    /// What the statements say.
     #[serde(skip_serializing_if = "Option::is_none")]
     stated: Option<SettledBody>,
+    /// What was settled.
     #[serde(skip_serializing_if = "Option::is_none")]
     settled: Option<SettledBody>,
 }

@@ -10,6 +10,7 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::channel_id;
 use crate::api::dto::json;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::forms::REFERENCE_LENGTH_MAX;
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
@@ -20,9 +21,6 @@ use crate::domain::books::settlement::{BankReceipt, ReceiptSubmission, Settlemen
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::reconciliation::suspense::SettlementError;
-
-/// The longest reference of a bank's, in characters.
-const REFERENCE_LENGTH_MAX: usize = 64;
 
 /// `POST /v1/channels/{id}/settlements`: a receipt of the bank's.
 pub async fn record(

@@ -13,6 +13,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
@@ -79,17 +80,25 @@ impl Drop for Spool {
     }
 }
 
-#[derive(Serialize)]
-struct ImportedBody<'row> {
+/// A file that was handed in.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ImportedStatement")]
+pub struct ImportedBody<'row> {
+    /// The channel.
     channel: &'row str,
+    /// The clearing date.
     date: Text<BusinessDate>,
     /// Its name in the inbox.
     name: &'row str,
+    /// The SHA-256 of its content.
     sha256: String,
+    /// How long it is.
     bytes: u64,
+    /// Which revision of its date it is, from 1.
     revision: u16,
     /// Whether this content is new; if not, the batch is the one that is current.
     is_new: bool,
+    /// What it was reconciled in.
     batch: BatchBody<'row>,
 }
 

@@ -108,7 +108,7 @@ impl DaemonArgs {
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
         let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
         // A refused file comes with the faults of its lines.
-        let faults = problem.get("faults").and_then(Value::as_array).into_iter().flatten();
+        let faults = problem["faults"]["first"].as_array().into_iter().flatten();
         let faults = faults.map(|fault| {
             let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
             format!("\n  line {}: {detail}", fault.get("line").unwrap_or(&Value::Null))

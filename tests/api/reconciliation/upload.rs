@@ -121,7 +121,10 @@ async fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     let refused = hand_in(&gateway, STATEMENTS, statement).await;
     assert_eq!(refused.problem(), (422, "statement_refused".to_owned()), "{}", refused.text);
     let problem = refused.json();
-    assert_eq!((&problem["reason"], &problem["faults"][0]["line"]), (&json!("line"), &json!(2)));
+    assert_eq!(
+        (&problem["reason"], &problem["faults"]["first"][0]["line"]),
+        (&json!("line"), &json!(2))
+    );
     let batch = problem["batch"].as_str().expect("a batch");
     let batch = gateway.get("auditor", &format!("/v1/reconciliations/{batch}")).await.json();
     assert_eq!(batch["state"], "abandoned");

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use http::{StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -75,43 +76,61 @@ impl From<EventKind> for StoryKind {
 }
 
 /// An event of a story.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoryEvent")]
 struct StoryEventBody {
+    /// When.
     at: MomentText,
+    /// What kind of event it is.
     kind: &'static str,
+    /// A sentence in English, made of the other fields alone.
     words: String,
     /// Who told it.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'static str>,
     /// The facts of its kind.
     data: Map<String, Value>,
+    /// Where more of it is read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     links: Vec<LinkBody>,
+    /// The calls that the order's state allows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     actions: Vec<ActionBody>,
 }
 
 /// A resource that an event is about.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoryLink")]
 struct LinkBody {
+    /// What it is.
     rel: &'static str,
+    /// Where it is.
     path: String,
 }
 
 /// A call that the order's state allows.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoryAction")]
 struct ActionBody {
+    /// A stable word.
     name: &'static str,
+    /// The method of the call.
     method: &'static str,
+    /// The path of the call.
     path: String,
+    /// The fields of its body.
     fields: Vec<ActionFieldBody>,
 }
 
 /// A field of an action's body.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoryActionField")]
 struct ActionFieldBody {
+    /// Its name.
     name: &'static str,
+    /// Whether it must be there.
     required: bool,
+    /// The values that it can have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     one_of: Vec<&'static str>,
     /// The greatest number that it may be.
@@ -174,6 +193,16 @@ impl StoryEvent {
     }
 }
 
+/// A story.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Story")]
+pub struct StoryBody<'row> {
+    /// The order.
+    order: OrderBody<'row>,
+    /// What happened, in order of time.
+    events: Vec<StoryEventBody>,
+}
+
 /// `GET /v1/orders/{id}/story`
 pub async fn tell(
     State(state): State<Arc<ApiState>>,
@@ -181,11 +210,6 @@ pub async fn tell(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct StoryBody<'row> {
-        order: OrderBody<'row>,
-        events: Vec<StoryEventBody>,
-    }
     Query::of(&uri).finish()?;
     let missing = || ApiError::not_found("no order has this id");
     let id = OrderId::parse(&id).ok_or_else(missing)?;

@@ -1,0 +1,152 @@
+//! The forms of orders, verifications and agreements.
+
+use serde_json::{Value, json};
+
+use super::{
+    CARD, FieldForm, RequestForm, amount, amount_and_currency, description, field,
+    merchant_category, merchant_fee, merchant_id, named_card, notify_url, number_id, order_id,
+    payer, paying_card, required, settlement,
+};
+use crate::api::input::order::PHONE_LENGTH_MAX;
+use crate::domain::payer_code::PayerCode;
+
+fn charge(name: &'static str, order_id_text: &str) -> RequestForm {
+    let mut fields = vec![
+        order_id(),
+        required("merchant_id", merchant_id(), "The merchant, in the core's words."),
+    ];
+    fields.extend(amount_and_currency());
+    fields.extend([settlement(), merchant_category(), merchant_fee()]);
+    let agreement = "An active agreement of this merchant, in place of a card.";
+    let sms_code_what = "The code of this payment, where the agreement's channel wants one.";
+    fields.extend([
+        field("agreement", number_id(), agreement),
+        field("sms_code", sms_code(), sms_code_what),
+        field("card", paying_card(), "Required without an agreement or a payer's code."),
+        field("payer", payer(*PayerCode::LENGTHS.start()), "In place of a card."),
+        description(),
+        notify_url(),
+    ]);
+    let example = json!({
+        "order_id": order_id_text, "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
+        "card": { "pan": CARD, "expiry": "3012" },
+    });
+    RequestForm::new(name, fields, example)
+}
+
+pub fn payment() -> RequestForm {
+    charge("PaymentRequest", "A-20261122-17")
+}
+
+pub fn preauth() -> RequestForm {
+    charge("PreauthRequest", "H-20261122-3")
+}
+
+pub fn payout() -> RequestForm {
+    let mut fields =
+        vec![order_id(), required("merchant_id", merchant_id(), "The merchant whose money it is.")];
+    fields.extend(amount_and_currency());
+    fields.push(merchant_category());
+    fields.push(required("card", named_card(), "The payee's card: it has no expiry and no CVV."));
+    fields.extend([description(), notify_url()]);
+    let example = json!({
+        "order_id": "P-20261122-5", "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
+        "card": { "pan": CARD, "holder": "张三" },
+    });
+    RequestForm::new("PayoutRequest", fields, example)
+}
+
+pub fn verification() -> RequestForm {
+    let mut card = named_card();
+    // The number, and at least one element beside it.
+    card["minProperties"] = 2.into();
+    let fields = vec![
+        order_id(),
+        required("merchant_id", merchant_id(), "The merchant, in the core's words."),
+        required("card", card, "The number, and one at least of holder, id_number, phone."),
+    ];
+    let example = json!({
+        "order_id": "V-17", "merchant_id": "m-42", "card": { "pan": CARD, "holder": "张三" },
+    });
+    RequestForm::new("VerificationRequest", fields, example)
+}
+
+/// A code that a cardholder gets by SMS.
+fn sms_code() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]{4,8}$" })
+}
+
+pub fn agreement() -> RequestForm {
+    let mut card = paying_card();
+    card["required"] = json!(["pan", "phone"]);
+    let fields = vec![
+        order_id(),
+        required("merchant_id", merchant_id(), "The merchant whose orders can name it."),
+        required("card", card, "The card that is bound; its phone gets the code."),
+    ];
+    let example = json!({
+        "order_id": "G-17", "merchant_id": "m-42",
+        "card": { "pan": CARD, "phone": "13800138000" },
+    });
+    RequestForm::new("AgreementRequest", fields, example)
+}
+
+pub fn agreement_code() -> RequestForm {
+    RequestForm::new("AgreementCodeRequest", vec![bound_card()], json!({})).or_nothing()
+}
+
+pub fn confirmation() -> RequestForm {
+    let fields = vec![required("code", sms_code(), "The code; it rests nowhere."), bound_card()];
+    RequestForm::new("ConfirmationRequest", fields, json!({ "code": "123456" }))
+}
+
+fn bound_card() -> FieldForm {
+    field("card", paying_card(), "The card again, where the answer was `card_required`.")
+}
+
+pub fn payment_code() -> RequestForm {
+    let phone = json!({
+        "type": "string", "minLength": 1, "maxLength": PHONE_LENGTH_MAX, "pattern": "^[0-9+-]+$",
+    });
+    let mut fields = Vec::from(amount_and_currency());
+    fields.push(field("phone", phone, "Another phone than the agreement's."));
+    let example = json!({ "amount": 12_345, "currency": "CNY" });
+    RequestForm::new("PaymentCodeRequest", fields, example)
+}
+
+fn card_again() -> FieldForm {
+    let what = "The original's card, only where the channel needs the number again.";
+    field("card", paying_card(), what)
+}
+
+fn part() -> FieldForm {
+    field("amount", amount(), "In minor units; absent: the whole rest.")
+}
+
+pub fn release() -> RequestForm {
+    let fields = vec![order_id(), part()];
+    RequestForm::new("ReleaseRequest", fields, json!({ "order_id": "L-17", "amount": 5_000 }))
+}
+
+pub fn refund() -> RequestForm {
+    let fields = vec![order_id(), part(), card_again(), description(), notify_url()];
+    RequestForm::new("RefundRequest", fields, json!({ "order_id": "R-17", "amount": 2_000 }))
+}
+
+pub fn void() -> RequestForm {
+    let fields = vec![order_id(), card_again(), description(), notify_url()];
+    RequestForm::new("VoidRequest", fields, json!({ "order_id": "U-17" }))
+}
+
+pub fn capture() -> RequestForm {
+    let fields = vec![
+        order_id(),
+        part(),
+        merchant_category(),
+        merchant_fee(),
+        card_again(),
+        description(),
+        notify_url(),
+    ];
+    RequestForm::new("CaptureRequest", fields, json!({ "order_id": "C-17", "amount": 10_000 }))
+}

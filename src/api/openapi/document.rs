@@ -1,0 +1,540 @@
+//! The OpenAPI document, made of the routes' entries.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::api::error::ProblemCode as P;
+use crate::api::input::forms::RequestForm;
+use crate::api::openapi::parameters::{CallParameter, of_every_call};
+use crate::api::openapi::{Answered, Content, Endpoint, RequestContent, routes};
+use crate::codec::notice::OrderNotice;
+use crate::codec::voucher::{Voucher, Vouchers};
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// Problems of every call of a caller.
+const OF_CALLERS: [P; 4] =
+    [P::Unauthorized, P::Forbidden, P::CertificateRequired, P::TooManyRequests];
+/// Problems of every body.
+const OF_BODIES: [P; 3] = [P::UnsupportedMediaType, P::BodyTooLarge, P::RequestTimeout];
+/// Problems of every JSON body besides.
+const OF_OBJECTS: [P; 4] = [P::MalformedJson, P::UnknownField, P::MissingField, P::InvalidField];
+/// Problems of whatever reads the books.
+const OF_BOOKS: [P; 4] = [P::QueueFull, P::StoreUnavailable, P::StoreFailed, P::Internal];
+
+const ABOUT: &str = "\
+A channel gateway for card payments. Amounts are integers in minor units (fen, cents), times are \
+RFC 3339 in UTC, ids are texts. An unknown field or query key is refused, and so is one that \
+stands twice; `null` means absent. `docs/API.md` has the ideas: what is final, what is not, how \
+a call is repeated.
+
+A route's roles are in `x-roles`; without any it needs no key. The problems of each answer are in \
+`x-problems`; `/errors` has the cause and the remedy of each.
+
+Limits: a header of 32 KB or 64 lines (431, without a body), a body of `server.body_bytes_max` (a \
+BIN table: 32 MB; a statement: `server.statement_bytes_max`; a channel's notice: 64 KB), the time \
+for header and body (`server.request_timeout`), a caller's rate (`caller_limits`).";
+
+/// Headers of answers, with what they say.
+const ANSWER_HEADERS: [(&str, &str, &str); 4] = [
+    (
+        "X-Request-Id",
+        "RequestId",
+        "The id of the call: the caller's, if it has a fit one, else ours.",
+    ),
+    (
+        "Idempotent-Replayed",
+        "IdempotentReplayed",
+        "`true` where the answer repeats an earlier one.",
+    ),
+    ("Preference-Applied", "PreferenceApplied", "`wait=N`: how long was waited at most."),
+    ("Retry-After", "RetryAfter", "Seconds after which the call may be sent again."),
+];
+
+/// The document. It is the same for every installation.
+pub fn document() -> Value {
+    let mut settings = SchemaSettings::draft2020_12().for_serialize();
+    settings.definitions_path = "/components/schemas".into();
+    let mut forms = settings.into_generator();
+    let mut bodies: BTreeMap<&'static str, Value> = BTreeMap::new();
+    let (mut paths, mut tags) = (Map::new(), Vec::<Value>::new());
+    for (tag, about, endpoints) in routes::by_tag() {
+        tags.push(json!({ "name": tag, "description": about }));
+        for endpoint in &endpoints {
+            let mut operation = operation(endpoint, &mut forms, &mut bodies);
+            operation["tags"] = json!([tag]);
+            let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+            path[endpoint.method] = operation;
+        }
+    }
+    let webhooks = webhooks(&mut forms);
+    let mut schemas = Map::new();
+    for (name, mut form) in forms.take_definitions(true) {
+        leave_out_rather_than_null(&mut form);
+        schemas.insert(name, form);
+    }
+    schemas.extend(bodies.into_iter().map(|(name, form)| (name.to_owned(), form)));
+    schemas.insert("Problem".to_owned(), problem_form());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Switchyard",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "A channel gateway for card payments",
+            "description": ABOUT,
+            "license": { "name": "Apache License 2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "The daemon that serves this document" }],
+        "tags": tags,
+        "paths": paths,
+        "webhooks": webhooks,
+        "components": {
+            "schemas": schemas,
+            "parameters": shared_parameters(),
+            "headers": shared_headers(),
+            "examples": problem_examples(),
+            "securitySchemes": {
+                "key": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "A caller's key (`[[callers]]`). A caller that is bound to a \
+                     client certificate shows that, too.",
+                },
+            },
+        },
+    })
+}
+
+fn operation(
+    endpoint: &Endpoint,
+    forms: &mut SchemaGenerator,
+    bodies: &mut BTreeMap<&'static str, Value>,
+) -> Value {
+    let mut operation = json!({ "operationId": endpoint.id, "summary": endpoint.summary });
+    if !endpoint.details.is_empty() {
+        operation["description"] = endpoint.details.into();
+    }
+    let shared = of_every_call()
+        .into_iter()
+        .map(|(component, _)| json!({ "$ref": format!("#/components/parameters/{component}") }));
+    let own = endpoint.parameters.iter().map(parameter);
+    operation["parameters"] = own.chain(shared).collect();
+    if let Some(body) = &endpoint.body {
+        operation["requestBody"] = request_body(body, bodies);
+    }
+    operation["responses"] = responses(endpoint, forms);
+    operation["security"] =
+        if endpoint.roles.is_empty() { json!([]) } else { json!([{ "key": [] }]) };
+    operation["x-roles"] = endpoint.roles.iter().map(|role| role.name()).collect();
+    operation
+}
+
+fn parameter(parameter: &CallParameter) -> Value {
+    json!({
+        "name": parameter.name, "in": parameter.place, "required": parameter.is_required,
+        "description": parameter.what, "schema": parameter.form,
+    })
+}
+
+fn request_body(body: &RequestContent, bodies: &mut BTreeMap<&'static str, Value>) -> Value {
+    let (kinds, form) = match body {
+        RequestContent::Json(form) => (&[][..], Some(form)),
+        RequestContent::File(kinds, form) => (*kinds, form.as_ref()),
+    };
+    let mut content = Map::new();
+    if let Some(form) = form {
+        bodies.insert(form.name, form.schema());
+        let referred = json!({ "$ref": format!("#/components/schemas/{}", form.name) });
+        content.insert(JSON.to_owned(), json!({ "schema": referred, "example": form.example }));
+    }
+    for kind in kinds {
+        content.insert((*kind).to_owned(), json!({ "schema": {} }));
+    }
+    let is_required = !form.is_some_and(|form: &RequestForm| form.may_be_empty);
+    json!({ "required": is_required, "content": content })
+}
+
+/// All that a call can fail with.
+fn problems(endpoint: &Endpoint) -> Vec<P> {
+    let mut all = endpoint.problems.clone();
+    all.push(P::TlsRequired);
+    if !endpoint.roles.is_empty() {
+        all.extend(OF_CALLERS);
+        all.extend(OF_BOOKS);
+        if endpoint.method == "get" {
+            all.push(P::InvalidQuery);
+        }
+    }
+    match &endpoint.body {
+        None => {}
+        Some(RequestContent::Json(_) | RequestContent::File(_, Some(_))) => {
+            all.extend(OF_BODIES);
+            all.extend(OF_OBJECTS);
+        }
+        Some(RequestContent::File(_, None)) => all.extend(OF_BODIES),
+    }
+    if endpoint.path.contains('{') {
+        all.push(P::NotFound);
+    }
+    all.sort_unstable_by_key(|code| (code.status().as_u16(), code.name()));
+    all.dedup();
+    all
+}
+
+fn responses(endpoint: &Endpoint, forms: &mut SchemaGenerator) -> Value {
+    let mut all: BTreeMap<u16, Value> = BTreeMap::new();
+    for (place, answered) in endpoint.answers.iter().enumerate() {
+        let example = endpoint.example.filter(|_| place == 0);
+        all.insert(answered.status, answer(answered, example, forms));
+    }
+    for code in problems(endpoint) {
+        let response = all
+            .entry(code.status().as_u16())
+            .or_insert_with(|| json!({ "description": "", "content": {} }));
+        let line = format!("`{}`: {}.", code.name(), code.title());
+        let before = response["description"].as_str().unwrap_or_default();
+        let told = if before.is_empty() { line } else { format!("{before}\n{line}") };
+        response["description"] = told.into();
+        let referred = json!({ "$ref": format!("#/components/examples/{}", code.name()) });
+        let content = &mut response["content"][PROBLEM];
+        if content.is_null() {
+            *content = json!({ "schema": { "$ref": "#/components/schemas/Problem" } });
+        }
+        content["examples"][code.name()] = referred;
+        match response["x-problems"].as_array_mut() {
+            Some(codes) => codes.push(code.name().into()),
+            None => response["x-problems"] = json!([code.name()]),
+        }
+    }
+    for (status, response) in &mut all {
+        add_header(response, "X-Request-Id");
+        if [429, 503].contains(status) {
+            add_header(response, "Retry-After");
+        }
+    }
+    all.into_iter().map(|(status, response)| (status.to_string(), response)).collect()
+}
+
+fn add_header(response: &mut Value, name: &str) {
+    let component = ANSWER_HEADERS.iter().find(|header| header.0 == name);
+    let component = component.map(|header| header.1).expect("it is one of ours");
+    response["headers"][name] = json!({ "$ref": format!("#/components/headers/{component}") });
+}
+
+fn answer(answered: &Answered, example: Option<&str>, forms: &mut SchemaGenerator) -> Value {
+    let mut content = Map::new();
+    for one in &answered.content {
+        let (kind, mut held) = match one {
+            Content::One(form) => (JSON, json!({ "schema": form(forms) })),
+            Content::Rows(name, form) => (JSON, json!({ "schema": page_form(name, form(forms)) })),
+            Content::Text(JSON) => (JSON, json!({ "schema": { "type": "object" } })),
+            Content::Text("*/*") => ("*/*", json!({ "schema": {} })),
+            Content::Text(kind) => (*kind, json!({ "schema": { "type": "string" } })),
+        };
+        if let (JSON, Some(example)) = (kind, example) {
+            held["example"] = serde_json::from_str(example).expect("an example is JSON");
+        }
+        content.insert(kind.to_owned(), held);
+    }
+    let mut response = json!({ "description": answered.what, "content": content });
+    for name in answered.headers {
+        add_header(&mut response, name);
+    }
+    response
+}
+
+/// A page of a listing ([`crate::api::page`]).
+fn page_form(name: &str, row: Schema) -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            name: { "type": "array", "items": row },
+            "next": {
+                "type": "string",
+                "description": "The `after` of the next page; absent at the end.",
+            },
+        },
+        "required": [name],
+    })
+}
+
+/// A field that may be left out is left out where it has no value, and is never null.
+fn leave_out_rather_than_null(form: &mut Value) {
+    let Value::Object(object) = form else {
+        if let Value::Array(list) = form {
+            list.iter_mut().for_each(leave_out_rather_than_null);
+        }
+        return;
+    };
+    let required: Vec<String> =
+        object.get("required").and_then(Value::as_array).map_or_else(Vec::new, |names| {
+            names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        });
+    if let Some(Value::Object(properties)) = object.get_mut("properties") {
+        for (name, property) in properties {
+            if !required.contains(name) {
+                never_null(property);
+            }
+        }
+    }
+    object.values_mut().for_each(leave_out_rather_than_null);
+}
+
+fn never_null(property: &mut Value) {
+    let is_null = |value: &Value| value.is_null() || value == "null" || value["type"] == "null";
+    if let Some(Value::Array(kinds)) = property.get_mut("type") {
+        kinds.retain(|kind| !is_null(kind));
+        if let [one] = &kinds[..] {
+            property["type"] = one.clone();
+        }
+    }
+    if let Some(Value::Array(words)) = property.get_mut("enum") {
+        words.retain(|word| !is_null(word));
+    }
+    if let Some(Value::Array(ways)) = property.get_mut("anyOf") {
+        ways.retain(|way| !is_null(way));
+        if let [Value::Object(one)] = &ways[..] {
+            let one = one.clone();
+            let object = property.as_object_mut().expect("it has members");
+            object.remove("anyOf");
+            object.extend(one);
+        }
+    }
+}
+
+fn text(what: &str) -> Value {
+    json!({ "type": "string", "description": what })
+}
+
+fn faults_form() -> Value {
+    json!({
+        "type": "object",
+        "description": "Of what is refused by its lines: a table, a statement, files.",
+        "properties": {
+            "first": {
+                "type": "array",
+                "description": "The first hundred, in the order of the lines.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "file": text("The file, where there are several."),
+                        "line": {
+                            "type": "integer",
+                            "description": "From 1; 0 for the whole file.",
+                        },
+                        "key": text("The key of a file."),
+                        "code": text("A stable word, of a BIN table's."),
+                        "problem": text("What is wrong there, for people."),
+                        "advice": text("What to do."),
+                    },
+                    "required": ["line", "problem"],
+                },
+            },
+            "count": { "type": "integer", "description": "All of them." },
+        },
+        "required": ["first", "count"],
+    })
+}
+
+fn problem_form() -> Value {
+    json!({
+        "type": "object",
+        "description": "Why a call was not carried out (RFC 9457). No value that was sent is \
+         repeated.",
+        "properties": {
+            "type": text("Leads to its cause and its remedy: `/errors/{code}`."),
+            "title": text("The problem, in words that are the same for every occurrence."),
+            "status": { "type": "integer", "description": "The status of the answer." },
+            "code": {
+                "type": "string", "enum": P::ALL.map(P::name).to_vec(),
+                "description": "The stable code, which programs go by.",
+            },
+            "detail": text("This occurrence, for people."),
+            "field": text("The field that it is about, by its path (`card.pan`)."),
+            "request_id": text("The id of the call, as in `X-Request-Id`."),
+            "reason": text("A stable word of the code's own, which says more than it."),
+            "rule": {
+                "type": ["string", "null"],
+                "description": "Of `no_route`: the rule that decides, or null.",
+            },
+            "candidates": {
+                "type": "array",
+                "description": "Of `no_route`: the channels, and why each is struck.",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "channel": { "type": "string", "description": "The channel." },
+                        "reason": { "type": "string", "description": "A stable word." },
+                        "detail": { "type": "string", "description": "The same for people." },
+                    },
+                    "required": ["channel", "reason", "detail"],
+                },
+            },
+            "left": {
+                "type": "integer", "format": "int64",
+                "description": "Of `exceeds_left`: what is left, in minor units.",
+            },
+            "days": {
+                "type": "integer",
+                "description": "Of `refund_window_closed` and `preauth_expired`: how many there \
+                 were.",
+            },
+            "instead": text("Of `not_same_day`: what to do instead."),
+            "state": text("Of `agreement_not_active`: how the agreement stands."),
+            "batch": text("Of `statement_refused`: the batch that was abandoned."),
+            "stands_under": text("Of `statement_refused`: the date that has this content."),
+            "faults": faults_form(),
+        },
+        "required": ["type", "title", "status", "code", "detail"],
+    })
+}
+
+/// An example of each problem of a route; of the one that is told before a route is known, none.
+fn problem_examples() -> Value {
+    let told = P::ALL.into_iter().filter(|code| *code != P::MethodNotAllowed);
+    told.map(|code| (code.name().to_owned(), problem_example(code))).collect()
+}
+
+fn problem_example(code: P) -> Value {
+    json!({
+        "summary": code.title(),
+        "value": {
+            "type": format!("/errors/{}", code.name()), "title": code.title(),
+            "status": code.status().as_u16(), "code": code.name(), "detail": code.cause(),
+            "request_id": "9f2c41d07be8a6530c1d9e77ab40f218",
+        },
+    })
+}
+
+fn shared_parameters() -> Value {
+    of_every_call().iter().map(|(name, one)| ((*name).to_owned(), parameter(one))).collect()
+}
+
+fn shared_headers() -> Value {
+    let header = |(_, component, what): (&str, &str, &str)| {
+        let kind = if component == "RetryAfter" { "integer" } else { "string" };
+        (component.to_owned(), json!({ "description": what, "schema": { "type": kind } }))
+    };
+    ANSWER_HEADERS.into_iter().map(header).collect()
+}
+
+/// What we post to others.
+fn webhooks(forms: &mut SchemaGenerator) -> Value {
+    let post = |id: &str, summary: &str, forms: Vec<Schema>, headers: &[(&str, &str)]| {
+        let schema = match <[Schema; 1]>::try_from(forms) {
+            Ok([one]) => one.to_value(),
+            Err(several) => json!({ "anyOf": several }),
+        };
+        let header = |(name, what): &(&str, &str)| {
+            json!({
+                "name": name, "in": "header", "required": true, "description": what,
+                "schema": { "type": "string" },
+            })
+        };
+        json!({ "post": {
+            "operationId": id, "summary": summary, "tags": ["Deliveries"],
+            "parameters": headers.iter().map(header).collect::<Vec<_>>(),
+            "requestBody": { "required": true, "content": { JSON: { "schema": schema } } },
+            "responses": {
+                "200": { "description": "Acknowledged; any 2xx and 409 are." },
+                "400": { "description": "Refused; any 4xx but 408, 425 and 429 is." },
+            },
+            "security": [],
+        } })
+    };
+    let form = |forms: &mut SchemaGenerator| forms.subschema_for::<OrderNotice<'static>>();
+    let signed = [
+        ("webhook-id", "The order's id, the same at every try."),
+        ("webhook-timestamp", "The time of this try, in seconds since 1970."),
+        ("webhook-signature", "`v1,` and the base64 of HMAC-SHA256, for each key in force."),
+    ];
+    let notice = post(
+        "tellEnd",
+        "Tell the core how an order has ended (Standard Webhooks)",
+        vec![form(forms)],
+        &signed,
+    );
+    let vouchers =
+        vec![forms.subschema_for::<Voucher<'static>>(), forms.subschema_for::<Vouchers<'static>>()];
+    let key = [("Idempotency-Key", "The request's id, where the body is one voucher.")];
+    let request = post("book", "Have the accounting system book a request", vouchers, &key);
+    json!({ "orderEnded": notice, "accountingRequest": request })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Every schema below this one, with its place.
+    fn below<'s>(place: &str, schema: &'s Value, found: &mut Vec<(String, &'s Value)>) {
+        match schema {
+            Value::Object(members) => {
+                found.push((place.to_owned(), schema));
+                for (name, member) in members {
+                    below(&format!("{place}/{name}"), member, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| below(place, item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_route_is_described() {
+        let mut ids = BTreeSet::new();
+        for endpoint in routes::all() {
+            let name = format!("{} {}", endpoint.method, endpoint.path);
+            assert!(ids.insert(endpoint.id), "{name}: `{}` is another one, too", endpoint.id);
+            assert!(endpoint.id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
+            assert!(!endpoint.summary.is_empty() && !endpoint.summary.ends_with('.'), "{name}");
+            let good = endpoint.answers.iter().any(|answered| answered.status < 300);
+            assert!(good, "{name} has no good answer");
+            let open = !endpoint.path.starts_with("/v1/");
+            assert_eq!(endpoint.roles.is_empty(), open, "{name}: what a caller asks has roles");
+            let is_read = endpoint.method == "get";
+            assert!(!is_read || endpoint.body.is_none(), "{name}: a body of a GET");
+        }
+        let document = document();
+        let count: usize = document["paths"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, path)| path.as_object().map_or(0, Map::len))
+            .sum();
+        assert_eq!(count, ids.len(), "a path with its method stands once");
+    }
+
+    #[test]
+    fn every_field_has_its_words_and_every_form_its_use() {
+        let document = document();
+        let schemas = document["components"]["schemas"].as_object().expect("forms");
+        let mut found = Vec::new();
+        for (name, schema) in schemas {
+            assert!(!name.ends_with(|last: char| last.is_ascii_digit()), "{name} is two forms");
+            below(name, schema, &mut found);
+        }
+        for (place, schema) in &found {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(field["description"].is_string(), "{place}: `{name}` has no words");
+            }
+        }
+        let text = document.to_string();
+        for name in schemas.keys() {
+            assert!(text.contains(&format!("\"#/components/schemas/{name}\"")), "{name} is unused");
+        }
+        for code in P::ALL {
+            let used = text.contains(&format!("\"#/components/examples/{}\"", code.name()));
+            assert_ne!(
+                used,
+                code == P::MethodNotAllowed,
+                "{code}: it is told before a route is \
+            known"
+            );
+        }
+    }
+}

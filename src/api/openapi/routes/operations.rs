@@ -1,0 +1,98 @@
+//! The process itself, and the doors that need no key.
+
+use crate::api::auth::{MAY_INSPECT, MAY_OPERATE};
+use crate::api::error::ProblemCode as P;
+use crate::api::input::forms;
+use crate::api::notices;
+use crate::api::openapi::{self, Endpoint};
+use crate::api::operations::clock::ClockBody;
+use crate::api::operations::nodes::NodesBody;
+use crate::api::operations::settings::SettingsBody;
+use crate::api::operations::today::{self, TodayBody};
+use crate::api::operations::workers::WorkersBody;
+use crate::api::operations::{self, ReadinessBody};
+use crate::config::server::ListenerKind;
+
+pub(super) fn for_operators() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/v1/clock", "getClock", operations::clock::show)
+            .says("Show how the clock stands", "What bears it out, and what contradicts it.")
+            .may(MAY_INSPECT)
+            .gives::<ClockBody<'static>>(200, "The clock."),
+        Endpoint::post("/v1/clock/confirm", "confirmClock", operations::clock::confirm)
+            .says(
+                "Confirm the clock",
+                "An operator has read the time off another clock and says that ours is right; \
+                 hosts that contradict are overruled until their clocks change.",
+            )
+            .may(MAY_OPERATE)
+            .takes(forms::clock_confirmation())
+            .gives::<ClockBody<'static>>(200, "The clock as it stands now.")
+            .fails(&[P::ClockDiffers]),
+        Endpoint::get("/v1/today", "getToday", today::show)
+            .says("Show how the day stands", "What is open, what is owed, and what wants a person.")
+            .may(MAY_INSPECT)
+            .gives::<TodayBody>(200, "The day."),
+        Endpoint::get("/v1/settings", "listSettings", operations::settings::all)
+            .says("List the settings in force", "With whoever gives each; secrets are references.")
+            .may(MAY_INSPECT)
+            .gives::<SettingsBody<'static>>(200, "The settings."),
+        Endpoint::get("/v1/nodes", "listNodes", operations::nodes::all)
+            .says("List the nodes that share the books", "As they stood at the last renewal.")
+            .may(MAY_INSPECT)
+            .gives::<NodesBody<'static>>(
+                200,
+                "The nodes; none where one daemon has the books to \
+            itself.",
+            ),
+        Endpoint::get("/v1/workers", "listWorkers", operations::workers::all)
+            .says("List the workers", "Their last round, their next, and what failed last.")
+            .may(MAY_INSPECT)
+            .gives::<WorkersBody>(200, "The workers."),
+    ]
+}
+
+pub(super) fn without_a_key() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/errors", "listProblems", operations::problems)
+            .says("Explain every problem", "")
+            .tells(200, "text/plain", "The page of problems."),
+        Endpoint::get("/errors/{code}", "explainProblem", operations::problem)
+            .says("Explain a problem", "Its `type` leads here.")
+            .tells(200, "text/plain", "Its cause, and what to do.")
+            .fails(&[P::NotFound]),
+        Endpoint::get("/healthz", "getHealth", operations::health)
+            .says("Ask whether the process is up", "")
+            .tells(200, "text/plain", "It is.")
+            .tells(503, "text/plain", "The store has failed, and the process ends by itself."),
+        Endpoint::get("/readyz", "getReadiness", operations::readiness)
+            .says("Ask whether orders are taken", "")
+            .gives::<ReadinessBody>(200, "They are.")
+            .gives::<ReadinessBody>(503, "They are not, for these reasons."),
+        Endpoint::get("/openapi.json", "getDocument", openapi::json)
+            .says("This document", "It holds nothing of an installation, and no secret.")
+            .tells(200, "application/json", "OpenAPI 3.1."),
+        Endpoint::get("/docs", "getDocs", openapi::docs)
+            .says("This document for people", "One file, which asks nobody for anything.")
+            .tells(200, "text/html", "A page."),
+        Endpoint::get("/metrics", "getMetrics", operations::metrics)
+            .at(ListenerKind::Metrics)
+            .says("Show the metrics", "With `[server.metrics]`, at a listener of its own.")
+            .tells(200, "text/plain", "As Prometheus reads them."),
+        Endpoint::post("/notices/{channel}", "takeNotice", notices::take)
+            .at(ListenerKind::Notices)
+            .says(
+                "Take a channel's notice",
+                "In the channel's protocol; it is believed by its signature alone. The answer says \
+                 taken only when the notice's evidence is durable. With `[server.notices]`, at a \
+                 listener of its own.",
+            )
+            .takes_file(&["*/*"], None)
+            .tells(200, "*/*", "Taken, in the channel's own words.")
+            .tells(400, "*/*", "Unreadable, badly signed, or of another amount or time.")
+            .tells(404, "*/*", "No order of ours, or no channel that sends notices.")
+            .tells(503, "*/*", "Not written: the channel is to repeat it.")
+            .fails(&[P::BodyTooLarge, P::RequestTimeout, P::ChannelUnknown, P::NoticeRefused])
+            .fails(&[P::StoreUnavailable, P::StoreFailed, P::Internal]),
+    ]
+}

@@ -1,0 +1,410 @@
+//! Orders, verifications of cards, and what is known of cards.
+
+use super::{CARD, FOLLOW_UP, ORDER};
+use crate::api::agreements::{self, AgreementBody, AgreementsBody, PaymentCodeBody};
+use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
+use crate::api::bins::{LookupBody, TableBody};
+use crate::api::channels::ExplainedBody;
+use crate::api::channels::replay::{self, ReplayBody};
+use crate::api::channels::routes::{self as rules, RoutesBody};
+use crate::api::dto::OrderBody;
+use crate::api::error::ProblemCode as P;
+use crate::api::input::forms;
+use crate::api::openapi::Endpoint;
+use crate::api::openapi::parameters::{CallParameter, callers_id, card_length, flag, page, prefer};
+use crate::api::orders::story::StoryBody;
+use crate::api::orders::{self as by_filter, OrdersBody};
+use crate::api::payments::follow_ups;
+use crate::api::verifications::VerificationBody;
+use crate::api::{bins, channels, payments as orders, verifications as checks};
+use crate::tables::bin::{RefreshReport, RollbackReport};
+
+/// An answer to a payment.
+const ORDER_EXAMPLE: &str = r#"{
+    "id": "2611220000000000017", "order_id": "A-20261122-17", "kind": "payment",
+    "status": "succeeded", "amount": 12345, "currency": "CNY", "settlement": "instant",
+    "refunded": 0, "merchant_id": "m-42",
+    "card": {
+        "masked": "621626*********0018", "bin": "621626", "issuer_code": "01030000",
+        "issuer_name": "中国农业银行", "card_name": "金穗通宝卡", "card_type": "debit",
+        "brand": "unionpay", "brands": ["unionpay"]
+    },
+    "channel": "unionpay", "channel_order_no": "261122000000000001701",
+    "channel_reference": "202611221600000000001",
+    "attempts": [{
+        "channel": "unionpay", "channel_order_no": "261122000000000001701",
+        "operation": "payment", "state": "approved",
+        "channel_reference": "202611221600000000001", "code": "00",
+        "sent_at": "2026-11-22T08:00:00.000Z", "acknowledged_at": "2026-11-22T08:00:00.210Z",
+        "ended_at": "2026-11-22T08:00:00.210Z", "ended_by": "reply"
+    }],
+    "clearing_date": "2026-11-22",
+    "created_at": "2026-11-22T08:00:00.000Z", "finished_at": "2026-11-22T08:00:00.210Z"
+}"#;
+
+/// An answer to a verification.
+const VERIFICATION_EXAMPLE: &str = r#"{
+    "id": "2611220000000000021", "order_id": "V-17", "merchant_id": "m-42",
+    "elements": ["pan", "holder", "id_number", "phone"], "verdict": "differs",
+    "reason": "identity_mismatch", "channel": "unionpay",
+    "channel_order_no": "261122000000000002101", "code": "66",
+    "created_at": "2026-11-22T08:00:00.000Z", "finished_at": "2026-11-22T08:00:00.210Z"
+}"#;
+
+const FINAL: &str = "The order, which is final.";
+const NOT_YET: &str = "The order, durable and not yet final: a signed notice follows, and `GET` \
+has the state at any time. `unknown` means that the money may or may not have moved.";
+const ANSWER_HEADERS: &[&str] = &["Idempotent-Replayed", "Preference-Applied"];
+
+/// A route that takes an order.
+fn taking(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .may(MAY_SEND)
+        .gives::<OrderBody<'static>>(200, FINAL)
+        .gives::<OrderBody<'static>>(202, NOT_YET)
+        .with_headers(ANSWER_HEADERS)
+        .for_example(ORDER_EXAMPLE)
+        .fails(&ORDER)
+}
+
+fn charging(endpoint: Endpoint) -> Endpoint {
+    taking(endpoint.asks([prefer()])).fails(&CARD)
+}
+
+fn following(endpoint: Endpoint) -> Endpoint {
+    taking(endpoint.asks([prefer()])).fails(&FOLLOW_UP)
+}
+
+fn showing(endpoint: Endpoint, what: &'static str) -> Endpoint {
+    let shown = endpoint.may(MAY_ASK).gives::<OrderBody<'static>>(200, what);
+    shown.for_example(ORDER_EXAMPLE).fails(&[P::NotFound])
+}
+
+pub(super) fn payments() -> Vec<Endpoint> {
+    vec![
+        charging(
+            Endpoint::post(orders::PAYMENTS, "createPayment", orders::create)
+                .says(
+                    "Take a payment",
+                    "It is routed by its card, sent, and answered when it has ended.",
+                )
+                .takes(forms::payment()),
+        ),
+        showing(
+            Endpoint::get(orders::PAYMENTS, "findOrder", orders::by_order_id)
+                .says("Find an order by the caller's id", "An order of any kind.")
+                .asks(callers_id()),
+            "The order, with what refers to it.",
+        ),
+        showing(
+            Endpoint::get("/v1/payments/{id}", "getOrder", orders::by_id)
+                .says("Show an order", "An order of any kind, by our id."),
+            "The order, with what refers to it.",
+        ),
+        following(
+            Endpoint::post("/v1/payments/{id}/refunds", "refundPayment", follow_ups::refund)
+                .says(
+                    "Refund a payment or capture",
+                    "Part or all. It is booked first, and sent once.",
+                )
+                .takes(forms::refund()),
+        ),
+        following(
+            Endpoint::post("/v1/payments/{id}/void", "voidPayment", follow_ups::void)
+                .says(
+                    "Void a payment or capture",
+                    "The whole, on its clearing day. It is booked first.",
+                )
+                .takes(forms::void()),
+        ),
+        taking(
+            Endpoint::post("/v1/payments/{id}/release", "releasePayment", follow_ups::release)
+                .says("Hand escrowed money to the merchant", "No channel takes part.")
+                .takes(forms::release()),
+        )
+        .fails(&FOLLOW_UP),
+    ]
+}
+
+pub(super) fn preauths_and_payouts() -> Vec<Endpoint> {
+    vec![
+        charging(
+            Endpoint::post("/v1/preauths", "createPreauth", orders::preauth)
+                .says("Hold an amount on a card", "It moves no money; a capture does.")
+                .takes(forms::preauth()),
+        ),
+        showing(
+            Endpoint::get("/v1/preauths/{id}", "getPreauth", orders::preauth_by_id)
+                .says("Show a pre-authorisation", "Orders of other kinds do not exist here."),
+            "The pre-authorisation, with what refers to it.",
+        ),
+        following(
+            Endpoint::post("/v1/preauths/{id}/capture", "capturePreauth", follow_ups::capture)
+                .says(
+                    "Charge what is held",
+                    "The amount or less, once. From then on it is like a payment.",
+                )
+                .takes(forms::capture()),
+        ),
+        following(
+            Endpoint::post("/v1/preauths/{id}/void", "voidPreauth", follow_ups::preauth_void)
+                .says("Release what is held", "Of a pre-authorisation that was not captured.")
+                .takes(forms::void()),
+        ),
+        charging(
+            Endpoint::post("/v1/payouts", "createPayout", orders::pay_out)
+                .says(
+                    "Pay money out to a card",
+                    "It is booked first, sent once, and never reversed.",
+                )
+                .takes(forms::payout()),
+        ),
+        showing(
+            Endpoint::get("/v1/payouts/{id}", "getPayout", orders::payout_by_id)
+                .says("Show a payout", "Orders of other kinds do not exist here."),
+            "The payout.",
+        ),
+    ]
+}
+
+/// A route that changes an agreement.
+fn binding(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .may(MAY_SEND)
+        .asks([prefer()])
+        .gives::<AgreementBody<'static>>(200, "The agreement, as the channel has said.")
+        .gives::<AgreementBody<'static>>(202, "The agreement; the channel has not said.")
+        .with_headers(ANSWER_HEADERS)
+        .fails(&[P::InvalidOrderId, P::CardNumberFound, P::OrderIdConflict, P::Stopping])
+        .fails(&[P::InvalidCardNumber, P::ExpiredCard, P::NoRoute, P::NotFound])
+        .fails(&[P::AgreementNotActive, P::CardRequired, P::CardDiffers, P::ChannelUnknown])
+        .fails(&[P::OperationNotSupported])
+}
+
+pub(super) fn agreements() -> Vec<Endpoint> {
+    let of_merchant = "Those of this merchant, in place of `order_id`.";
+    let [order_id, caller] = callers_id();
+    let order_id = order_id.optional();
+    vec![
+        binding(
+            Endpoint::post("/v1/agreements", "createAgreement", agreements::create)
+                .says("Bind a card", "The channel sends a code to the cardholder's phone.")
+                .takes(forms::agreement()),
+        ),
+        Endpoint::get("/v1/agreements", "findAgreements", agreements::all)
+            .says("Find an agreement, or a merchant's", "By the caller's own id, or by merchant.")
+            .may(MAY_ASK)
+            .asks([
+                order_id,
+                caller,
+                CallParameter::query("merchant_id", forms::caller_order_id(), of_merchant),
+            ])
+            .asks(page(forms::number_id()))
+            .gives::<AgreementsBody<'static>>(200, "The agreement, or a page.")
+            .gives::<AgreementsBody<'static>>(202, "The agreement; the channel has not said.")
+            .fails(&[P::NotFound]),
+        Endpoint::get("/v1/agreements/{id}", "getAgreement", agreements::by_id)
+            .says("Show an agreement", "")
+            .may(MAY_ASK)
+            .gives::<AgreementBody<'static>>(200, "The agreement.")
+            .gives::<AgreementBody<'static>>(202, "The agreement; the channel has not said.")
+            .fails(&[P::NotFound]),
+        binding(
+            Endpoint::post("/v1/agreements/{id}/code", "sendCode", agreements::send_code)
+                .says("Have another code sent", "Five in all.")
+                .takes(forms::agreement_code()),
+        ),
+        binding(
+            Endpoint::post("/v1/agreements/{id}/confirm", "confirmAgreement", agreements::confirm)
+                .says("Confirm an agreement by its code", "")
+                .takes(forms::confirmation()),
+        ),
+        Endpoint::post(
+            "/v1/agreements/{id}/payment-code",
+            "sendPaymentCode",
+            agreements::send_payment_code,
+        )
+        .says("Have the code of a payment sent", "Where the channel wants one for each payment.")
+        .may(MAY_SEND)
+        .takes(forms::payment_code())
+        .gives::<PaymentCodeBody<'static>>(200, "What became of it.")
+        .fails(&[P::NotFound, P::AgreementNotActive, P::Stopping, P::OperationNotSupported])
+        .fails(&[P::InvalidAmount, P::UnknownCurrency, P::ChannelUnknown, P::NoRoute]),
+        binding(
+            Endpoint::post("/v1/agreements/{id}/end", "endAgreement", agreements::end)
+                .says("End an agreement", "The channel makes its token void.")
+                .takes(forms::nothing()),
+        ),
+    ]
+}
+
+pub(super) fn search() -> Vec<Endpoint> {
+    let found =
+        |endpoint: Endpoint| endpoint.may(MAY_ASK).gives::<OrdersBody<'static>>(200, "A page.");
+    vec![
+        found(
+            Endpoint::get("/v1/orders", "listOrders", by_filter::all)
+                .says(
+                    "List orders by what they are",
+                    "The newest number first. A page may be short, or empty, and still have a \
+                     `next`. A core sees its own alone.",
+                )
+                .asks(asked_orders())
+                .asks(page(forms::number_id())),
+        )
+        .streams(),
+        found(
+            Endpoint::post("/v1/orders/search", "searchOrders", by_filter::search)
+                .says(
+                    "List orders by a question in the body",
+                    "The same, where a whole card number may stand; it is looked for by its \
+                     digest.",
+                )
+                .takes(forms::order_question()),
+        )
+        .streams()
+        .fails(&[P::InvalidQuery, P::InvalidCardNumber]),
+        found(
+            Endpoint::get("/v1/orders/find", "findOrdersByNumber", by_filter::find)
+                .says(
+                    "Find the orders that have a number",
+                    "Ours, the caller's, or a channel order number, and then those alone; else the \
+                     channel's reference, or a number in its words about a success.",
+                )
+                .asks([CallParameter::query(
+                    "number",
+                    forms::any_number(),
+                    "Whoever gave \
+                it.",
+                )
+                .required()])
+                .asks(asked_times())
+                .asks(page(forms::number_id())),
+        )
+        .fails(&[P::CardNumberFound]),
+        Endpoint::get("/v1/orders/{id}/story", "tellStory", by_filter::story::tell)
+            .says("Tell what happened to an order", "From its rows, in order of time.")
+            .may(MAY_INSPECT)
+            .gives::<StoryBody<'static>>(200, "The story.")
+            .fails(&[P::NotFound]),
+    ]
+}
+
+/// What `GET /v1/orders` asks: the fields of the question in a body, but for the card's number.
+fn asked_orders() -> Vec<CallParameter> {
+    forms::question_fields()
+        .map(|(name, form, what)| CallParameter::query(name, form, what))
+        .collect()
+}
+
+/// What `GET /v1/orders/find` asks beside the number.
+fn asked_times() -> Vec<CallParameter> {
+    let times = ["from", "to", "caller"];
+    let asked = forms::question_fields().filter(|(name, _, _)| times.contains(name));
+    asked.map(|(name, form, what)| CallParameter::query(name, form, what)).collect()
+}
+
+pub(super) fn verifications() -> Vec<Endpoint> {
+    type Shown = VerificationBody<'static>;
+    let verdict = "The verification, with its verdict.";
+    let asking = "The verification; a channel is still being asked.";
+    let show = |endpoint: Endpoint| {
+        endpoint
+            .may(MAY_ASK)
+            .gives::<Shown>(200, verdict)
+            .gives::<Shown>(202, asking)
+            .for_example(VERIFICATION_EXAMPLE)
+            .fails(&[P::NotFound])
+    };
+    vec![
+        Endpoint::post("/v1/verifications", "verifyCard", checks::create)
+            .says(
+                "Ask whether a card is this person's",
+                "No money moves, and nothing of it is in the books.",
+            )
+            .may(MAY_SEND)
+            .asks([prefer()])
+            .takes(forms::verification())
+            .gives::<Shown>(200, verdict)
+            .gives::<Shown>(202, asking)
+            .with_headers(ANSWER_HEADERS)
+            .for_example(VERIFICATION_EXAMPLE)
+            .fails(&[P::InvalidOrderId, P::CardNumberFound, P::OrderIdConflict, P::Stopping])
+            .fails(&[P::InvalidCardNumber, P::ExpiredCard, P::NoRoute]),
+        show(
+            Endpoint::get("/v1/verifications", "findVerification", checks::by_order_id)
+                .says("Find a verification by the caller's id", "")
+                .asks(callers_id()),
+        ),
+        show(
+            Endpoint::get("/v1/verifications/{id}", "getVerification", checks::by_id)
+                .says("Show a verification", ""),
+        ),
+    ]
+}
+
+pub(super) fn cards() -> Vec<Endpoint> {
+    let as_of = "The date of the facts of a table in the body: `YYYY-MM-DD` or less.";
+    vec![
+        Endpoint::get("/v1/bins/{prefix}", "lookUpBin", bins::lookup)
+            .says(
+                "Look a card up by its first digits",
+                "One row at most for each card length; `has_longer_bins` where more digits may \
+                 give another answer.",
+            )
+            .may(MAY_ASK)
+            .asks([card_length("length")])
+            .gives::<LookupBody<'static>>(200, "What the table knows.")
+            .fails(&[P::BinTooLong, P::NotFound]),
+        Endpoint::get("/v1/bin-table", "getBinTable", bins::table)
+            .says("Show the table in force", "And the history of its versions.")
+            .may(MAY_INSPECT)
+            .gives::<TableBody<'static>>(200, "The table in force."),
+        Endpoint::post("/v1/bin-table/refresh", "refreshBinTable", bins::refresh)
+            .says(
+                "Take another table",
+                "From a named source, or from the body itself, which may be `text/csv`, \
+                 `text/plain` or `application/vnd.ms-excel` as well. A list of changes of issuers' \
+                 names, alone, leaves the rows as they are, and the other way round. A refused \
+                 table changes nothing.",
+            )
+            .may(MAY_OPERATE)
+            .asks([
+                CallParameter::query("as_of", forms::stated_date(), as_of),
+                flag("force", "Overrules a refusal of a table in the body as suspicious."),
+            ])
+            .takes_file(&["application/octet-stream"], Some(forms::refresh()))
+            .gives::<RefreshReport>(200, "What was taken.")
+            .fails(&[P::BinTableRefused, P::InvalidQuery]),
+        Endpoint::post("/v1/bin-table/rollback", "rollBackBinTable", bins::rollback)
+            .says("Return to an earlier table", "Where nodes share the table, for all of them.")
+            .may(MAY_OPERATE)
+            .takes(forms::rollback())
+            .gives::<RollbackReport>(200, "What is in force again.")
+            .fails(&[P::RollbackRefused]),
+        Endpoint::get("/v1/routes", "listRoutes", rules::all)
+            .says("List the rules in force", "")
+            .may(MAY_INSPECT)
+            .gives::<RoutesBody<'static>>(200, "The rules."),
+        Endpoint::post("/v1/routes/explain", "explainRoute", channels::explain)
+            .says(
+                "Explain where an order would go",
+                "The plan, and every rule and channel with its verdict. Nothing is sent or \
+                 written.",
+            )
+            .may(MAY_ASK)
+            .takes(forms::explain())
+            .gives::<ExplainedBody<'static>>(200, "The plan, and how it comes about.")
+            .fails(&[P::InvalidCardNumber, P::InvalidAmount, P::UnknownCurrency]),
+        Endpoint::post("/v1/routes/replay", "replayRoutes", replay::replay)
+            .says(
+                "Plan past orders again",
+                "Every order of that time, under what is in force and under a candidate: other \
+                 routes, other channel files, or both. Nothing is sent or written.",
+            )
+            .may(MAY_INSPECT)
+            .takes(forms::replay())
+            .gives::<ReplayBody<'static>>(200, "What the change would have made of the orders.")
+            .fails(&[P::FilesRefused]),
+    ]
+}
