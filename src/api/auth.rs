@@ -81,6 +81,11 @@ impl Seat {
         self.has(Role::Operator) || self.has(Role::Auditor)
     }
 
+    /// Whether it has sent the order itself.
+    pub fn owns(&self, order: &Order) -> bool {
+        order.instruction.caller == self.name
+    }
+
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
     pub fn may_see(&self, order: &Order) -> bool {
         self.may_see_of(&order.instruction.caller)

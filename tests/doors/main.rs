@@ -183,7 +183,7 @@ async fn a_bound_caller_needs_key_and_certificate() {
     write("root.pem", &authority.root_pem);
     write("own.pem", &format!("{}{}", own.pem, own.key_pem));
     write("others.pem", &format!("{}{}", others.pem, own.key_pem));
-    let show = ["payment", "show", "2611220000000009999", "--key", BOUND_KEY, "--url", &base];
+    let show = ["order", "show", "2611220000000009999", "--key", BOUND_KEY, "--url", &base];
     for (more, words) in [
         (&["--roots", "root.pem", "--certificate", "own.pem"][..], "404 Not Found: not_found"),
         (&["--roots", "root.pem"], "403 Forbidden: certificate_required"),

@@ -232,7 +232,7 @@ async fn order_answer(state: &ApiState, seat: &Seat, order: &Order) -> Result<Re
         };
     let seen = follow_ups.iter().filter(|one| seat.may_see(one));
     let body = OrderBody::from(order).with_follow_ups(seen);
-    let body = if seat.may_see_all() { body.with_caller(order) } else { body };
+    let body = if seat.owns(order) { body } else { body.with_caller(order) };
     Ok(json(StatusCode::OK, &body))
 }
 

@@ -292,8 +292,8 @@ fn read_terms(
     };
     check_schedule(&section, &terms, abilities);
     if terms.keeps_pan && abilities.instruments != [InstrumentKind::Card] {
-        let advice = "take agreements out of abilities.instruments, or keep no number";
-        section.mistake("keeps_pan", "an agreement has no card number to keep", advice);
+        let advice = "leave only cards in abilities.instruments, or keep no number";
+        section.mistake("keeps_pan", "an agreement or a code has no card number to keep", advice);
     }
     section.finish();
     terms

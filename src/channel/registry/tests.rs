@@ -36,12 +36,11 @@ fn attempt(state: AttemptState, operation: Operation, second: i64) -> Attempt {
 /// has no name.
 type Sections = BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>;
 
-const KEYS: [(&str, &str, &str); 19] = [
+const KEYS: [(&str, &str, &str); 18] = [
     ("", "protocol", "\"http\""),
     ("", "state", "\"contracted\""),
     ("abilities", "operations", r#"["payment", "preauth", "inquiry", "reversal"]"#),
     ("abilities", "currencies", r#"["CNY"]"#),
-    ("abilities", "instruments", r#"["card", "code"]"#),
     ("limits", "per_order_max_minor", "100000"),
     ("limits", "per_day_minor", "50000"),
     ("pace", "in_flight", "2"),
@@ -158,7 +157,11 @@ impl Installation {
     fn reload(&self, changes: &[(&'static str, &'static str, &'static str)]) {
         let mut sections = sections();
         for (section, key, value) in changes {
-            sections.entry(section).or_default().insert(key, value);
+            let section = sections.entry(section).or_default();
+            section.insert(key, value);
+            if *key == "code_beginnings" {
+                section.insert("instruments", r#"["card", "code"]"#);
+            }
         }
         write(self.folder.path(), &sections);
         let reloaded = self.registry.reload();

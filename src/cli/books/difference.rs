@@ -70,6 +70,11 @@ pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The date of a moment, in UTC: with its hours a row is too wide.
+fn day(difference: &Value, name: &str) -> String {
+    cell(difference, name).split(' ').next().unwrap_or_default().to_owned()
+}
+
 fn row(difference: &Value) -> Vec<String> {
     let side = |name: &str| {
         let side = difference.get(name);
@@ -88,7 +93,7 @@ fn row(difference: &Value) -> Vec<String> {
         side("line"),
         side("record"),
         if held.is_empty() { "-".to_owned() } else { held.join(", ") },
-        cell(difference, "opened_at"),
-        cell(difference, "due_at"),
+        day(difference, "opened_at"),
+        day(difference, "due_at"),
     ]
 }
