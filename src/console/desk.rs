@@ -201,24 +201,26 @@ impl PageVisit {
 
     /// The answer's body, or the page of its refusal.
     pub fn accepted(&self, answer: CallAnswer) -> Result<serde_json::Value, Stop> {
+        let answer = self.still_known(answer)?;
         if answer.status.is_success() {
             return Ok(answer.body);
-        }
-        if answer.status == StatusCode::UNAUTHORIZED {
-            // The key is known no more.
-            return Err(see("/console/login").into());
         }
         Err(self.problem(answer.status, &answer.body).into())
     }
 
+    /// The answer, for a page that shows its refusal itself; the way to sign in where the key is
+    /// known no more.
+    pub fn still_known(&self, answer: CallAnswer) -> Result<CallAnswer, Stop> {
+        match answer.status {
+            StatusCode::UNAUTHORIZED => Err(see("/console/login").into()),
+            _ => Ok(answer),
+        }
+    }
+
     /// The page of a problem that the API has answered.
     fn problem(&self, status: StatusCode, body: &serde_json::Value) -> Response {
-        let mut page = PageView::new(self, "problem");
-        page.put("problem", body);
-        let shown = page.show();
-        let mut response = shown.unwrap_or_else(IntoResponse::into_response);
-        *response.status_mut() = status;
-        response
+        let shown = PageView::new(self, "problem").show_refused(status, body);
+        shown.unwrap_or_else(IntoResponse::into_response)
     }
 
     /// The fields of a form, whose token must be that of its own path.
@@ -226,10 +228,28 @@ impl PageVisit {
         self.form_of_many(request).await.map(|(_, fields)| fields)
     }
 
+    /// The same of a form that may be larger than an order.
+    pub async fn form_within(
+        &self,
+        request: Request,
+        bytes_max: usize,
+    ) -> Result<BTreeMap<String, String>, Stop> {
+        self.read_form(request, bytes_max).await.map(|(_, fields)| fields)
+    }
+
     /// The same of a form in which several rows were chosen: their ids, and the other fields.
     pub async fn form_of_many(
         &self,
         request: Request,
+    ) -> Result<(Vec<String>, BTreeMap<String, String>), Stop> {
+        let bytes_max = self.console.state.settings.server.body_bytes_max;
+        self.read_form(request, bytes_max).await
+    }
+
+    async fn read_form(
+        &self,
+        request: Request,
+        bytes_max: usize,
     ) -> Result<(Vec<String>, BTreeMap<String, String>), Stop> {
         let (parts, body) = request.into_parts();
         let refuse = |status: StatusCode, key: &str| {
@@ -240,9 +260,8 @@ impl PageVisit {
         if media_type(&parts.headers).as_deref() != Some("application/x-www-form-urlencoded") {
             return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "problem.no_form"));
         }
-        let server = &self.console.state.settings.server;
-        let limits =
-            BodyLimits { bytes_max: server.body_bytes_max, timeout: server.request_timeout };
+        let timeout = self.console.state.settings.server.request_timeout;
+        let limits = BodyLimits { bytes_max, timeout };
         let bytes = read_body(&parts.headers, body, limits).await;
         let bytes = bytes.map_err(|error| {
             let status = error.code().status();
@@ -346,6 +365,14 @@ impl<'visit> PageView<'visit> {
             self.put("next_page", next);
         }
         Ok(())
+    }
+
+    /// The page with a refusal on it, as a problem of the API, and with that status.
+    pub fn show_refused(mut self, status: StatusCode, problem: &serde_json::Value) -> PageResult {
+        self.put("problem", problem);
+        let mut response = self.show()?;
+        *response.status_mut() = status;
+        Ok(response)
     }
 
     /// The page as HTML.

@@ -20,6 +20,7 @@ use crate::domain::money::Currency;
 
 /// Each template by its name.
 const TEMPLATES: &[(&str, &str)] = &[
+    ("act.html", include_str!("pages/act.html")),
     ("accounting.html", include_str!("pages/accounting.html")),
     ("accounting_request.html", include_str!("pages/accounting_request.html")),
     ("attempts.html", include_str!("pages/attempts.html")),
@@ -40,6 +41,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("reconciliation_channel.html", include_str!("pages/reconciliation_channel.html")),
     ("reconciliation_date.html", include_str!("pages/reconciliation_date.html")),
     ("refused.html", include_str!("pages/refused.html")),
+    ("refusal.html", include_str!("pages/refusal.html")),
     ("remedy.html", include_str!("pages/remedy.html")),
     ("routes.html", include_str!("pages/routes.html")),
     ("settings.html", include_str!("pages/settings.html")),
@@ -49,6 +51,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("order.html", include_str!("pages/order.html")),
     ("orders.html", include_str!("pages/orders.html")),
     ("unknowns.html", include_str!("pages/unknowns.html")),
+    ("what_if.html", include_str!("pages/what_if.html")),
 ];
 const STYLE: &str = include_str!("assets/style.css");
 const SCRIPT: &str = include_str!("assets/console.js");

@@ -12,6 +12,8 @@ mod shop;
 mod support;
 
 use driver::{Browser, Look};
+use jiff::ToSpan as _;
+use jiff::civil::Date;
 use serde_json::Value;
 use shop::Shop;
 use support::wire::until;
@@ -23,13 +25,14 @@ const CLICKS_MAX: u32 = 3;
 const SERIOUS: [&str; 2] = ["serious", "critical"];
 
 /// The pages that are photographed and held against axe-core.
-const PAGES: [(&str, &str); 14] = [
+const PAGES: [(&str, &str); 15] = [
     ("today", "/console"),
     ("orders", "/console/orders"),
     ("unknowns", "/console/unknowns"),
     ("channels", "/console/channels"),
     ("channel", "/console/channels/unionpay"),
     ("routes", "/console/routes"),
+    ("what-if", "/console/routes/what-if"),
     ("bins", "/console/bins?prefix=621626"),
     ("reconciliation", "/console/reconciliation"),
     ("differences", "/console/differences?channel=unionpay"),
@@ -39,6 +42,10 @@ const PAGES: [(&str, &str); 14] = [
     ("audit", "/console/audit"),
     ("settings", "/console/settings"),
 ];
+
+/// Routes under which most orders go nowhere.
+const NARROWER_ROUTES: &str = "[[rule]]\nname = \"small\"\nstrategy = \"priority\"\n\
+     channels = [\"unionpay\"]\nwhen = { amount_to_minor = 10005 }\n";
 
 /// One person's day.
 struct WorkingDay {
@@ -86,6 +93,7 @@ async fn twelve_tasks_of_a_working_day_take_three_clicks_each() {
     browser.click("form button").await;
     let axe = std::fs::read_to_string(axe.expect("it is there")).expect("axe-core is text");
     look_at_all(&browser, &base, &shop, &axe).await;
+    look_at_answers(&mut browser, &base, &shop, &axe).await;
     let mut day = WorkingDay { browser, base: base.clone(), done: Vec::new() };
     unknowns_and_channels(&mut day, &shop).await;
     cards_and_deliveries(&mut day, &shop).await;
@@ -217,6 +225,32 @@ async fn look_at_all(browser: &Browser, base: &str, shop: &Shop, axe: &str) {
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     browser.appear(&Look { language: "en", scheme: "light", width: 1_280 }).await;
+}
+
+/// The same of what stands on a page only after a click: a report, and the forms of a story.
+async fn look_at_answers(browser: &mut Browser, base: &str, shop: &Shop, axe: &str) {
+    let paid = shop.core.all("/v1/orders?status=succeeded", "orders").await;
+    let of = |name: &str| paid[0][name].as_str().expect("an order has it");
+    let day: Date = of("created_at")[..10].parse().expect("a date");
+    let paid = of("id");
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console");
+    browser.go(&format!("{base}/console/routes/what-if?lang=en")).await;
+    for (name, date) in [("from", day - 1.day()), ("to", day + 1.day())] {
+        browser.set(&format!("input[name={name}]"), &date.to_string()).await;
+    }
+    browser.fill("textarea", NARROWER_ROUTES).await;
+    browser.click("form[action$='/what-if'] button").await;
+    until("the report", async || browser.text().await?.contains("Report").then_some(())).await;
+    let report = (browser.screenshot().await, serious(&browser.accessibility(axe).await));
+    browser.go(&format!("{base}/console/orders/{paid}")).await;
+    for name in ["refund", "resend_notice"] {
+        browser.click(&format!("details:has(form[action$='/{name}']) summary")).await;
+    }
+    let story = (browser.screenshot().await, serious(&browser.accessibility(axe).await));
+    for (name, (picture, complaints)) in [("what-if-report", report), ("order-actions", story)] {
+        std::fs::write(folder.join(format!("{name}.png")), picture).expect("a file");
+        assert!(complaints.is_empty(), "{name}: {}", complaints.join("\n"));
+    }
 }
 
 fn serious(violations: &Value) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! The daemon runs in this process with its simulated channels; `browser` is a client that keeps
 //! cookies and follows nothing by itself.
 
+mod acts;
 mod browser;
 #[path = "../support/mod.rs"]
 mod support;

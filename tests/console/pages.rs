@@ -6,12 +6,13 @@ use crate::support::core::Payment;
 use crate::town::{AUDITOR, OPERATOR, Town};
 
 /// Every page that the frame leads to.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 14] = [
     "/console",
     "/console/orders",
     "/console/unknowns",
     "/console/channels",
     "/console/routes",
+    "/console/routes/what-if",
     "/console/bins",
     "/console/reconciliation",
     "/console/differences",

@@ -39,7 +39,11 @@ impl Town {
     }
 
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let installation = Installation::new(|settings| settings).await;
+        Self::around(Installation::new(|settings| settings).await, change).await
+    }
+
+    /// A daemon of an installation whose files may have been changed.
+    pub async fn around(installation: Installation, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = installation.settings();
         settings.callers.extend([
             caller("olga", Role::Operator, OPERATOR),

@@ -1,5 +1,6 @@
 //! The pages: which calls each is made of, and which call each form makes.
 
+mod actions;
 mod bins;
 mod channels;
 mod deliveries;
@@ -7,6 +8,7 @@ mod orders;
 mod raw;
 mod reconciliation;
 mod today;
+mod what_if;
 
 use std::sync::Arc;
 
@@ -26,11 +28,13 @@ pub fn routes() -> Router<Arc<Console>> {
         .route("/console/orders/{id}", get(orders::one))
         .route("/console/orders/{id}/retry", post(orders::retry))
         .route("/console/orders/{id}/resolve", post(orders::resolve))
+        .route("/console/orders/{id}/actions/{name}", post(actions::carry_out))
         .route("/console/unknowns", get(orders::unknowns))
         .route("/console/channels", get(channels::all))
         .route("/console/channels/{id}", get(channels::one))
         .route("/console/channels/{id}/switch", post(channels::switch))
         .route("/console/routes", get(bins::routes).post(bins::explain))
+        .route("/console/routes/what-if", get(what_if::show).post(what_if::replay))
         .route("/console/bins", get(bins::show))
         .route("/console/bins/refresh", post(bins::refresh))
         .route("/console/bins/rollback", post(bins::rollback))
@@ -59,12 +63,9 @@ pub fn routes() -> Router<Arc<Console>> {
 
 /// A path that is no page.
 async fn nothing(visit: PageVisit) -> PageResult {
-    let mut page = visit.page("problem");
     let title = visit.language().text("problem.no_page");
-    page.put("problem", serde_json::json!({ "title": title, "detail": "" }));
-    let mut response = page.show()?;
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    Ok(response)
+    let problem = serde_json::json!({ "title": title, "detail": "" });
+    visit.page("problem").show_refused(StatusCode::NOT_FOUND, &problem)
 }
 
 /// A path's variable part, fit to stand in the path of a call: what is no id stands for none.

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::plain;
-use crate::console::desk::{PageResult, PageVisit, link, members, see};
+use crate::console::desk::{PageResult, PageView, PageVisit, Stop, link, members, see};
 use crate::console::views::minor;
 
 /// What a form may ask for, as the API has it.
@@ -53,7 +53,7 @@ pub async fn all(visit: PageVisit) -> PageResult {
 }
 
 /// The beginning of a date in the operator's zone, so many days later.
-fn beginning(text: &str, days: i32, zone: &TimeZone) -> Option<String> {
+pub fn beginning(text: &str, days: i32, zone: &TimeZone) -> Option<String> {
     let mut date: Date = text.parse().ok()?;
     for _ in 0..days {
         date = date.tomorrow().ok()?;
@@ -88,7 +88,11 @@ pub async fn find(visit: PageVisit, request: Request) -> PageResult {
 
 /// `GET /console/orders/{id}`
 pub async fn one(visit: PageVisit, Path(id): Path<String>) -> PageResult {
-    let id = plain(&id)?;
+    told(&visit, plain(&id)?).await?.show()
+}
+
+/// An order's page, on its way.
+pub async fn told<'visit>(visit: &'visit PageVisit, id: &str) -> Result<PageView<'visit>, Stop> {
     let mut page = visit.page("order");
     page.ask("order", &format!("/v1/payments/{id}")).await?;
     page.ask_if_there("entry", &format!("/v1/reversals/{id}")).await?;
@@ -96,7 +100,7 @@ pub async fn one(visit: PageVisit, Path(id): Path<String>) -> PageResult {
     page.ask_if_there("notice", &format!("/v1/notices/{id}")).await?;
     // The first request of an order's chain.
     page.ask_if_there("booking", &format!("/v1/accounting-requests/{id}-1")).await?;
-    page.show()
+    Ok(page)
 }
 
 /// `GET /console/unknowns?phase=&channel=&after=`: the temp reversal table.

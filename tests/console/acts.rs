@@ -1,0 +1,179 @@
+//! What an order's story offers to do, and what other routes would have made of orders.
+
+use std::collections::BTreeMap;
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+
+use crate::support::core::Payment;
+use crate::support::installation::Installation;
+use crate::support::simulated::UNIONPAY;
+use crate::town::{AUDITOR, OPERATOR, Town};
+
+const WHAT_IF: &str = "/console/routes/what-if";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_is_sent_again_from_the_story() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let page = format!("/console/orders/{}", paid.id());
+    let action = format!("{page}/actions/resend_notice");
+    let mut browser = town.visitor(OPERATOR).await;
+    let sent = browser.fill(&page, &action, &[("reason", "the core lost it")]).await;
+    let back = format!("{page}?said=carried_out");
+    assert_eq!((sent.status, sent.header("location")), (303, &*back), "{}", sent.text);
+    assert!(browser.get(&back).await.text.contains("It is carried out"));
+    let audit = town.core().get("/v1/audit?order=newest").await;
+    let entry = &audit.body["entries"][0];
+    assert_eq!(entry["reason"], "the core lost it", "{entry}");
+    assert!(entry.to_string().contains("olga"), "{entry}");
+    // Both languages have words for it; an auditor has no form, and none of another path's token.
+    let chinese = browser.get(&format!("{page}?lang=zh")).await.text;
+    assert!(chinese.contains("重发通知") && chinese.contains("退款"), "{chinese}");
+    let mut auditor = town.visitor(AUDITOR).await;
+    assert!(!auditor.get(&page).await.text.contains("/actions/"));
+    let fields = browser.get(&page).await.hidden(&action);
+    assert_eq!(auditor.post(&action, &fields).await.status, 403);
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_is_made_from_the_story_as_it_is_at_that_moment() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let page = format!("/console/orders/{}", paid.id());
+    let action = format!("{page}/actions/refund");
+    let mut browser = town.visitor(OPERATOR).await;
+    let shown = browser.get(&page).await;
+    assert!(shown.text.contains("at most <span class=\"money\">123.45"), "{}", shown.text);
+    let hidden = shown.hidden(&action);
+    let with = |filled: &[(&str, &str)]| {
+        let mut fields = hidden.clone();
+        fields.extend(filled.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        fields
+    };
+    // What is no amount never stands for the whole; what the API refuses is said on the page.
+    let rows = [
+        ("1.234", 422, "An amount in major units was expected"),
+        ("a lot", 422, "An amount in major units was expected"),
+        ("123.46", 422, "<code>"),
+    ];
+    for (amount, status, told) in rows {
+        let refused =
+            browser.post(&action, &with(&[("order_id", "R-1"), ("amount", amount)])).await;
+        assert_eq!(refused.status, status, "{amount}: {}", refused.text);
+        assert!(refused.text.contains(told) && refused.text.contains("role=\"alert\""), "{amount}");
+        for kept in [amount, "R-1"] {
+            let kept = format!("value=\"{kept}\"");
+            assert!(refused.text.contains(&kept), "{kept}: {}", refused.text);
+        }
+    }
+    // Only what the story names, at the path that it names.
+    let elsewhere = [
+        format!("/v1/payments/{}/void", paid.id()),
+        format!("/v1/notices/{}/retry", paid.id()),
+        "/console/logout".to_owned(),
+        String::new(),
+    ];
+    for path in &elsewhere {
+        let refused = browser.post(&action, &with(&[("order_id", "R-1"), ("path", path)])).await;
+        assert_eq!(refused.status, 409, "{path}: {}", refused.text);
+    }
+    let untouched = town.core().payment(paid.id()).await;
+    assert_eq!(untouched.body["follow_ups"].as_array().map_or(0, Vec::len), 0);
+
+    let made = browser.post(&action, &with(&[("order_id", "R-1"), ("amount", "23.45")])).await;
+    assert_eq!(made.status, 303, "{}", made.text);
+    let refund = made.header("location").to_owned();
+    assert!(refund.ends_with("?said=taken") && !refund.contains(paid.id()), "{refund}");
+    let refund = browser.get(&refund).await.text;
+    assert!(refund.contains("23.45 <small>CNY</small>") && refund.contains("R-1"), "{refund}");
+    // The rest, and then the same form once more: the story has it no longer.
+    let made = browser.post(&action, &with(&[("order_id", "R-2")])).await;
+    assert_eq!(made.status, 303, "{}", made.text);
+    let again = browser.post(&action, &with(&[("order_id", "R-3")])).await;
+    assert_eq!(again.status, 409, "{}", again.text);
+    assert!(again.text.contains("does not allow this any more"), "{}", again.text);
+    let refunded = town.core().payment(paid.id()).await;
+    assert_eq!(refunded.body["follow_ups"].as_array().map_or(0, Vec::len), 2, "{refunded:?}");
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_other_routes_would_hit_are_named_in_both_languages() {
+    let installation = Installation::new(|settings| settings).await;
+    installation.change_channel(UNIONPAY, "limits.per_order_max_minor = 10000");
+    let town = Town::around(installation, |_| {}).await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "over the bank, which takes more");
+    let routes = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n";
+    let mut browser = town.visitor(OPERATOR).await;
+    let asked = question(paid.text("created_at"), routes);
+    let asked: Vec<_> = asked.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for (language, words) in [("en", "above the most of an order"), ("zh", "超过单笔上限")] {
+        let page = format!("{WHAT_IF}?lang={language}");
+        let told = browser.fill(&page, WHAT_IF, &asked).await;
+        let struck = told.text.split_once("id=\"struck\"").expect("reasons").1;
+        // It stands behind the bank in the rule in force, where it is struck as well.
+        let row = format!("{words}</td><td class=\"num\">1</td><td class=\"num\">1</td>");
+        assert!(struck.contains(&row), "{struck}");
+        assert!(told.text.contains("<td>harbour-bank</td>"), "{}", told.text);
+    }
+    town.app.stop().await;
+}
+
+/// The form of a question about the days around an order.
+fn question(created_at: &str, routes: &str) -> [(&'static str, String); 3] {
+    let day: Date = created_at[..10].parse().expect("a date");
+    let (from, to) = (day - 1.day(), day + 1.day());
+    [("from", from.to_string()), ("to", to.to_string()), ("routes", routes.to_owned())]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_auditor_asks_what_other_routes_would_have_made_of_orders() {
+    let town = Town::new().await;
+    let paid = town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let mut browser = town.visitor(AUDITOR).await;
+    assert!(browser.get("/console/routes").await.text.contains(&format!("href=\"{WHAT_IF}\"")));
+    let mut ask = async |routes: &str, language: &str| {
+        let mut fields = browser.get(&format!("{WHAT_IF}?lang={language}")).await.hidden(WHAT_IF);
+        let asked = question(paid.text("created_at"), routes);
+        fields.extend(BTreeMap::from(asked.map(|(name, value)| (name.to_owned(), value))));
+        browser.post(WHAT_IF, &fields).await
+    };
+    // No order of this size has a route; the file is larger than an order's body may be.
+    let filling = "# a remark\n".repeat(20_000);
+    let small = format!(
+        "{filling}[[rule]]\nname = \"small\"\nstrategy = \"priority\"\n\
+         channels = [\"unionpay\"]\nwhen = {{ amount_to_minor = 1 }}\n"
+    );
+    let told = ask(&small, "en").await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    let report = told.text.split_once("id=\"report\"").expect("a report").1;
+    let said = [
+        "1 orders were planned again.",
+        "1 would go elsewhere (100.00 %).",
+        "123.45 <small>CNY</small>",
+        "0.00 <small>CNY</small>",
+        "<td>no channel</td>",
+        "1 – 1",
+    ];
+    for said in said {
+        assert!(report.contains(said), "{said}: {report}");
+    }
+    assert!(told.text.contains("name = &quot;small&quot;"), "what was typed is kept");
+    let told = ask(&small, "zh").await.text;
+    for said in ["重新规划了 1 笔订单。", "其中 1 笔将改走其他通道（100.00 %）。", "95% 区间"]
+    {
+        assert!(told.contains(said), "{said}");
+    }
+    // Mistakes of the file are named with their lines, and none of its text becomes a tag.
+    let below = "[[rule]]\nname = \"x\"\nstrategy = \"sideways\"\nchannels = [\"<b>\"]\n";
+    let refused = ask(below, "en").await;
+    assert_eq!(refused.status, 422, "{}", refused.text);
+    for said in ["files_refused", "<td class=\"num\">3</td>", "sideways", "Advice", "&lt;b&gt;"] {
+        assert!(refused.text.contains(said), "{said}: {}", refused.text);
+    }
+    assert!(!refused.text.contains("<b>") && !refused.text.contains("id=\"report\""));
+    town.app.stop().await;
+}
