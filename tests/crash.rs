@@ -7,6 +7,8 @@
 //! - I-6, I-7: once the channels are calm nothing stays open, and orders, clearing records,
 //!   vouchers and ledgers agree order by order, red letters included.
 //!
+//! A payout, which is never reversed, has a test of its own: it leaves once, whatever dies.
+//!
 //! `SWITCHYARD_CRASH_KILLS` and `SWITCHYARD_CRASH_SEED` choose how often and which history. The
 //! seed fixes what the channels do and when the process is killed; threads still race.
 
@@ -19,10 +21,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::core::{Answer, Core, Payment};
+use support::core::{Answer, Core, Payment, TEST_CARD};
 use support::daemon::{Daemon, Starting};
 use support::installation::{CALLER_KEY, Installation, NOTICE_KEY};
-use support::simulated::{BANK, QUICK_TIMEOUTS, UNIONPAY};
+use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, UNIONPAY};
 use support::wire::until;
 use switchyard::clock::Clock;
 use switchyard::simulator::{DurationRange, EntryKind, EntryState, Faults, LedgerEntry};
@@ -489,4 +491,76 @@ async fn compare_with_notices(town: &Installation, orders: &BTreeMap<String, Val
         orders.keys().all(|id| told.contains(id.as_str())).then_some(())
     };
     until("the core is told of every end", told).await;
+}
+
+/// One that is put off until a person asks again.
+const ASK_WHEN_TOLD: &str = r#"
+inquire = ["10m"]
+then = "reverse"
+reverse = ["0s", "1s", "2s"]
+not_found_final_after = "1m"
+"#;
+
+/// A payout is booked before it leaves. Of one that was on its way when the process died nobody
+/// knows whether it arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_4_a_payout_that_was_on_its_way_is_asked_about_and_not_sent_again() {
+    let town = Installation::new(|channel| channel).await;
+    let bank = &town.channels.bank;
+    town.write_channel(BANK, ASK_WHEN_TOLD, PATIENT_TIMEOUTS);
+    // The bank carries it out at once or late, and answers late in any case.
+    let slow =
+        Faults { delay: 10_000, delay_for: DurationRange::millis(4_000, 4_000), ..Faults::calm() };
+    bank.set_faults(slow).expect("possible faults");
+    let daemon = Daemon::start(town.folder(), &SERVE).await;
+    let core = Core::new(daemon.address, CALLER_KEY);
+    let body = json!({
+        "order_id": "P-1", "merchant_id": "shop-1", "amount": 10_000, "currency": "CNY",
+        "card": { "pan": TEST_CARD, "holder": "Ann Payee" },
+    });
+    let caller = core.clone();
+    let (path, asked) = ("/v1/payouts", body.clone());
+    let paying = tokio::spawn(async move { caller.try_post(path, &asked, CALL_WITHIN).await });
+    let number = town.bank_is_asked(&core, "payout", "P-1").await;
+    daemon.kill().await;
+    // The caller has an early answer or none.
+    if let Ok(early) = paying.await.expect("no panic") {
+        assert_eq!(early.status, 202, "{}", early.body);
+    }
+
+    let next = Daemon::start(town.folder(), &SERVE).await;
+    let core = core.at(next.address);
+    let again = core.post("/v1/payouts", &body).await;
+    assert_eq!(again.outcome(), (202, "unknown"), "{}", again.body);
+    let attempts = &again.body["attempts"];
+    assert_eq!(attempts.as_array().map(Vec::len), Some(1), "{attempts}");
+    assert_eq!(attempts[0]["unknown_cause"], "process_died", "{attempts}");
+    let carried_out = async || (!bank.ledger().entries().is_empty()).then_some(());
+    until("the bank has carried it out", carried_out).await;
+    assert_eq!(core.payment(again.id()).await.body, again.body, "nothing is guessed meanwhile");
+
+    // It goes on counting what it is asked for.
+    let quick = Faults { delay_for: DurationRange::millis(1, 1), ..slow };
+    bank.set_faults(quick).expect("possible faults");
+    let retry = format!("/v1/reversals/{}/retry", again.id());
+    let retried = core.post(&retry, &json!({ "reason": "the bank answers again" })).await;
+    assert_eq!(retried.status, 200, "{}", retried.body);
+    let ended = async || {
+        let order = core.payment(again.id()).await;
+        (order.text("status") != "unknown").then_some(order)
+    };
+    let ended = until("the inquiry ends it", ended).await;
+    assert_eq!(ended.text("status"), "succeeded", "{}", ended.body);
+    assert_eq!(ended.body["attempts"].as_array().map(Vec::len), Some(1), "{}", ended.body);
+    let ledger = bank.ledger();
+    let [paid] = ledger.entries() else { panic!("one payout") };
+    assert_eq!((paid.kind, paid.state), (EntryKind::Payout, EntryState::Approved));
+    assert_eq!((ended.text("channel_order_no"), &*paid.order_no), (&*number, &*number));
+    assert_eq!(bank.times_asked("payout", &number), 1, "it was sent once");
+    assert!(bank.times_asked("query", &number) > 0, "and asked about");
+    let vouchers = town.accounting.posts();
+    let booked: BTreeSet<_> =
+        vouchers.iter().map(|one| (one.text("event"), one.text("id"))).collect();
+    assert_eq!(booked.len(), 1, "booked once: {booked:?}");
+    assert!(booked.iter().all(|(event, _)| *event == "payout"), "{booked:?}");
 }

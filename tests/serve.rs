@@ -12,7 +12,7 @@ use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, QUICK_UNKNOWNS, UNIONPAY};
 use support::wire::{http_client, until};
 use support::{Scratch, copy_folder};
-use switchyard::simulator::{DurationRange, Faults, SimulatorEvent};
+use switchyard::simulator::{DurationRange, Faults};
 use tokio::task::JoinSet;
 
 const BARE: [&str; 5] = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
@@ -85,9 +85,9 @@ async fn a_stop_lets_what_is_in_flight_have_its_answer() {
     town.channels.bank.set_faults(slow).expect("possible faults");
     let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
     let core = Core::new(daemon.address, CALLER_KEY);
-    let paying = tokio::spawn(async move { core.pay(&Payment::instant("A-1", 500)).await });
-    let asked = async || (town.channels.bank.count(SimulatorEvent::Request) > 0).then_some(());
-    until("the bank is asked", asked).await;
+    let caller = core.clone();
+    let paying = tokio::spawn(async move { caller.pay(&Payment::instant("A-1", 500)).await });
+    town.bank_is_asked(&core, "charge", "A-1").await;
     daemon.signal("TERM");
     let paid = paying.await.expect("no panic");
     assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);

@@ -398,6 +398,14 @@ impl Repeats {
         let mut chance = Chance::of(seed, operation, order_no, nth);
         RequestPlan::draw(faults, operation, &mut chance)
     }
+
+    /// How many plans were drawn for `operation` of `order_no`; calm times draw none.
+    pub fn times(&self, seed: u64, operation: &str, order_no: &str) -> u32 {
+        let name = hash(seed, operation, order_no);
+        let shard = &self.shards[(name % SHARDS as u64) as usize];
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.get(&name).copied().unwrap_or(0)
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,12 @@ impl Simulator {
         self.counters().get(&happening).copied().unwrap_or(0)
     }
 
+    /// How often `operation` was asked for under this order number while there were faults of
+    /// requests: without any, nobody counts.
+    pub fn times_asked(&self, operation: &str, order_no: &str) -> u32 {
+        self.running.times_asked(operation, order_no)
+    }
+
     /// Orders whose notices are not all delivered or given up. 0 after a drain.
     pub fn notices_waiting(&self) -> usize {
         self.running.notices_waiting()

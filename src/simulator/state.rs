@@ -67,6 +67,11 @@ impl SimulatorState {
         self.repeats.plan(&self.faults.load(), self.settings.seed, operation, order_no)
     }
 
+    /// How many plans there were for `operation` of this order number; calm times draw none.
+    pub fn times_asked(&self, operation: &str, order_no: &str) -> u32 {
+        self.repeats.times(self.settings.seed, operation, order_no)
+    }
+
     /// Returns when the simulator is told to stop, or dropped.
     pub async fn stopped(&self) {
         // An error means that the handle is gone, which also means stop.

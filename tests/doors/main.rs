@@ -15,7 +15,7 @@ use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS};
 use support::wire::{http_client, until};
 use switchyard::codec::sign::sha256_hex;
-use switchyard::simulator::{DurationRange, Faults, SimulatorEvent};
+use switchyard::simulator::{DurationRange, Faults};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -114,8 +114,7 @@ async fn a_renewed_certificate_is_taken_while_calls_go_on() {
         let old = old.clone();
         async move { old.pay(&Payment::instant("A-1", 500)).await }
     });
-    let asked = async || (town.channels.bank.count(SimulatorEvent::Request) > 0).then_some(());
-    until("the bank is asked", asked).await;
+    town.bank_is_asked(&old, "charge", "A-1").await;
 
     // A mistake leaves in force what is.
     let renewed = after.issue();

@@ -11,8 +11,9 @@ use switchyard::config::editor::overlay;
 use switchyard::simulator::SimulatorSettings;
 
 use super::Scratch;
+use super::core::Core;
 use super::simulated::{BANK, QUICK_TIMEOUTS, QUICK_UNKNOWNS, SimulatedChannels, UNIONPAY};
-use super::wire::{Door, Inbox};
+use super::wire::{Door, Inbox, until};
 
 /// The key of the only caller, whose hash the settings have.
 pub const CALLER_KEY: &str = "sy_test-only-caller-key";
@@ -77,6 +78,19 @@ impl Installation {
 
     pub fn channel_file(&self, channel: &str) -> PathBuf {
         self.folder().join("channels").join(format!("{channel}.toml"))
+    }
+
+    /// Waits until the bank, while it has faults, is asked for this operation (in the simulator's
+    /// word) of an order, and gives the order's channel order number. Other requests may come
+    /// before: a daemon that starts asks for statements.
+    pub async fn bank_is_asked(&self, core: &Core, operation: &str, order_id: &str) -> String {
+        let path = format!("/v1/payments?order_id={order_id}");
+        let asked = async || {
+            let order = core.get(&path).await;
+            let number = order.body["attempts"][0]["channel_order_no"].as_str()?;
+            (self.channels.bank.times_asked(operation, number) > 0).then(|| number.to_owned())
+        };
+        until("the bank is asked", asked).await
     }
 
     /// Writes a channel's file anew.
