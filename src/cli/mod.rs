@@ -72,6 +72,10 @@ enum CliCommand {
     Channel(channel::ChannelArgs),
     /// List, find, show and export the running daemon's orders
     Order(remote::order::OrderArgs),
+    /// List and show agreements, which bind cards, and end one
+    Agreement(remote::agreement::AgreementArgs),
+    /// Show a card verification
+    Verification(remote::verification::VerificationArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::reversal::ReversalArgs),
     /// List the running daemon's notices to the core, and send one again
@@ -127,6 +131,8 @@ pub fn main() -> ExitCode {
         CliCommand::Route(args) => route::run(args),
         CliCommand::Channel(args) => channel::run(args),
         CliCommand::Order(args) => remote::order::run(args),
+        CliCommand::Agreement(args) => remote::agreement::run(args),
+        CliCommand::Verification(args) => remote::verification::run(args),
         CliCommand::Reversal(args) => remote::reversal::run(args),
         CliCommand::Transaction(args) => books::transaction::run(args),
         CliCommand::Accounting(args) => books::accounting::run(args),

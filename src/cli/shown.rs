@@ -13,6 +13,14 @@ pub fn cell(value: &Value, name: &str) -> String {
     }
 }
 
+/// A member that is a state, with the reason that stands beside it: `failed (insufficient_funds)`.
+pub fn state_with_reason(row: &Value, name: &str) -> String {
+    match cell(row, "reason") {
+        none if none == "-" => cell(row, name),
+        reason => format!("{} ({reason})", cell(row, name)),
+    }
+}
+
 /// An amount in major units: 12345 of CNY is `123.45`. One that has no currency of ours stays as it
 /// is.
 pub fn major(minor: i128, currency: Option<Currency>) -> String {

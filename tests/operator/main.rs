@@ -6,6 +6,7 @@ mod manual;
 mod metrics;
 mod pipes;
 mod reading;
+mod services;
 mod shell;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use switchyard::app::App;
 
 use crate::reading::contracted;
+use crate::services::verification;
 use crate::support::Scratch;
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::program;
@@ -14,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 45] = [
+const LINES: [&str; 47] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -36,6 +37,8 @@ const LINES: [&str; 45] = [
     "order list --status succeeded --limit 1 --json",
     "order find A-1",
     "order export",
+    "agreement list shop-1",
+    "verification show V-1",
     "reversal list",
     "reversal list --json",
     "transaction list",
@@ -89,7 +92,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     command.args(words).stdin(Stdio::null());
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
-    let asks = asks.chain(["accounting", "audit", "worker"]);
+    let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }
@@ -112,6 +115,8 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
     let core = Core::new(app.address(), CALLER_KEY);
     let paid = core.pay(&Payment::instant("A-1", 12_345)).await;
     assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    let verified = core.post("/v1/verifications", &verification("V-1")).await;
+    assert_eq!(verified.status, 200, "{}", verified.body);
     let folder = town.folder().to_owned();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin-tables/unionpay.csv");
     std::fs::copy(shipped, folder.join("table.csv")).expect("a copy");

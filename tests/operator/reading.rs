@@ -26,7 +26,7 @@ pub fn contracted(folder: &Path) {
 }
 
 /// Asks a daemon that runs in this process.
-async fn ask(app: &App, folder: &Path, words: &[&str]) -> String {
+pub async fn ask(app: &App, folder: &Path, words: &[&str]) -> String {
     let mut command = program(folder);
     let url = format!("http://{}", app.address());
     command.args(words).args(["--url", &url, "--key", CALLER_KEY]);

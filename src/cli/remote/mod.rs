@@ -1,10 +1,12 @@
 //! The running daemon's API, for the commands that call it.
 
+pub mod agreement;
 pub mod clock;
 pub mod listing;
 pub mod node;
 pub mod order;
 pub mod reversal;
+pub mod verification;
 pub mod worker;
 
 use std::path::PathBuf;
@@ -139,6 +141,18 @@ impl DaemonArgs {
 /// Runs one call of the daemon to its end.
 pub fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// The path of one thing below `root`: by our id, or by its caller's own, which is another caller's
+/// than the key's where one is named.
+pub fn one_of(root: &str, id: &str, is_ours: bool, caller: Option<&str>) -> String {
+    match caller {
+        Some(caller) => {
+            format!("{root}?order_id={}&caller={}", encoded(id), encoded(caller))
+        }
+        None if is_ours => format!("{root}/{id}"),
+        None => format!("{root}?order_id={}", encoded(id)),
+    }
 }
 
 /// Percent-encodes a value for a path or query: everything but letters, digits and `-._`.

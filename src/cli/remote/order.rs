@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
 use crate::cli::remote::listing::{Listing, list};
-use crate::cli::remote::{DaemonArgs, blocking, encoded};
-use crate::cli::shown::{cell, money, second};
+use crate::cli::remote::{DaemonArgs, blocking, encoded, one_of};
+use crate::cli::shown::{cell, money, second, state_with_reason};
 use crate::cli::table::TextTable;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
@@ -163,15 +163,11 @@ const ORDERS: Listing = Listing {
     rows: "orders",
     heading: &["id", "order id", "kind", "status", ">amount", "channel", "created"],
     cells: |order| {
-        let status = match cell(order, "reason") {
-            none if none == "-" => cell(order, "status"),
-            reason => format!("{} ({reason})", cell(order, "status")),
-        };
         vec![
             cell(order, "id"),
             cell(order, "order_id"),
             cell(order, "kind"),
-            status,
+            state_with_reason(order, "status"),
             money(order, "amount", &cell(order, "currency")),
             cell(order, "channel"),
             cell(order, "created_at"),
@@ -211,13 +207,7 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn show(daemon: &DaemonArgs, id: &str, caller: Option<&str>) -> anyhow::Result<()> {
-    let path = match caller {
-        Some(caller) => {
-            format!("/v1/payments?order_id={}&caller={}", encoded(id), encoded(caller))
-        }
-        None if OrderId::parse(id).is_some() => format!("/v1/payments/{id}"),
-        None => format!("/v1/payments?order_id={}", encoded(id)),
-    };
+    let path = one_of("/v1/payments", id, OrderId::parse(id).is_some(), caller);
     daemon.show(&blocking(daemon.json(Method::GET, &path, None))?)
 }
 

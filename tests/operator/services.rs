@@ -1,0 +1,129 @@
+//! What the commands say of cards that are bound, and of cards that were verified.
+
+use serde_json::{Value, json};
+use switchyard::app::App;
+use switchyard::simulator::TEST_SMS_CODE;
+
+use crate::reading::ask;
+use crate::support::core::{Core, TEST_CARD};
+use crate::support::daemon::program;
+use crate::support::installation::{CALLER_KEY, Installation, metrics};
+use crate::support::simulated::UNIONPAY;
+
+const PHONE: &str = "13800138000";
+/// UnionPay's channel speaks for its token product.
+const BINDS_CARDS: &str = r#"
+[abilities]
+operations = [
+    "payment", "refund", "void", "undo", "inquiry", "reversal",
+    "agreement_code", "agreement_confirmation", "agreement_inquiry", "agreement_end",
+]
+instruments = ["agreement"]
+reversible = ["payment"]
+
+[unionpay_acp]
+biz_type = "000902"
+token_requestor = "62000000001"
+"#;
+
+/// A verification to send, of a person who matches the card: the identity number is the standard's
+/// example.
+pub fn verification(order_id: &str) -> Value {
+    let card = json!({
+        "pan": TEST_CARD, "holder": "ZHANG SAN", "id_type": "01",
+        "id_number": "11010519491231002X", "phone": PHONE,
+    });
+    json!({ "order_id": order_id, "merchant_id": "m-1", "card": card })
+}
+
+fn object(text: &str) -> Value {
+    serde_json::from_str(text).expect("one object")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agreements_are_listed_shown_and_ended() {
+    let town = Installation::new(|channel| channel).await;
+    town.change_channel(UNIONPAY, BINDS_CARDS);
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let folder = town.folder();
+    let card = json!({ "pan": TEST_CARD, "expiry": "4912", "phone": PHONE });
+    let open = async |order_id: &str, merchant: &str| {
+        let body = json!({ "order_id": order_id, "merchant_id": merchant, "card": card });
+        let opened = core.post("/v1/agreements", &body).await;
+        assert_eq!((opened.status, opened.text("state")), (200, "code_sent"), "{}", opened.body);
+        opened.id().to_owned()
+    };
+    let bound = open("G-1", "m-1").await;
+    let confirm = |code: &str| {
+        let (path, body) = (format!("/v1/agreements/{bound}/confirm"), json!({ "code": code }));
+        let core = core.clone();
+        async move { core.post(&path, &body).await }
+    };
+    let wrong = confirm("000000").await;
+    assert_eq!(wrong.text("reason"), "wrong_sms_code", "{}", wrong.body);
+
+    let listed = ask(&app, folder, &["agreement", "list", "m-1"]).await;
+    let told = listed.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("code_sent") && told.contains("(wrong_sms_code)"), "{listed}");
+    let confirmed = confirm(TEST_SMS_CODE).await;
+    assert_eq!(confirmed.text("state"), "active", "{}", confirmed.body);
+    let waiting = open("G-2", "m-1").await;
+    open("G-3", "m-2").await;
+    let listed = ask(&app, folder, &["agreement", "list", "m-1"]).await;
+    let ids: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+    assert_eq!(ids, [bound.as_str(), &waiting], "{listed}");
+    assert!(listed.contains("active") && listed.contains("621626*********0018"), "{listed}");
+    assert!(listed.lines().all(|line| line.chars().count() <= 100), "{listed}");
+    assert!(!listed.contains(PHONE), "I-11: {listed}");
+    let lines = ask(&app, folder, &["agreement", "list", "m-1", "--json"]).await;
+    let states: Vec<Value> = lines.lines().map(|line| object(line)["state"].clone()).collect();
+    assert_eq!(states, ["active", "code_sent"], "{lines}");
+    let none = ask(&app, folder, &["agreement", "list", "m-3"]).await;
+    assert_eq!(none.lines().count(), 1, "a heading: {none}");
+
+    // By our id, by the caller's own, and by another's name for it.
+    for words in [
+        &["agreement", "show", &bound, "--json"][..],
+        &["agreement", "show", "G-1", "--json"],
+        &["agreement", "show", "G-1", "--caller", "core", "--json"],
+    ] {
+        let shown = object(&ask(&app, folder, words).await);
+        assert_eq!(shown["id"], bound.as_str(), "{words:?}");
+    }
+    let ended = object(&ask(&app, folder, &["agreement", "end", &bound, "--json"]).await);
+    assert_eq!((&ended["id"], &ended["state"]), (&json!(bound), &json!("ended")));
+    let shown = object(&ask(&app, folder, &["agreement", "show", &bound]).await);
+    assert_eq!(shown["state"], "ended");
+
+    // What there is not is refused in the daemon's words.
+    let mut command = program(folder);
+    let url = format!("http://{}", app.address());
+    command.args(["agreement", "end", "2611221000000000001", "--url", &url, "--key", CALLER_KEY]);
+    let refused = tokio::task::spawn_blocking(move || command.output().expect("it starts"));
+    let refused = refused.await.expect("no panic");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("not_found: no agreement has this id"), "{told}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_is_shown_with_its_verdict() {
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let verified = core.post("/v1/verifications", &verification("V-1")).await;
+    assert_eq!((verified.status, verified.text("verdict")), (200, "matches"), "{}", verified.body);
+    for words in [
+        &["verification", "show", verified.id()][..],
+        &["verification", "show", "V-1", "--json"],
+        &["verification", "show", "V-1", "--caller", "core", "--json"],
+    ] {
+        let shown = ask(&app, town.folder(), words).await;
+        assert_eq!(object(&shown), verified.body, "{words:?}");
+        assert!(!shown.contains("ZHANG") && !shown.contains(PHONE), "I-11: {shown}");
+    }
+    app.stop().await;
+}
