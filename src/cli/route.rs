@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::channels::{asked_code, explanation_body, route_kind};
+use crate::api::channels::{asked_code, explanation_body};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
@@ -22,7 +22,8 @@ use crate::domain::flow::order::{Instruction, SettlementMode};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
-use crate::engine::intake::{RouteQuestion, explain_route};
+use crate::domain::route::RoutedName;
+use crate::engine::intake::{QuestionSubject, RouteQuestion, explain_route};
 use crate::entropy::Entropy;
 use crate::tables::bin::LiveBinTable;
 
@@ -34,7 +35,7 @@ pub struct RouteArgs {
 
 #[derive(Debug, Subcommand)]
 enum RouteCommand {
-    /// Show where a payment would go, and why
+    /// Show where a payment or a service to a card would go, and why
     Explain(ExplainArgs),
     /// Plan the orders of a time again, under other routes or channel files
     Replay(ReplayArgs),
@@ -75,12 +76,11 @@ struct ExplainArgs {
     /// The card's length in digits, where the BIN has several
     #[arg(long, value_name = "DIGITS")]
     length: Option<u8>,
-    /// payment, preauth or payout
-    #[arg(long, default_value = "payment")]
+    #[arg(long, default_value = "payment", value_parser = RoutedName::ROUTED.map(RoutedName::name))]
     operation: String,
-    /// The amount, in minor units
+    /// The amount of an order, in minor units; a service has none
     #[arg(long, value_name = "MINOR")]
-    amount: i64,
+    amount: Option<i64>,
     #[arg(long, default_value = "CNY")]
     currency: String,
     #[arg(long, default_value = "instant")]
@@ -134,16 +134,18 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let payer = args.code.as_ref().map(|code| json!({ "code": code }));
     let card = args.bin.as_ref().map(|bin| json!({ "bin": bin, "length": args.length }));
-    let question = json!({
+    let mut question = json!({
         "card": card,
-        "payer": payer,
         "operation": args.operation,
-        "amount": args.amount,
-        "currency": args.currency,
-        "settlement": args.settlement,
         "merchant_id": args.merchant,
-        "merchant_category": args.merchant_category,
     });
+    if let Some(amount) = args.amount {
+        question["payer"] = payer.into();
+        question["amount"] = amount.into();
+        question["currency"] = args.currency.as_str().into();
+        question["settlement"] = args.settlement.as_str().into();
+        question["merchant_category"] = args.merchant_category.as_deref().into();
+    }
     let post = reqwest::Method::POST;
     let asked = args.remote.json(post, "/v1/routes/explain", Some(&question));
     report(args, &blocking(asked)?)
@@ -175,18 +177,26 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .merchant_category
         .as_deref()
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
-    let kind = route_kind(&args.operation)
-        .context("--operation is none of payment, preauth and payout")?;
-    let amount = AmountMinor::new(args.amount)?;
+    let asked = RoutedName::parse(&args.operation).context("--operation is not routed")?;
+    let merchant = MerchantId::parse(&args.merchant)?;
+    let (kind, amount) = match (asked, args.amount) {
+        (RoutedName::Order(kind), Some(amount)) => (kind, AmountMinor::new(amount)?),
+        (RoutedName::Order(_), None) => bail!("--amount is needed for an order"),
+        (RoutedName::Service(service), None) if code.is_none() => {
+            let subject = QuestionSubject::Service { service, merchant_id: merchant };
+            return Ok(RouteQuestion { subject, digits: bin, pan_length: args.length });
+        }
+        (RoutedName::Service(_), _) => bail!("a service has a --bin, no --code and no --amount"),
+    };
     let currency = Currency::parse(&args.currency).context("--currency is not a known currency")?;
     let settlement = SettlementMode::parse(&args.settlement)
         .context("--settlement is neither instant nor escrow")?;
-    let merchant = MerchantId::parse(&args.merchant)?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
     instruction.settlement_mode = settlement;
     instruction.merchant_category = category.transpose()?;
     instruction.instrument = code.transpose()?.map(InstrumentFacts::Code);
-    Ok(RouteQuestion { instruction, digits: bin, pan_length: args.length })
+    let subject = QuestionSubject::Order(Box::new(instruction));
+    Ok(RouteQuestion { subject, digits: bin, pan_length: args.length })
 }
 
 /// What the BIN table says of the card, as far as it knows it.

@@ -104,11 +104,30 @@ impl<'a> CardSeen<'a> {
     }
 }
 
+/// What a question to the routing is about.
+#[derive(Debug, Clone)]
+pub enum QuestionSubject {
+    /// Of a kind that begins with a card; another one has its original's channel and no route.
+    Order(Box<Instruction>),
+    /// One that is routed by its card; the others go to their agreement's channel.
+    Service { service: CardService, merchant_id: MerchantId },
+}
+
+impl QuestionSubject {
+    const fn ask(&self) -> RouteAsk<'_> {
+        match self {
+            Self::Order(instruction) => RouteAsk::Order(instruction),
+            Self::Service { service, merchant_id } => {
+                RouteAsk::Service { service: *service, merchant_id }
+            }
+        }
+    }
+}
+
 /// A question to the routing without a payment.
 #[derive(Debug, Clone)]
 pub struct RouteQuestion {
-    /// Of a kind that begins with a card; another one has its original's channel and no route.
-    pub instruction: Instruction,
+    pub subject: QuestionSubject,
     /// A card number's leading digits, or the whole of it; none where the instruction has a code.
     pub digits: String,
     /// The card's length, if `digits` are only its beginning.
@@ -357,7 +376,7 @@ pub fn explain_route<T>(
         matches.rows().next().map(Arc::as_ref)
     });
     let subject = RouteSubject {
-        ask: RouteAsk::Order(&question.instruction),
+        ask: question.subject.ask(),
         prefix: CardPrefix::leading(&question.digits),
         card: CardTraits::of(row, digits),
         bound_to: None,

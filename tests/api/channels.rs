@@ -112,6 +112,28 @@ async fn a_plan_is_explained_and_nothing_is_sent() {
 }
 
 #[tokio::test]
+async fn the_plan_of_a_service_needs_no_amount() {
+    let able = "operations = [\"payment\", \"inquiry\", \"reversal\", \"verification\"]";
+    let gateway = Gateway::start_able("", able).await;
+    let ask = async |body: &Value| gateway.post("core", "/v1/routes/explain", body).await;
+    let asked = |operation: &str| json!({ "card": { "bin": "621626" }, "operation": operation });
+    let plan = ask(&asked("verification")).await.json();
+    assert_eq!(plan["channels"], json!(["unionpay"]), "{plan}");
+    let plan = ask(&asked("agreement_code")).await.json();
+    assert_eq!(plan["channels"], json!([]), "it binds no cards: {plan}");
+    assert_eq!(plan["rules"][0]["candidates"][0]["reasons"][0]["reason"], "operation", "{plan}");
+    for (field, value) in [("amount", json!(100)), ("payer", json!({ "code": "28" }))] {
+        let mut body = asked("verification");
+        body[field] = value;
+        assert_eq!(ask(&body).await.problem(), (400, "unknown_field".to_owned()), "{field}");
+    }
+    let agreements = ask(&asked("agreement_end")).await;
+    assert_eq!(agreements.problem(), (422, "invalid_field".to_owned()), "it has no route");
+    assert_eq!(ask(&asked("payment")).await.problem(), (400, "missing_field".to_owned()));
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+}
+
+#[tokio::test]
 async fn the_orders_of_a_time_are_planned_again_under_other_rules() {
     let gateway = Gateway::start().await;
     for number in 0..3 {

@@ -6,7 +6,7 @@ use switchyard::simulator::TEST_SMS_CODE;
 
 use crate::reading::ask;
 use crate::support::core::{Core, TEST_CARD};
-use crate::support::daemon::program;
+use crate::support::daemon::{program, run};
 use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::UNIONPAY;
 
@@ -124,6 +124,18 @@ async fn a_verification_is_shown_with_its_verdict() {
         let shown = ask(&app, town.folder(), words).await;
         assert_eq!(object(&shown), verified.body, "{words:?}");
         assert!(!shown.contains("ZHANG") && !shown.contains(PHONE), "I-11: {shown}");
+    }
+    // It has a route and no amount, with a daemon and without one.
+    let words = ["route", "explain", "--bin", "621626", "--operation", "verification"];
+    let plan = ask(&app, town.folder(), &[&words[..], &["--daemon"]].concat()).await;
+    assert!(plan.contains("plan: harbour-bank, unionpay\n"), "{plan}");
+    let alone = [&words[..], &["--config", "switchyard.toml", "--data", "none"]].concat();
+    let plan = String::from_utf8_lossy(&run(town.folder(), &alone).stdout).into_owned();
+    assert!(plan.contains("plan: harbour-bank, unionpay\n"), "{plan}");
+    for wrong in [[&words[..], &["--amount", "1"]].concat(), words[..4].to_vec()] {
+        let refused = run(town.folder(), &wrong);
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(1) && told.contains("--amount"), "{told}");
     }
     app.stop().await;
 }

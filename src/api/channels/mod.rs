@@ -31,12 +31,13 @@ use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::payer_code::{CodeFacts, MaskedCode, PayerCode};
+use crate::domain::route::RoutedName;
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::EngineError;
-use crate::engine::intake::{ExplainedCard, RouteQuestion};
+use crate::engine::intake::{ExplainedCard, QuestionSubject, RouteQuestion};
 use crate::tables::bin::RowView;
 
 /// The merchant of a question that names none. No rule can mean it by accident.
@@ -276,7 +277,17 @@ pub async fn explain(
 
 fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion, ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let code = code_beginning(&mut fields)?;
+    let asked = match fields.text("operation")?.as_deref() {
+        None => RoutedName::Order(OrderKind::Payment),
+        Some(name) => RoutedName::parse(name).ok_or_else(|| {
+            let known = RoutedName::ROUTED.map(RoutedName::name).join(", ");
+            fields.invalid("operation", format!("one of these is expected: {known}"))
+        })?,
+    };
+    let code = match asked {
+        RoutedName::Order(_) => code_beginning(&mut fields)?,
+        RoutedName::Service(_) => None,
+    };
     let (digits, pan_length) = match code {
         Some(_) => (String::new(), None),
         None => {
@@ -289,26 +300,36 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
             digits
         }
     };
-    let amount = order::required_amount(&mut fields)?;
-    let currency = order::currency(&mut fields)?;
-    let settlement = order::settlement(&mut fields)?;
-    let merchant = match fields.text("merchant_id")? {
+    let merchant_id = match fields.text("merchant_id")? {
         None => MerchantId::from_stored(NO_MERCHANT),
         Some(text) => MerchantId::parse(&text)
             .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
     };
-    let merchant_category = order::merchant_category(&mut fields)?;
-    let kind = match fields.text("operation")?.as_deref() {
-        None => OrderKind::Payment,
-        Some(name) => route_kind(name)
-            .ok_or_else(|| fields.invalid("operation", "payment, preauth or payout is expected"))?,
+    let subject = match asked {
+        RoutedName::Service(service) => QuestionSubject::Service { service, merchant_id },
+        RoutedName::Order(kind) => {
+            let code = code.map(InstrumentFacts::Code);
+            let instruction = read_asked_order(&mut fields, kind, merchant_id, code)?;
+            QuestionSubject::Order(Box::new(instruction))
+        }
     };
     fields.finish()?;
-    let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
-    instruction.settlement_mode = settlement;
-    instruction.merchant_category = merchant_category;
-    instruction.instrument = code.map(InstrumentFacts::Code);
-    Ok(RouteQuestion { instruction, digits, pan_length })
+    Ok(RouteQuestion { subject, digits, pan_length })
+}
+
+/// What a question says of an order's money and merchant.
+fn read_asked_order(
+    fields: &mut JsonFields<'_>,
+    kind: OrderKind,
+    merchant_id: MerchantId,
+    instrument: Option<InstrumentFacts>,
+) -> Result<Instruction, ApiError> {
+    let amount = order::required_amount(fields)?;
+    let currency = order::currency(fields)?;
+    let settlement_mode = order::settlement(fields)?;
+    let merchant_category = order::merchant_category(fields)?;
+    let bare = Instruction::unsent(kind, merchant_id, amount, currency);
+    Ok(Instruction { settlement_mode, merchant_category, instrument, ..bare })
 }
 
 /// The facts of a payer's code, of which the beginning or the whole is given.
@@ -326,12 +347,6 @@ pub fn asked_code(text: &str) -> Option<CodeFacts> {
     let fits = (MaskedCode::BEGINNING..=*PayerCode::LENGTHS.end()).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     fits.then(|| CodeFacts { masked: MaskedCode::of(text), digest: 0 })
-}
-
-/// The kind of order of this name, if it is one that is routed.
-pub fn route_kind(name: &str) -> Option<OrderKind> {
-    let routed = [OrderKind::Payment, OrderKind::Preauth, OrderKind::Payout];
-    routed.into_iter().find(|kind| kind.name() == name)
 }
 
 fn prefix(card: &JsonFields<'_>, text: &str) -> Result<String, ApiError> {

@@ -72,6 +72,35 @@ impl<'a> CardTraits<'a> {
     }
 }
 
+/// What has a route of its own, by its name: what follows another order or an agreement goes to
+/// that one's channel.
+#[derive(Debug, Clone, Copy)]
+pub enum RoutedName {
+    Order(OrderKind),
+    Service(CardService),
+}
+
+impl RoutedName {
+    pub const ROUTED: [Self; 5] = [
+        Self::Order(OrderKind::Payment),
+        Self::Order(OrderKind::Preauth),
+        Self::Order(OrderKind::Payout),
+        Self::Service(CardService::Verification),
+        Self::Service(CardService::AgreementCode),
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Order(kind) => kind.name(),
+            Self::Service(service) => service.name(),
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ROUTED.into_iter().find(|one| one.name() == name)
+    }
+}
+
 /// What a channel is wanted for.
 #[derive(Debug, Clone, Copy)]
 pub enum RouteAsk<'a> {

@@ -23,6 +23,7 @@ use crate::domain::ids::{
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::outcome::Reason;
 use crate::domain::payer_code::{MaskedCode, PayerCode};
+use crate::domain::route::RoutedName;
 use crate::store::PAGE_MAX;
 
 pub use orders::{
@@ -317,13 +318,19 @@ pub fn explain() -> RequestForm {
         field("card", card, "`pan`, or `bin` and perhaps `length`; required without a payer."),
         field("payer", payer(MaskedCode::BEGINNING), "In place of a card."),
     ];
-    fields.extend(amount_and_currency());
-    let routed = json!({ "type": "string", "enum": ["payment", "preauth", "payout"] });
+    let routed = RoutedName::ROUTED.map(RoutedName::name);
+    let routed = json!({ "type": "string", "enum": routed, "default": "payment" });
     fields.extend([
+        field("amount", amount(), "In minor units; required of an order, and no service has one."),
+        field("currency", word::<Currency>(), "An ISO 4217 code, beside `amount`."),
         settlement(),
         field("merchant_id", merchant_id(), "The merchant, where rules ask for it."),
         merchant_category(),
-        field("operation", routed, "What is to be routed; absent: a payment."),
+        field(
+            "operation",
+            routed,
+            "An order, or a service to a card, which has a card, a merchant and nothing else.",
+        ),
     ]);
     let example = json!({
         "card": { "bin": "621626", "length": 19 }, "amount": 12_345, "currency": "CNY",

@@ -388,7 +388,7 @@ pub(super) fn cards() -> Vec<Endpoint> {
             .gives::<RoutesBody<'static>>(200, "The rules."),
         Endpoint::post("/v1/routes/explain", "explainRoute", channels::explain)
             .says(
-                "Explain where an order would go",
+                "Explain where an order or a service to a card would go",
                 "The plan, and every rule and channel with its verdict. Nothing is sent or \
                  written.",
             )
