@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 
@@ -63,6 +63,8 @@ pub struct Terms {
     /// From when on, counted from sending, "no such order" proves that it never arrived (I-3): for
     /// so long a request of any kind can be on its way before the channel carries it out.
     pub not_found_final_after: Duration,
+    /// The same of the operations that differ, each at most once.
+    pub not_found_final_after_of: Vec<(Operation, Duration)>,
     /// The operations that the channel carries out.
     pub operations: Vec<Operation>,
     /// The operations whose attempts a reversal can take back while their result is unknown.
@@ -108,7 +110,8 @@ impl Terms {
     /// The longest wait that any rule sets for an entry: the schedules' own waits, a day, and what
     /// waits until a request or a reversal cannot be on its way any more.
     pub fn longest_wait(&self) -> Duration {
-        let waits = self.inquire.iter().chain(&self.reverse).copied();
+        let own = self.not_found_final_after_of.iter().map(|(_, wait)| *wait);
+        let waits = self.inquire.iter().chain(&self.reverse).copied().chain(own);
         waits.fold(DAILY.max(self.reversal_ends_after()), Duration::max)
     }
 
@@ -124,20 +127,30 @@ impl Terms {
         }
     }
 
-    /// How long it takes until "no such order" is believed of what was sent at `sent_at`; zero
-    /// where it is believed now (I-3).
-    pub fn not_found_final_in(&self, sent_at: Timestamp, present: &Present) -> Duration {
-        self.not_found_final_after.saturating_sub(present.age(sent_at))
+    /// From when on, counted from sending, "no such order" proves that a request of this operation
+    /// never arrived (I-3).
+    pub fn believes_not_found_after(&self, operation: Operation) -> Duration {
+        let mut own = self.not_found_final_after_of.iter();
+        own.find(|(one, _)| *one == operation).map_or(self.not_found_final_after, |(_, wait)| *wait)
     }
 
-    /// Whether "no such order" is believed of what was sent at `sent_at` (I-3).
-    pub fn not_found_is_final(&self, sent_at: Timestamp, present: &Present) -> bool {
-        self.not_found_final_in(sent_at, present).is_zero()
+    /// How long it takes until "no such order" is believed of this attempt; zero where it is
+    /// believed now (I-3).
+    pub fn not_found_final_in(&self, attempt: &Attempt, present: &Present) -> Duration {
+        let after = self.believes_not_found_after(attempt.operation);
+        after.saturating_sub(present.age(attempt.sent_at))
+    }
+
+    /// Whether "no such order" is believed of this attempt (I-3).
+    pub fn not_found_is_final(&self, attempt: &Attempt, present: &Present) -> bool {
+        self.not_found_final_in(attempt, present).is_zero()
     }
 
     /// How long after it was made durable a reversal that was not answered may be carried out: the
-    /// reversal leaves before its call ends, and may be on its way for as long as any request.
+    /// reversal leaves before its call ends, and may be on its way for as long as any request, or
+    /// as one of those that it can take back.
     pub fn reversal_ends_after(&self) -> Duration {
-        self.call_ends_after + self.not_found_final_after
+        let taken_back = self.reversible.iter().map(|one| self.believes_not_found_after(*one));
+        self.call_ends_after + taken_back.fold(self.not_found_final_after, Duration::max)
     }
 }

@@ -45,6 +45,7 @@ pub fn terms() -> Terms {
         reverse: vec![seconds(0), seconds(30), seconds(120)],
         reverse_until: ReverseUntil::Always,
         not_found_final_after: seconds(600),
+        not_found_final_after_of: Vec::new(),
         operations: Operation::ALL.to_vec(),
         reversible: vec![Operation::Payment, Operation::Preauth],
         partial_refund: true,

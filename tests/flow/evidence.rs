@@ -1,11 +1,12 @@
 //! Every state of an attempt, every outcome, every source.
 
-use switchyard::domain::command::{CardInMemory, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Resolution};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{AttemptState, Source};
+use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::terms::{DAILY, Terms};
 use switchyard::domain::write_set::ReportedEnd;
 
 use crate::build::{
@@ -126,6 +127,36 @@ fn i_3_not_found_is_believed_from_its_moment_on() {
         assert_eq!(desk.attempt().state == AttemptState::Declined, believed, "{waited}");
         assert_eq!(desk.attempt().reason == Some(Reason::NeverArrived), believed, "{waited}");
     }
+}
+
+#[test]
+fn i_3_an_operation_has_a_moment_of_its_own() {
+    let own =
+        |operation| Terms { not_found_final_after_of: vec![(operation, seconds(900))], ..terms() };
+    for (operation, believed) in [(Operation::Payment, 900), (Operation::Refund, 600)] {
+        for (waited, is_believed) in [(believed - 1, false), (believed, true)] {
+            let mut desk = Desk::after(own(operation), &[(Source::Reply, unknown())]);
+            desk.wait(seconds(waited));
+            desk.learn(Source::Inquiry, not_found());
+            let ended = desk.attempt().state == AttemptState::Declined;
+            assert_eq!(ended, is_believed, "{operation:?}: an inquiry after {waited}");
+        }
+        // A reversal that finds nothing is believed from the same moment on.
+        for (waited, is_believed) in [(believed - 1, false), (believed, true)] {
+            let mute = Terms { inquire: Vec::new(), ..own(operation) };
+            let mut desk = Desk::after(mute, &[(Source::Reply, unknown())]);
+            desk.wait(seconds(waited));
+            desk.run(Command::BeginReversal).expect("a reversal");
+            desk.learn_reversal(not_found()).expect("its answer");
+            let ended = desk.attempt().state == AttemptState::Declined;
+            assert_eq!(ended, is_believed, "{operation:?}: a reversal after {waited}");
+        }
+    }
+    let longest = |operation| own(operation).reversal_ends_after();
+    assert_eq!(longest(Operation::Payment), terms().reversal_ends_after() + seconds(300));
+    assert_eq!(longest(Operation::Refund), terms().reversal_ends_after(), "none is taken back");
+    let far = Terms { not_found_final_after_of: vec![(Operation::Payout, DAILY * 2)], ..terms() };
+    assert_eq!(far.longest_wait(), DAILY * 2);
 }
 
 #[test]

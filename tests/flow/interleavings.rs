@@ -347,7 +347,7 @@ impl Play {
                 order.candidates.len()
             );
             for attempt in &order.attempts {
-                let late = terms.not_found_is_final(attempt.sent_at, &self.desk.present());
+                let late = terms.not_found_is_final(attempt, &self.desk.present());
                 let open = terms.reversal_window_open(attempt.sent_at, &self.desk.present());
                 let acknowledged = attempt.acknowledged_at.is_some();
                 text += &format!("{:?} {late} {open} {acknowledged} ", attempt.state);

@@ -62,6 +62,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         reverse: seconds(&[0, 30, 120, 300]),
         reverse_until: ReverseUntil::Always,
         not_found_final_after: Duration::from_secs(600),
+        not_found_final_after_of: Vec::new(),
         operations: Operation::ALL.to_vec(),
         reversible: reversible(name),
         partial_refund: true,

@@ -25,6 +25,7 @@ use crate::channel::transport::pace::PaceTerms;
 use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::books::accounting::AccountNames;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::AMOUNT_MINOR_MAX;
@@ -266,13 +267,15 @@ fn read_terms(
         ("operator", AfterInquiry::Operator),
     ];
     let until = [("clearing_day", ReverseUntil::ClearingDay), ("always", ReverseUntil::Always)];
+    let believed = longest_call..=30 * DAY;
     let terms = Terms {
         channel,
         inquire: section.durations("inquire", WAITS),
         then: section.choice("then", &then),
         reverse: section.durations("reverse", WAITS),
         reverse_until: section.choice_or("reverse_until", ReverseUntil::ClearingDay, &until),
-        not_found_final_after: section.duration("not_found_final_after", longest_call..=30 * DAY),
+        not_found_final_after: section.duration("not_found_final_after", believed.clone()),
+        not_found_final_after_of: read_not_found_of(&section, abilities, &believed),
         operations: abilities.order_operations(),
         reversible: abilities.reversible.clone(),
         partial_refund: abilities.partial_refund,
@@ -297,6 +300,29 @@ fn read_terms(
     }
     section.finish();
     terms
+}
+
+/// The operations of which "no such order" is final at another time than of the others.
+fn read_not_found_of(
+    unknown: &Section<'_>,
+    abilities: &Abilities,
+    believed: &RangeInclusive<Duration>,
+) -> Vec<(Operation, Duration)> {
+    let Some(section) = unknown.optional_section("not_found_final_after_of") else {
+        return Vec::new();
+    };
+    let mut own = Vec::new();
+    for operation in Operation::ALL {
+        let name = operation.name();
+        let Some(wait) = section.optional_duration(name, believed.clone()) else { continue };
+        if !abilities.can(Ability::of(operation)) {
+            let advice = "add it to abilities.operations, or take it out here";
+            section.mistake(name, "the channel has no such operation", advice);
+        }
+        own.push((operation, wait));
+    }
+    section.finish();
+    own
 }
 
 /// A schedule that the channel's abilities cannot carry out would leave an unknown without an end.
@@ -356,7 +382,6 @@ mod tests {
     use super::*;
     use crate::config::mistake::Mistakes;
     use crate::config::raw::Document;
-    use crate::domain::flow::attempt::Operation;
 
     const WHOLE: &str = r#"
 protocol = "http"
@@ -414,6 +439,21 @@ rate_ppm = 6000
             ("\"reversal\"]", "]", "a.toml:13: unknown.reverse"),
             ("\"inquiry\", ", "", "a.toml:11: unknown.inquire"),
             ("\"10m\"", "\"1s\"", "a.toml:14: unknown.not_found_final_after"),
+            (
+                "\"10m\"",
+                "\"10m\"\nnot_found_final_after_of = { payment = \"1s\" }",
+                "a.toml:15: unknown.not_found_final_after_of.payment: ",
+            ),
+            (
+                "\"10m\"",
+                "\"10m\"\nnot_found_final_after_of = { refund = \"1h\" }",
+                "a.toml:15: unknown.not_found_final_after_of.refund: the channel has no such",
+            ),
+            (
+                "\"10m\"",
+                "\"10m\"\nnot_found_final_after_of = { inquiry = \"1h\" }",
+                "a.toml:15: unknown.not_found_final_after_of.inquiry: is not a known",
+            ),
             ("23:00\"\n[[", "25:00\"\n[[", "a.toml:17: clearing.cut_off"),
             ("Asia/Shanghai", "Asia/Atlantis", "a.toml:16: clearing.time_zone"),
             ("\"approved\"", "\"fine\"", "a.toml:22: codes.00"),

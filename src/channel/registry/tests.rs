@@ -58,7 +58,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 73] = [
+const CHANGES: [(&str, &str, &str); 74] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "like", "\"shared/bank.toml\""),
@@ -96,6 +96,7 @@ const CHANGES: [(&str, &str, &str); 73] = [
     ("unknown", "reverse", r#"["6s"]"#),
     ("unknown", "reverse_until", "\"always\""),
     ("unknown", "not_found_final_after", "\"20m\""),
+    ("unknown", "not_found_final_after_of", "{ preauth = \"30m\" }"),
     ("unknown", "keeps_pan", "true"),
     ("clearing", "time_zone", "\"Asia/Tokyo\""),
     ("clearing", "cut_off", "\"00:00\""),

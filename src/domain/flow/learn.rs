@@ -69,7 +69,7 @@ impl DecisionDraft<'_> {
             Outcome::NotFound { code }
                 if evidence.source != Source::Reply
                     && !disowned
-                    && self.terms.not_found_is_final(attempt.sent_at, &self.present) =>
+                    && self.terms.not_found_is_final(&attempt, &self.present) =>
             {
                 let decline =
                     Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };

@@ -207,7 +207,7 @@ impl ReversalEntry {
             self.due_at = Some(due);
             return;
         }
-        let never_arrived_in = terms.not_found_final_in(attempt.sent_at, present);
+        let never_arrived_in = terms.not_found_final_in(attempt, present);
         let believed_in = [Some(never_arrived_in), self.reversal_ends_in(terms, present)];
         let next = believed_in.into_iter().flatten().filter(|wait| !wait.is_zero()).min();
         if self.pending

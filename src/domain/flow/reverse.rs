@@ -114,7 +114,7 @@ impl DecisionDraft<'_> {
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
         let age = self.present.age(attempt.sent_at);
         let age = age.saturating_sub(late.map_or(Duration::ZERO, |asked_at| now.since(asked_at)));
-        let believed_in = terms.not_found_final_after.saturating_sub(age);
+        let believed_in = terms.believes_not_found_after(attempt.operation).saturating_sub(age);
         let acknowledged = attempt.acknowledged_at.is_some();
         match outcome {
             Outcome::Approved(approval) => {

@@ -186,9 +186,7 @@ fn key(desk: &Desk) -> String {
         desk.rows.accounting.values().map(|one| (one.event, one.delivery.status)).collect();
     let claims: usize = desk.rows.contradictions.values().map(Vec::len).sum();
     let late = desk.rows.orders.values().any(|order| {
-        order
-            .unresolved()
-            .is_some_and(|one| terms().not_found_is_final(one.sent_at, &desk.present()))
+        order.unresolved().is_some_and(|one| terms().not_found_is_final(one, &desk.present()))
     });
     format!("{orders:?} {requests:?} {claims} {late}")
 }
