@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::channel::file::whole::WholeFile;
 use crate::cli::load::print_mistakes;
 use crate::cli::output::{say, write};
-use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::remote::listing::list;
+use crate::cli::remote::{DaemonArgs, DaemonRefusal, blocking};
 use crate::cli::shown::major;
 use crate::cli::table::aligned;
 use crate::domain::ids::ChannelId;
@@ -37,6 +38,16 @@ pub struct ReplayArgs {
     remote: DaemonArgs,
 }
 
+impl ReplayArgs {
+    /// Where the file lies that the daemon has been sent: a channel's under its name, and else the
+    /// routes.
+    fn path_of(&self, file: &str) -> String {
+        let of_channel = self.channels.as_ref().filter(|_| file.ends_with(".toml"));
+        let path = of_channel.map(|folder| folder.join(file)).or_else(|| self.routes.clone());
+        path.map_or_else(|| file.to_owned(), |path| path.display().to_string())
+    }
+}
+
 /// Asks the daemon and prints its report. The exit code is 1 where the files have mistakes.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut question = json!({ "from": args.from, "to": args.to, "orders_max": args.orders_max });
@@ -50,7 +61,18 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         question["channels"] = files.into();
     }
     let post = reqwest::Method::POST;
-    let report = blocking(args.remote.json(post, "/v1/routes/replay", Some(&question)))?;
+    let report = match blocking(args.remote.json(post, "/v1/routes/replay", Some(&question))) {
+        Ok(report) => report,
+        Err(error) => {
+            let refusal = error.downcast::<DaemonRefusal>()?;
+            let mistakes = refusal.mistakes(|file| args.path_of(file));
+            if mistakes.is_empty() {
+                return Err(refusal.into());
+            }
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+    };
     if args.remote.json {
         say!("{report}")?;
     } else {
@@ -122,14 +144,14 @@ fn print(report: &Value) -> anyhow::Result<()> {
 /// Each channel's part, before and after.
 fn channels(report: &Value) -> anyhow::Result<()> {
     let part = |side: &str, channel: &Value, currency: &Value| {
-        let shares = report[side]["channels"].as_array().into_iter().flatten();
+        let shares = list(&report[side], "channels");
         let mut shares =
             shares.filter(|one| one["channel"] == *channel && one["currency"] == *currency);
         shares.next().cloned().unwrap_or_default()
     };
     let mut keys: Vec<(Value, Value)> = Vec::new();
     for side in ["in_force", "candidate"] {
-        for one in report[side]["channels"].as_array().into_iter().flatten() {
+        for one in list(&report[side], "channels") {
             let key = (one["channel"].clone(), one["currency"].clone());
             if !keys.contains(&key) {
                 keys.push(key);
@@ -156,7 +178,7 @@ fn channels(report: &Value) -> anyhow::Result<()> {
 fn struck(report: &Value) -> anyhow::Result<()> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for (side, name) in [("in_force", "in force"), ("candidate", "candidate")] {
-        for one in report[side]["struck"].as_array().into_iter().flatten() {
+        for one in list(&report[side], "struck") {
             let count = number(&one["orders"]).to_string();
             rows.push(vec![name.to_owned(), text(&one["channel"]), text(&one["reason"]), count]);
         }
@@ -169,7 +191,7 @@ fn struck(report: &Value) -> anyhow::Result<()> {
 }
 
 fn moves(report: &Value) -> anyhow::Result<()> {
-    let moves = report["moves"].as_array().into_iter().flatten();
+    let moves = list(report, "moves");
     let name = |channel: &Value| match channel {
         Value::Null => "no channel".to_owned(),
         channel => text(channel),
@@ -200,4 +222,38 @@ fn in_major(minor: &Value, currency: &Value) -> String {
 
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: ReplayArgs,
+    }
+
+    #[test]
+    fn a_mistake_is_told_of_the_file_that_was_given() {
+        let period = ["replay", "--from", "2026-11-01", "--to", "2026-11-02"];
+        let given = |more: &[&str]| {
+            let line = Line::try_parse_from(period.iter().chain(more));
+            line.expect("a command line").args
+        };
+        let both = given(&["--routes", "new/r.toml", "--channels", "new/channels"]);
+        assert_eq!(both.path_of("routes"), "new/r.toml");
+        assert_eq!(both.path_of("bank.toml"), "new/channels/bank.toml");
+        let refusal = DaemonRefusal::of(json!({ "code": "files_refused", "faults": {
+            "count": 1,
+            "first": [{
+                "file": "bank.toml", "line": 3, "key": "state", "problem": "is wrong",
+                "advice": "mend it",
+            }],
+        }}));
+        let told = refusal.mistakes(|file| both.path_of(file));
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["new/channels/bank.toml:3: state: is wrong; mend it"]);
+    }
 }

@@ -163,11 +163,6 @@ impl Intake {
         &self.engine
     }
 
-    /// The rules in force.
-    pub fn rules(&self) -> Vec<Rule> {
-        self.routes.current().rules.clone()
-    }
-
     /// Accepts a payment or pre-authorisation, as [`Engine::accept`] does. The same order id with
     /// the same content gives the same order again (I-9), even where nothing could take it now.
     pub async fn accept(

@@ -136,6 +136,8 @@ pub struct Engine {
     traces: TraceBook,
     /// The cards whose agreements wait for a code.
     cards: Arc<CardsAtHand>,
+    /// Held by the replay that runs.
+    replaying: tokio::sync::Mutex<()>,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
     failure: Notify,
@@ -161,6 +163,7 @@ impl Engine {
             share: NodeShare::default(),
             traces: TraceBook::default(),
             cards: Arc::default(),
+            replaying: tokio::sync::Mutex::new(()),
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }

@@ -1,7 +1,7 @@
 //! What-if on the books: the orders of a time, read in pages and planned again beside payments.
 //!
-//! It only reads. Pages are small and a turn is given back after each, so that a replay of a month
-//! delays no payment by more than one page's planning.
+//! It only reads. Pages are small and a turn is given back after each, and one replay runs at a
+//! time, however many ask: so replays of months delay no payment by more than one page's planning.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -32,30 +32,31 @@ pub struct ReplayPeriod {
 #[derive(Debug)]
 pub struct ReplayRun {
     pub report: ReplayReport,
-    /// The creation of the last order that was planned, if `orders_max` ended the run early.
+    /// The creation of the last order that was planned, if `orders_max` left a later one out.
     pub stopped_at: Option<Timestamp>,
 }
 
 impl Engine {
-    /// Plans the orders of a period again, under what is in force and under a candidate. A damaged
-    /// row ends it with an error.
+    /// Plans the orders of a period again, under what is in force and under a candidate, when its
+    /// turn has come. A damaged row ends it with an error.
     pub async fn replay(
         &self,
         period: &ReplayPeriod,
         in_force: &RouteSet,
         candidate: &RouteSet,
     ) -> Result<ReplayRun, EngineError> {
+        let _one_at_a_time = self.replaying.lock().await;
         let mut replay = Replay::new(in_force, candidate);
         let draws = Entropy::seeded(SEED);
         // An id has the date of its making, which is a day off its creation where a clock was.
         let first = OrderId::compose(day_of(period.created.start.minus(DAY)), 0, 0);
         let end = OrderId::compose(day_of(period.created.end.plus(DAY * 2)), 0, 0);
         let mut after = Some(OrderId::from_u64(first.as_u64().saturating_sub(1)));
-        let (mut planned, mut stopped_at) = (0, None);
+        let (mut planned, mut last, mut stopped_at) = (0, None, None);
         'pages: loop {
             let page = self.store().orders(after, PAGE).await?;
             let Some(newest) = page.last().map(|order| order.id) else { break };
-            for order in &page {
+            for order in page.iter().filter(|order| Replay::is_planned(order)) {
                 if order.id >= end {
                     break 'pages;
                 }
@@ -63,11 +64,12 @@ impl Engine {
                     continue;
                 }
                 if planned == period.orders_max {
+                    stopped_at = last;
                     break 'pages;
                 }
                 replay.take(order, draws.draw());
                 planned += 1;
-                stopped_at = (planned == period.orders_max).then_some(order.created_at);
+                last = Some(order.created_at);
             }
             after = Some(newest);
             tokio::task::yield_now().await;

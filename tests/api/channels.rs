@@ -1,9 +1,13 @@
 //! Channels, their switch, and the plan.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use switchyard::domain::route::replay::RouteSet;
+use switchyard::engine::replay::ReplayPeriod;
 
 use crate::gateway::{Answer, CARD, Gateway, members};
 
@@ -150,6 +154,7 @@ async fn the_orders_of_a_time_are_planned_again_under_other_rules() {
     );
     let order = gateway.order_when("R-0", |_| true).await;
     let (from, to) = (order.created_at, order.created_at.plus(Duration::from_secs(86_400)));
+    let second = gateway.order_when("R-1", |_| true).await.created_at;
     let question = json!({ "from": from.rfc3339(), "to": to.rfc3339(), "routes": routes.as_str() });
     let report = gateway.post("auditor", "/v1/routes/replay", &question).await.json();
     assert_eq!(members(&report, &["orders", "moved", "undecided"]), json!([3, 3, 0]), "{report}");
@@ -172,16 +177,56 @@ async fn the_orders_of_a_time_are_planned_again_under_other_rules() {
     let struck = json!([{ "channel": "unionpay", "reason": "above_maximum", "orders": 3 }]);
     assert_eq!(report["candidate"]["struck"], struck, "{report}");
 
-    // One order at a time: it says where it stopped.
-    let question = json!({
-        "from": from.rfc3339(), "to": to.rfc3339(), "routes": routes, "orders_max": 1,
-    });
-    let report = gateway.post("operator", "/v1/routes/replay", &question).await.json();
-    assert_eq!(members(&report, &["orders", "stopped_at"]), json!([1, from.rfc3339()]));
+    // Where orders are left out, it says so; where the most is just all of them, it does not.
+    for (orders_max, planned, stopped_at) in
+        [(1, 1, json!(from.rfc3339())), (2, 2, json!(second.rfc3339())), (3, 3, json!(null))]
+    {
+        let question = json!({
+            "from": from.rfc3339(), "to": to.rfc3339(), "routes": routes, "orders_max": orders_max,
+        });
+        let report = gateway.post("operator", "/v1/routes/replay", &question).await.json();
+        let told = members(&report, &["orders", "stopped_at"]);
+        assert_eq!(told, json!([planned, stopped_at]), "{orders_max}");
+    }
     let early = json!({ "from": "2020-01-01", "to": "2020-01-02", "routes": routes });
     let report = gateway.post("operator", "/v1/routes/replay", &early).await.json();
     assert_eq!(report["orders"], 0);
     assert_eq!((gateway.commits(), gateway.bank.calls()), (commits, calls), "nothing was done");
+}
+
+#[tokio::test]
+async fn one_replay_runs_at_a_time_and_the_next_one_has_its_turn() {
+    let gateway = Gateway::start().await;
+    for number in 0..3 {
+        let answer = gateway.pay(&crate::gateway::payment(&format!("T-{number}"))).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text);
+    }
+    let from = gateway.order_when("T-0", |_| true).await.created_at;
+    let created = from..from.plus(Duration::from_secs(86_400));
+    let period = ReplayPeriod { created, orders_max: 100 };
+    let rules = gateway.state.intake.routes().rules.clone();
+    let set = RouteSet { rules, profiles: gateway.state.registry.profiles() };
+    let engine = &gateway.state.engine;
+    let mut first = Box::pin(engine.replay(&period, &set, &set));
+    // After its first page it gives a turn back, and goes on to hold its place.
+    assert!(looked_at_once(&mut first).is_none(), "a page of orders, and a turn for others");
+    let mut second = Box::pin(engine.replay(&period, &set, &set));
+    for _ in 0..1_000 {
+        assert!(looked_at_once(&mut second).is_none(), "the first one has not ended");
+        tokio::task::yield_now().await;
+    }
+    // Who asked goes away: the next one has its turn.
+    drop(first);
+    assert_eq!(second.await.expect("a replay").report.orders, 3);
+}
+
+/// What a future has come to, looked at once.
+fn looked_at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let mut context = Context::from_waker(Waker::noop());
+    match Pin::new(future).poll(&mut context) {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => None,
+    }
 }
 
 #[tokio::test]

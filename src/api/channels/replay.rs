@@ -28,8 +28,11 @@ use crate::tables::routes;
 
 /// What mistakes call the candidate's routes.
 const ROUTES_NAME: &str = "routes";
+/// The most faults that a problem lists.
+const FAULTS_MAX: usize = 100;
 
-/// `POST /v1/routes/replay`: nothing is sent, and nothing is written.
+/// `POST /v1/routes/replay`: nothing is sent, and nothing is written. One runs at a time; others
+/// wait for their turn.
 pub async fn replay(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
@@ -39,7 +42,8 @@ pub async fn replay(
     // Channel files and routes are larger than orders.
     let limits = BodyLimits { bytes_max: TEXT_BYTES_MAX, ..state.body_limits() };
     let body = read_json(&parts.headers, body, limits).await?;
-    let in_force = RouteSet { rules: state.intake.rules(), profiles: state.registry.profiles() };
+    let rules = state.intake.routes().rules.clone();
+    let in_force = RouteSet { rules, profiles: state.registry.profiles() };
     let (period, candidate) = read_question(&state, &in_force, &body)?;
     let run = state.engine.replay(&period, &in_force, &candidate).await?;
     Ok(json_answer(StatusCode::OK, &ReplayBody::of(&run)))
@@ -100,7 +104,7 @@ fn refused(mistakes: &[Mistake]) -> ApiError {
             "problem": mistake.problem, "advice": mistake.advice,
         })
     };
-    let first: Vec<_> = mistakes.iter().map(fault).collect();
+    let first: Vec<_> = mistakes.iter().take(FAULTS_MAX).map(fault).collect();
     let faults = json!({ "first": first, "count": mistakes.len() });
     let detail = format!("the files have {} mistakes; nothing was planned", mistakes.len());
     ApiError::new(ProblemCode::FilesRefused, detail).with("faults", faults)
@@ -116,7 +120,7 @@ pub struct ReplayBody<'run> {
     moved: u64,
     /// Orders of which a rule asks more digits of the card than are kept.
     undecided: u64,
-    /// Where `orders_max` ended it: the creation of the last order that was planned.
+    /// Where `orders_max` left later orders out: the creation of the last one that was planned.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped_at: Option<MomentText>,
     /// What is in force.

@@ -9,6 +9,7 @@ pub mod reversal;
 pub mod verification;
 pub mod worker;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,9 +23,51 @@ use zeroize::Zeroizing;
 
 use crate::channel::transport::tls::client_config;
 use crate::cli::output::say;
+use crate::cli::remote::listing::list;
+use crate::config::mistake::Mistake;
 
 /// The longest time for one call: a statement of a busy day is long.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// What the daemon answered in place of what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub struct DaemonRefusal {
+    status: reqwest::StatusCode,
+    /// Its problem; `null` where it sent none.
+    problem: Value,
+}
+
+impl DaemonRefusal {
+    #[cfg(test)]
+    pub const fn of(problem: Value) -> Self {
+        Self { status: reqwest::StatusCode::UNPROCESSABLE_ENTITY, problem }
+    }
+
+    /// The mistakes of refused files, under the names that `name_of` gives them.
+    pub fn mistakes(&self, name_of: impl Fn(&str) -> String) -> Vec<Mistake> {
+        let mistake = |fault: &Value| {
+            let text = |name: &str| fault.get(name).and_then(Value::as_str).unwrap_or_default();
+            let line = fault.get("line").and_then(Value::as_u64).unwrap_or_default();
+            let line = usize::try_from(line).unwrap_or_default();
+            let file = name_of(text("file"));
+            Mistake::new(&file, line, text("key"), text("problem"), text("advice"))
+        };
+        list(&self.problem["faults"], "first").map(mistake).collect()
+    }
+}
+
+/// The problem in words. A refused file comes with the faults of its lines.
+impl fmt::Display for DaemonRefusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or_default();
+        write!(formatter, "{}: {}: {}", self.status, word("code"), word("detail"))?;
+        list(&self.problem["faults"], "first").try_for_each(|fault| {
+            let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
+            let line = fault.get("line").unwrap_or(&Value::Null);
+            write!(formatter, "\n  line {line}: {detail}")
+        })
+    }
+}
 
 /// The daemon's address, and the key to it.
 #[derive(Debug, Clone, Args)]
@@ -107,16 +150,8 @@ impl DaemonArgs {
         }
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
-        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-        let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-        // A refused file comes with the faults of its lines.
-        let faults = problem["faults"]["first"].as_array().into_iter().flatten();
-        let faults = faults.map(|fault| {
-            let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
-            format!("\n  line {}: {detail}", fault.get("line").unwrap_or(&Value::Null))
-        });
-        let faults: String = faults.collect();
-        anyhow::bail!("{status}: {}: {}{faults}", word("code"), word("detail"))
+        let problem = serde_json::from_str(&text).unwrap_or_default();
+        Err(DaemonRefusal { status, problem }.into())
     }
 
     pub async fn json(

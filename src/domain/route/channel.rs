@@ -8,7 +8,7 @@ use jiff::civil;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
-use crate::domain::fee::FeeSchedule;
+use crate::domain::fee::{Fee, FeeSchedule, FeeSubject};
 use crate::domain::flow::attempt::{Operation, VolumeKind};
 use crate::domain::flow::order::OrderKind;
 use crate::domain::ids::ChannelId;
@@ -103,6 +103,19 @@ impl ChannelProfile {
             VolumeKind::Charges => self.per_day_minor,
             VolumeKind::Payouts => self.payouts_per_day_minor,
         }
+    }
+
+    /// The fee that it charges for an order, on the clearing date of the subject's moment; `None`
+    /// of a service, which stands in no schedule.
+    pub fn fee_of(&self, subject: &RouteSubject<'_>) -> Option<Fee> {
+        let order = subject.order()?;
+        Some(self.fees.fee(&FeeSubject {
+            card_type: subject.card.and_then(|card| card.card_type),
+            category: order.merchant_category,
+            amount_minor: order.amount.get(),
+            date: self.calendar.date_of(subject.now),
+            is_payout: order.kind == OrderKind::Payout,
+        }))
     }
 }
 

@@ -22,7 +22,7 @@ use std::cmp::Reverse;
 use crate::domain::bin::{BinRow, Brand, CardBrands, CardType};
 use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
-use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
+use crate::domain::fee::NO_FEE_RULE;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
@@ -367,16 +367,8 @@ impl Strategy {
             Self::Priority => 0,
             Self::Weighted => i64::from(weight),
             Self::LowestCost => {
-                let profile = channel.profile;
                 // What a service costs stands in no schedule: they come as listed.
-                let Some(order) = subject.order() else { return FEE_NOT_KNOWN };
-                let fee = profile.fees.fee(&FeeSubject {
-                    card_type: subject.card.and_then(|card| card.card_type),
-                    category: order.merchant_category,
-                    amount_minor: order.amount.get(),
-                    date: profile.calendar.date_of(subject.now),
-                    is_payout: order.kind == OrderKind::Payout,
-                });
+                let Some(fee) = channel.profile.fee_of(subject) else { return FEE_NOT_KNOWN };
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }
             Self::SuccessRate => i64::from(channel.health.success_rate_ppm),

@@ -15,8 +15,7 @@ mod experience;
 use std::collections::BTreeMap;
 
 use crate::domain::card::CardFacts;
-use crate::domain::fee::FeeSubject;
-use crate::domain::flow::attempt::{AttemptState, VolumeKind};
+use crate::domain::flow::attempt::{AttemptState, Operation, VolumeKind};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentFacts;
@@ -75,7 +74,7 @@ pub struct Moved {
 /// What a change would have made of the orders of a time.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReplayReport {
-    /// The orders that were planned: those that begin with a card.
+    /// The orders that were planned: those with a route of their own.
     pub orders: u64,
     /// Orders of which a rule asks more leading digits of the card than are kept (I-11). They are
     /// planned as if that condition did not hold.
@@ -128,25 +127,23 @@ impl<'s> Replay<'s> {
         }
     }
 
+    /// Whether an order is planned: it has a route of its own, and what routing asked of its
+    /// instrument is kept.
+    pub fn is_planned(order: &Order) -> bool {
+        subject_of(order).is_some()
+    }
+
     /// Plans one order anew on both sides. `draw` is any number, for weighted rules: the same one
-    /// serves both, so that chance alone moves no order. Orders that are not routed, and those that
-    /// keep no card, are passed over.
+    /// serves both, so that chance alone moves no order. Orders that are not planned
+    /// ([`Self::is_planned`]) are passed over.
     pub fn take(&mut self, order: &Order, draw: u64) {
+        let Some(subject) = subject_of(order) else { return };
         let asked = &order.instruction;
-        let routed = asked.kind.operation().is_some_and(|operation| operation.begins_with_card());
-        let Some(card) = asked.card().filter(|_| routed) else { return };
         self.report.orders += 1;
-        let masked = card.masked.as_str();
-        let traits = CardTraits::of(card.row.as_deref(), masked.as_bytes());
-        let prefix = kept_prefix(card);
-        let now = order.created_at;
-        // An agreement is its channel's, whatever the rules say.
-        let by_agreement = asked.instrument.as_ref().and_then(InstrumentFacts::agreement);
-        let bound_to = by_agreement.and(order.attempts.first()).map(|attempt| &attempt.channel);
-        let ask = RouteAsk::Order(asked);
-        let subject = RouteSubject { ask, prefix, card: traits, bound_to, now };
+        // Of an agreement's card no more was known then, and a code has no digits of a card.
+        let by_card = matches!(asked.instrument, Some(InstrumentFacts::Card(_)));
         let sides = [&self.in_force, &self.candidate];
-        if sides.iter().any(|side| side.asks_more_digits(&subject)) {
+        if by_card && sides.iter().any(|side| side.asks_more_digits(&subject)) {
             self.report.undecided += 1;
         }
         let before = self.in_force.plan(order, &subject, draw, &self.rates);
@@ -269,14 +266,8 @@ impl<'s> PlanningSide<'s> {
         share.amount_minor = share.amount_minor.saturating_add(amount_minor);
         // A pre-authorisation is charged for when it is captured, by its captured amount.
         if succeeded && asked.kind != OrderKind::Preauth {
-            let fee = channel.fees.fee(&FeeSubject {
-                card_type: subject.card.and_then(|card| card.card_type),
-                category: asked.merchant_category,
-                amount_minor,
-                date,
-                is_payout: asked.kind == OrderKind::Payout,
-            });
-            share.fee_minor = share.fee_minor.saturating_add(fee.minor);
+            let fee = channel.fee_of(subject).map_or(0, |fee| fee.minor);
+            share.fee_minor = share.fee_minor.saturating_add(fee);
         }
         let ended_without_money =
             matches!(order.status, OrderStatus::Failed | OrderStatus::Reversed);
@@ -316,6 +307,46 @@ impl<'s> PlanningSide<'s> {
         let approvals = experience.expect(self.report.approvals, &self.sent_elsewhere);
         SideReport { approvals, ..self.report }
     }
+}
+
+/// An order as routing saw it, from what is kept of it; `None` where it was not routed, or its
+/// instrument is not kept.
+fn subject_of(order: &Order) -> Option<RouteSubject<'_>> {
+    let asked = &order.instruction;
+    if !asked.kind.operation().is_some_and(Operation::begins_with_card) {
+        return None;
+    }
+    let unseen = RouteSubject {
+        ask: RouteAsk::Order(asked),
+        prefix: CardPrefix::default(),
+        card: None,
+        bound_to: None,
+        now: order.created_at,
+    };
+    let traits = asked.card().and_then(|card| {
+        let masked = card.masked.as_str().as_bytes();
+        CardTraits::of(card.row.as_deref(), masked)
+    });
+    Some(match asked.instrument.as_ref()? {
+        InstrumentFacts::Card(card) => {
+            RouteSubject { prefix: kept_prefix(card), card: traits, ..unseen }
+        }
+        InstrumentFacts::Agreement { card, .. } => RouteSubject {
+            prefix: CardPrefix::leading(card.masked.as_str()),
+            card: traits,
+            bound_to: Some(channel_of_agreement(order)?),
+            ..unseen
+        },
+        InstrumentFacts::Code(_) => unseen,
+    })
+}
+
+/// The channel of the agreement that an order was paid by: no other one can have had it, and the
+/// plan has kept no other.
+fn channel_of_agreement(order: &Order) -> Option<&ChannelId> {
+    let asked = order.attempts.first().map(|attempt| &attempt.channel);
+    let kept = order.route.as_ref().and_then(|route| route.kept.first());
+    asked.or(kept)
 }
 
 /// The leading digits that an order keeps of its card: the first six, or its BIN where that is

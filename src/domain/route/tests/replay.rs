@@ -4,8 +4,10 @@ use super::*;
 use crate::domain::bin::{Bin, BinRow};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan};
 use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Order as PastOrder, OrderStatus};
-use crate::domain::ids::OrderId;
+use crate::domain::flow::order::{Order as PastOrder, OrderStatus, RouteVerdict};
+use crate::domain::ids::{AgreementId, OrderId};
+use crate::domain::instrument::InstrumentFacts;
+use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::route::replay::{Move, Moved, Replay, RouteSet, SAMPLES_MIN};
 
 const FORENOON: &str = "2026-11-22T02:00:00Z";
@@ -201,11 +203,98 @@ fn i_11_a_rule_that_asks_for_more_digits_than_are_kept_is_told() {
 }
 
 #[test]
+fn an_order_by_a_payer_s_code_is_planned_as_one() {
+    let by_bin = Condition::BinPrefixes(vec![CardPrefix::leading("13")]);
+    let to = RouteTarget::named(Strategy::Priority, ids(&["direct"])).expect("a target");
+    let rules = vec![rule("prefix", vec![by_bin], to), priority(&["bank", "unionpay"])];
+    let takes = |taker: &'static str| {
+        move |profile: &mut ChannelProfile| {
+            let is_taker = profile.id == id(taker);
+            let kind = if is_taker { InstrumentKind::Code } else { InstrumentKind::Card };
+            profile.instruments = vec![kind];
+        }
+    };
+    let in_force = set(rules.clone(), takes("bank"));
+    let candidate = set(rules, takes("unionpay"));
+    let mut replay = Replay::new(&in_force, &candidate);
+    let mut shown = past(1, "bank", AttemptState::Approved);
+    let masked = MaskedCode::of("130000000000001234");
+    let code = CodeFacts { masked, digest: 1 };
+    shown.instruction.instrument = Some(InstrumentFacts::Code(code));
+    assert!(Replay::is_planned(&shown));
+    replay.take(&shown, 0);
+    let report = replay.finish();
+    let moved = Moved { orders: 1, amount_minor: 100_000 };
+    assert_eq!(report.moves, BTreeMap::from([(key(Some("bank"), Some("unionpay")), moved)]));
+    assert_eq!((report.orders, report.undecided), (1, 0), "a code has no digits to ask for");
+    let struck = BTreeMap::from([((id("bank"), "instrument"), 1)]);
+    assert_eq!(report.candidate.struck, struck);
+}
+
+#[test]
+fn an_order_by_agreement_is_its_channel_s_alone() {
+    let both = |profile: &mut ChannelProfile| {
+        profile.instruments = vec![InstrumentKind::Card, InstrumentKind::Agreement];
+    };
+    let in_force = set(vec![priority(&["direct", "bank"])], both);
+    let candidate = set(vec![priority(&["unionpay", "direct", "bank"])], both);
+    let mut replay = Replay::new(&in_force, &candidate);
+    let bound = |order: &mut PastOrder| {
+        let card = facts("01021000");
+        let id = AgreementId::from_u64(1);
+        order.instruction.instrument = Some(InstrumentFacts::Agreement { id, card });
+    };
+    let mut sent = past(1, "bank", AttemptState::Approved);
+    bound(&mut sent);
+    replay.take(&sent, 0);
+    // One that was never sent: its plan has kept the channel of the agreement.
+    let mut unsent = past(2, "bank", AttemptState::NotSent);
+    unsent.attempts.clear();
+    bound(&mut unsent);
+    assert!(!Replay::is_planned(&unsent), "nothing says whose agreement it was");
+    unsent.route = Some(Arc::new(RouteVerdict {
+        rule: "all".to_owned(),
+        place: 1,
+        bin_table: 1,
+        kept: ids(&["bank"]),
+        struck: Vec::new(),
+    }));
+    replay.take(&unsent, 0);
+    let report = replay.finish();
+    assert_eq!((report.orders, report.moved()), (2, 0));
+    let shares: Vec<_> = report.candidate.shares.keys().map(|(channel, _)| channel).collect();
+    assert_eq!(shares, [&id("bank")]);
+    let struck =
+        BTreeMap::from([((id("unionpay"), "agreement"), 2), ((id("direct"), "agreement"), 2)]);
+    assert_eq!(report.candidate.struck, struck);
+}
+
+#[test]
+fn the_fee_of_a_past_order_is_the_one_that_its_plan_compared() {
+    let dear = |profile: &mut ChannelProfile| {
+        let rate = if profile.id == id("bank") { 2_000 } else { 6_000 };
+        profile.fees = fees(rate);
+    };
+    let cheapest = RouteTarget::every_live(Strategy::LowestCost);
+    let same = set(vec![rule("cheap", Vec::new(), cheapest)], dear);
+    let mut replay = Replay::new(&same, &same);
+    replay.take(&past(1, "direct", AttemptState::Approved), 0);
+    let report = replay.finish();
+    let share = report.in_force.shares[&(id("bank"), Currency::Cny)];
+    let world = world(|profile, _| dear(profile));
+    let (order, given) = (order(), world.channels());
+    let plan = plan(&same.rules, &given, &order.subject(), 0);
+    assert_eq!(share.fee_minor, plan.kept[0].standing);
+    assert_eq!(share.fee_minor, 200);
+}
+
+#[test]
 fn what_is_not_routed_is_passed_over() {
     let same = set(vec![priority(&["bank"])], |_| {});
     let mut replay = Replay::new(&same, &same);
     let mut refund = past(1, "bank", AttemptState::Approved);
     refund.instruction.kind = OrderKind::Refund { of: OrderId::from_u64(1) };
+    assert!(!Replay::is_planned(&refund));
     replay.take(&refund, 0);
     assert_eq!(replay.finish().orders, 0);
 }
