@@ -5,6 +5,7 @@
 //! its input, and answers with an error, never with a panic. No error carries a received value:
 //! it could be a card number (I-11), so an error says where the trouble is, not what stood there.
 
+pub mod cell;
 pub mod charset;
 pub mod form;
 pub mod json;

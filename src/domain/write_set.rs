@@ -47,6 +47,9 @@ pub struct Contradiction {
     pub channel_reference: Option<String>,
     /// The order that takes the claimed success back.
     pub undo: Option<OrderId>,
+    /// The clearing date of the claimed success, under which its clearing record stands; `None`
+    /// where it has none, since no money moved.
+    pub clearing_date: Option<BusinessDate>,
 }
 
 impl Contradiction {

@@ -97,6 +97,94 @@ async fn a_core_sees_its_own_orders_alone() {
         assert!(!ids(&gateway.get("core", &path).await.json()).is_empty(), "{number}");
     }
     assert_eq!(gateway.get("", "/v1/orders").await.problem().0, 401);
+    let search =
+        async |caller: &str, body: Value| gateway.post(caller, "/v1/orders/search", &body).await;
+    let card = json!({ "card": { "pan": CARD } });
+    assert_eq!(ids(&search("core", card.clone()).await.json()).len(), 4);
+    assert!(ids(&search("other", card).await.json()).is_empty());
+    let theirs = search("other", json!({ "caller": "core" })).await;
+    assert_eq!(theirs.problem(), (403, "forbidden".to_owned()));
+    for (accept, lines) in [("text/csv", 1), ("application/x-ndjson", 0)] {
+        let request = gateway.request("other", Method::GET, "/v1/orders");
+        let answer = gateway.send(request.header("accept", accept)).await;
+        assert_eq!((answer.status.as_u16(), answer.text.lines().count()), (200, lines));
+    }
+    let story = format!("/v1/orders/{}/story", all[0]["id"].as_str().expect("an id"));
+    for caller in ["core", "other"] {
+        assert_eq!(gateway.get(caller, &story).await.problem(), (403, "forbidden".to_owned()));
+    }
+}
+
+/// A cursor is a place among the numbers: whoever makes one up sees no more by it.
+#[tokio::test]
+async fn a_cursor_of_another_question_is_a_place_and_no_more() {
+    let gateway = Gateway::start().await;
+    let all = four(&gateway).await;
+    let id = |number: usize| all[number]["id"].as_str().expect("an id").to_owned();
+    for (query, expected) in [
+        (format!("?status=succeeded&after={}", id(2)), &["A-0"][..]),
+        (format!("?from=2026-11-22T09:30:00Z&after={}", id(1)), &[]),
+        ("?after=9999999999999999999".to_owned(), &["A-3", "A-2", "A-1", "A-0"]),
+        ("?after=0000000000000000000".to_owned(), &[]),
+        ("?from=2026-11-23&to=2026-11-22".to_owned(), &[]),
+        ("?from=2026-11-22T08:00:00Z&to=2026-11-22T08:00:00Z".to_owned(), &[]),
+        ("?from=2026-11-22T08:00:00.000Z&to=2026-11-22T08:00:00.001Z".to_owned(), &["A-0"]),
+    ] {
+        assert_eq!(list(&gateway, "auditor", &query).await, expected, "{query}");
+        assert!(list(&gateway, "other", &query).await.is_empty(), "{query}");
+    }
+    for query in [
+        "after=261122001000000000",
+        "after=26112200100000000011",
+        "after=-611220010000000001",
+        "after=",
+        "limit=-1",
+        "limit=1001",
+        "limit=99999999999999999999",
+        "limit=1e3",
+        "limit=",
+        "after=2611220010000000001&after=2611220010000000001",
+    ] {
+        let refused = gateway.get("auditor", &format!("/v1/orders?{query}")).await;
+        assert_eq!(refused.problem(), (400, "invalid_query".to_owned()), "{query}");
+    }
+    for (field, value) in [
+        ("limit", json!(0)),
+        ("limit", json!(-1)),
+        ("limit", json!(1_001)),
+        ("limit", json!(1.5)),
+        ("after", json!("7")),
+        ("after", json!(7)),
+        ("after", json!([])),
+    ] {
+        let body = json!({ field: value });
+        let refused = gateway.post("auditor", "/v1/orders/search", &body).await;
+        assert_eq!(refused.problem(), (422, "invalid_field".to_owned()), "{body}");
+        assert_eq!(refused.json()["field"], field);
+    }
+}
+
+#[tokio::test]
+async fn what_a_caller_has_written_is_no_formula_in_an_export() {
+    let gateway = Gateway::start().await;
+    gateway.bank.will_answer(approved());
+    let body = with(payment("-1"), "/merchant_id", json!("-m"));
+    let body = with(body, "/description", json!("=HYPERLINK(\"http://x\",\"a\")"));
+    let paid = gateway.pay(&body).await;
+    assert_eq!(paid.status, 200, "{}", paid.text);
+    let request = gateway.request("auditor", Method::GET, "/v1/orders");
+    let csv = gateway.send(request.header("accept", "text/csv")).await.text;
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let names = reader.headers().expect("a heading").clone();
+    let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+    assert_eq!(rows.len(), 1);
+    let cell = |name: &str| &rows[0][names.iter().position(|one| one == name).expect("a column")];
+    assert_eq!((cell("order_id"), cell("merchant_id")), ("'-1", "'-m"));
+    assert_eq!(cell("description"), "'=HYPERLINK(\"http://x\",\"a\")");
+    assert_eq!(cell("amount"), paid.json()["amount"].to_string());
+    let request = gateway.request("auditor", Method::GET, "/v1/orders");
+    let lines = gateway.send(request.header("accept", "application/x-ndjson")).await.json();
+    assert_eq!(lines["order_id"], "-1", "JSON is read by programs");
 }
 
 #[tokio::test]
@@ -252,6 +340,28 @@ fn evidence(source: Source, outcome: Outcome, words: &str) -> Evidence {
     Evidence { source, attempt: 1, outcome, objection, as_of, transcript }
 }
 
+/// The claim, where the claimed success stands in the books, and the undo, which leads back.
+async fn tells_of_its_contradiction(gateway: &Gateway, id: OrderId, told: &Value) {
+    let claim = of_kind(told, "contradicted");
+    assert_eq!((&claim["source"], &claim["data"]["claim"]), (&json!("notice"), &json!("success")));
+    let undo = claim["data"]["undo"].clone();
+    assert_eq!(
+        claim["links"][0]["path"],
+        format!("/v1/orders/{}/story", undo.as_str().unwrap_or(""))
+    );
+    // The claimed success stands in the books as the channel will clear it, in suspense.
+    let cleared = of_kind(told, "cleared");
+    assert_eq!(cleared["data"]["state"], "contradicted");
+    assert_eq!(cleared["data"]["date"], claim["data"]["clearing_date"]);
+    assert_eq!(of_kind(told, "voucher_owed")["data"]["event"], "suspense_opened");
+    let owed = of_kind(told, "followed_up");
+    assert_eq!((&owed["data"]["kind"], &owed["data"]["id"]), (&json!("undo"), &undo));
+    let undone = story(gateway, &undo).await;
+    assert_eq!(kinds(&undone)[0], "asked");
+    assert_eq!(undone["events"][0]["links"][0]["path"], format!("/v1/orders/{id}/story"));
+    assert_eq!(of_kind(&undone, "unresolved")["data"]["phase"], "undo_owed");
+}
+
 #[tokio::test]
 async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     let gateway = Gateway::start().await;
@@ -290,6 +400,9 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
             "attempt_ended",
             "finished",
             "contradicted",
+            "cleared",
+            "voucher_owed",
+            "followed_up",
         ]
     );
     let events = told["events"].as_array().expect("events");
@@ -307,16 +420,7 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     assert_eq!(reply["data"]["cause"], "timed_out");
     assert_eq!(inquiry["data"]["voucher"], "respCode=03");
     assert_eq!(of_kind(&told, "reversal_answered")["data"]["voucher"], "reversed=yes");
-    let claim = of_kind(&told, "contradicted");
-    assert_eq!((&claim["source"], &claim["data"]["claim"]), (&json!("notice"), &json!("success")));
-    let undo = claim["data"]["undo"].clone();
-    assert_eq!(
-        claim["links"][0]["path"],
-        format!("/v1/orders/{}/story", undo.as_str().unwrap_or(""))
-    );
-    let undone = story(&gateway, &undo).await;
-    assert_eq!(kinds(&undone)[0], "asked");
-    assert_eq!(of_kind(&undone, "unresolved")["data"]["phase"], "undo_owed");
+    tells_of_its_contradiction(&gateway, id, &told).await;
     let core = gateway.get("core", &format!("/v1/orders/{id}/story")).await;
     assert_eq!(core.problem(), (403, "forbidden".to_owned()));
     let none = gateway.get("auditor", "/v1/orders/2611220010000009999/story").await;

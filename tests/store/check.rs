@@ -27,12 +27,16 @@ pub async fn what_breaks_an_invariant_is_told(store: &dyn Store) {
     let gone = order(8).id;
     let unowed =
         Contradiction { undo: Some(gone), ..contradiction(&order(3), 1, ReportedEnd::Failure) };
+    let undated = Contradiction {
+        clearing_date: Some(day(23)),
+        ..contradiction(&order(2), 1, ReportedEnd::Failure)
+    };
     commit(
         store,
         WriteSet {
             transactions: vec![transaction(&none)],
             notices: vec![notice(&none, 1)],
-            contradictions: vec![contradiction(&none, 1, ReportedEnd::Success), unowed],
+            contradictions: vec![contradiction(&none, 1, ReportedEnd::Success), unowed, undated],
             closes: vec![close(channel(), day(20))],
             found: vec![found(9, 0, Class::OnlyTheirs, 8)],
             settled: vec![settled(day(22), Currency::Cny, 1)],
@@ -47,11 +51,12 @@ pub async fn what_breaks_an_invariant_is_told(store: &dyn Store) {
         format!("I-7: a notice is of order {id}"),
         format!("I-5: a contradiction is of order {id}"),
         format!("I-5: undo {gone} of {} is not there", order(3).id),
+        format!("I-5: a claim of {} has no clearing record on its date", order(2).id),
         "is closed with other sums".to_owned(),
         "I-10: what batch".to_owned(),
         "was settled by nothing".to_owned(),
     ] {
         assert!(report.told.iter().any(|one| one.contains(&words)), "{words}: {:?}", report.told);
     }
-    assert_eq!(report.violations, 9, "{:?}", report.told);
+    assert_eq!(report.violations, 10, "{:?}", report.told);
 }

@@ -71,9 +71,17 @@ pub async fn what_happened_is_listed_by_order(store: &dyn Store) {
     commit(store, writes(vec![event(1, 256, 0), event(2, 1, 0)])).await;
     commit(store, writes(vec![event(1, 2, 1), event(1, 2, 0)])).await;
     let all = [event(1, 2, 0), event(1, 2, 1), event(1, 256, 0)];
-    assert_eq!(read(store.order_events(id(1))).await, all);
-    assert_eq!(read(store.order_events(id(2))).await, [event(2, 1, 0)]);
-    assert!(read(store.order_events(id(3))).await.is_empty());
+    let listed =
+        async |sequence, after, limit| read(store.order_events(id(sequence), after, limit)).await;
+    assert_eq!(listed(1, None, 1_000).await, all);
+    assert_eq!(listed(2, None, 1_000).await, [event(2, 1, 0)]);
+    assert!(listed(3, None, 1_000).await.is_empty());
+    // Page by page, behind an event that is there and behind one that is not.
+    assert_eq!(listed(1, None, 2).await, all[..2]);
+    for (place, behind) in [((2, 0), 1), ((2, 1), 2), ((255, 255), 2), ((256, 0), 3)] {
+        assert_eq!(listed(1, Some(place), 2).await, all[behind..], "{place:?}");
+    }
+    assert!(listed(1, Some((u32::MAX, u8::MAX)), 2).await.is_empty(), "it ends with the order");
     refuse(store, writes(vec![event(1, 2, 1)]), "it is there already").await;
 }
 

@@ -183,6 +183,82 @@ pub async fn a_search_finds_what_a_look_over_all_orders_does(store: &dyn Store) 
     }
 }
 
+/// The page of a cursor that no page has given, of a time that is empty or the wrong way round, and
+/// of any limit.
+pub async fn a_search_bears_any_cursor_time_and_limit(store: &dyn Store) {
+    let all: Vec<Order> = (1..=5).map(books::order).collect();
+    commit(store, WriteSet { orders: all.clone(), ..WriteSet::default() }).await;
+    let newest: Vec<Order> = all.iter().rev().cloned().collect();
+    let everything = OrderFilter::default();
+    let page = async |filter: &OrderFilter, after: Option<u64>, limit| {
+        let after = after.map(OrderId::from_u64);
+        read(store.search_orders(filter.clone(), after, limit)).await
+    };
+    let first = all[0].id.as_u64();
+    for (after, found) in [
+        (0, &[][..]),
+        (first, &[]),
+        (first + 1, &newest[4..]),
+        (first + 3, &newest[2..]),
+        (i64::MAX as u64, &newest),
+        (u64::MAX, &newest),
+    ] {
+        let page = page(&everything, Some(after), 10).await;
+        assert_eq!((page.orders.as_slice(), page.next), (found, None), "after {after}");
+    }
+    for (limit, found) in [(0, 1), (1, 1), (4, 4)] {
+        let page = page(&everything, None, limit).await;
+        assert_eq!(page.orders, newest[..found], "limit {limit}");
+        assert_eq!(page.next, Some(newest[found - 1].id));
+        assert_eq!(page.looked_until, Some(newest[found - 1].created_at), "the last one's time");
+    }
+    for limit in [6, 1_000, usize::MAX] {
+        let page = page(&everything, None, limit).await;
+        assert_eq!((page.orders.as_slice(), page.next), (newest.as_slice(), None), "{limit}");
+    }
+    let at = all[0].created_at;
+    let later = |ms: u64| at.plus(Duration::from_millis(ms));
+    let year = Duration::from_secs(365 * 86_400);
+    for (from, to, found) in [
+        (at, at, 0),
+        (at, later(1), all.iter().filter(|one| one.created_at == at).count()),
+        (later(1), at, 0),
+        (at.plus(year), at.minus(year), 0),
+        (Timestamp::from_millis(0), Timestamp::from_millis(0), 0),
+        (Timestamp::from_millis(0), at.plus(year * 1_000), 5),
+    ] {
+        let filter = OrderFilter { from: Some(from), to: Some(to), ..everything.clone() };
+        for after in [None, Some(first + 9)] {
+            let page = page(&filter, after, 10).await;
+            assert_eq!((page.orders.len(), page.next), (found, None), "{filter:?} {after:?}");
+        }
+    }
+}
+
+/// Orders end while somebody reads page by page: each is shown once, and none is missed.
+pub async fn orders_that_end_between_two_pages_are_shown_once(store: &dyn Store) {
+    let seed = std::env::var("SWITCHYARD_STORE_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    let mut random = Rng::with_seed(seed);
+    let all: Vec<Order> = (1..=60).map(books::order).collect();
+    commit(store, WriteSet { orders: all.clone(), ..WriteSet::default() }).await;
+    let mut open = all.clone();
+    random.shuffle(&mut open);
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let limit = random.usize(1..6);
+        let page = read(store.search_orders(OrderFilter::default(), after, limit)).await;
+        shown.extend(page.orders.iter().map(|order| order.id));
+        for order in open.drain(..random.usize(..6).min(open.len())).collect::<Vec<_>>() {
+            commit(store, books::paid(&order)).await;
+        }
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    let expected: Vec<OrderId> = all.iter().rev().map(|order| order.id).collect();
+    assert_eq!(shown, expected, "SWITCHYARD_STORE_SEED={seed}");
+}
+
 pub async fn a_search_of_many_orders_says_how_far_it_looked(store: &dyn Store) {
     let orders: Vec<Order> = (1..=MANY)
         .map(|sequence| {
@@ -208,6 +284,18 @@ pub async fn a_search_of_many_orders_says_how_far_it_looked(store: &dyn Store) {
     let at = moment(i64::try_from(until).expect("some thousands"));
     assert_eq!(looked_until, Some(at), "the last one that it looked at");
     assert_eq!(pages(store, &asked, 10).await, orders[..1], "it is found further on");
+    // The page ends with the order before the last, with the last, and where it was found.
+    let first = orders[0].id.as_u64();
+    for (looked, found, more) in [(19_999, 1, false), (20_000, 1, true), (20_001, 0, true)] {
+        let behind = OrderId::from_u64(first + looked);
+        let page = read(store.search_orders(asked.clone(), Some(behind), 10)).await;
+        assert_eq!((page.orders.len(), page.next.is_some()), (found, more), "{looked} orders");
+        assert_eq!(page.looked_until.is_some(), more, "{looked} orders");
+        if let Some(next) = page.next {
+            let rest = read(store.search_orders(asked.clone(), Some(next), 10)).await;
+            assert_eq!((rest.orders.len() + found, rest.next), (1, None), "{looked} orders");
+        }
+    }
     // A time leads past all of them.
     let before =
         Timestamp::from_millis(moment(0).as_millis()).minus(Duration::from_secs(72 * 3_600));

@@ -206,6 +206,7 @@ pub fn contradiction(order: &Order, attempt: u8, reported: ReportedEnd) -> Contr
         transcript: "respCode=00".to_owned(),
         channel_reference: None,
         undo: None,
+        clearing_date: None,
     }
 }
 

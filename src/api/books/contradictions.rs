@@ -16,6 +16,7 @@ use crate::api::input::query::Query;
 use crate::api::page::listing;
 use crate::codec::word;
 use crate::domain::ids::OrderId;
+use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Contradiction, ReportedEnd};
 use crate::store::ContradictionPlace;
 
@@ -41,6 +42,9 @@ pub struct ContradictionBody<'row> {
     /// The order that takes the claimed success back.
     #[serde(skip_serializing_if = "Option::is_none")]
     undo: Option<Text<OrderId>>,
+    /// The clearing date of what is claimed, if money moved by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearing_date: Option<Text<BusinessDate>>,
     /// The channel's own words, card data masked.
     voucher: &'row str,
 }
@@ -55,6 +59,7 @@ impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
             at: MomentText(row.at),
             channel_reference: row.channel_reference.as_deref(),
             undo: row.undo.map(Text),
+            clearing_date: row.clearing_date.map(Text),
             voucher: &row.transcript,
         }
     }

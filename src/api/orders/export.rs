@@ -1,11 +1,13 @@
 //! Orders as streams: CSV with a column for each fact, or the listing's objects line by line.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::api::dto::{MomentText, OrderBody, Text};
 use crate::api::stream::Pages;
+use crate::codec::cell::inert;
 use crate::domain::flow::filter::OrderFilter;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
@@ -89,32 +91,33 @@ impl Pages for OrderPages {
     }
 }
 
-/// An order as a line of the CSV form. What it has not is an empty column.
+/// An order as a line of the CSV form. What it has not is an empty column; the texts of callers,
+/// channels and tables are [`inert`].
 #[derive(Serialize)]
 struct OrderLine<'row> {
     id: Text<OrderId>,
-    order_id: &'row str,
-    caller: &'row str,
+    order_id: Cow<'row, str>,
+    caller: Cow<'row, str>,
     kind: &'static str,
     of: Option<String>,
     status: &'static str,
     reason: Option<&'static str>,
-    merchant_id: &'row str,
+    merchant_id: Cow<'row, str>,
     amount: i64,
     currency: &'static str,
     settlement: &'static str,
     card: Option<&'row str>,
-    issuer_code: Option<&'row str>,
-    issuer_name: Option<&'row str>,
+    issuer_code: Option<Cow<'row, str>>,
+    issuer_name: Option<Cow<'row, str>>,
     card_type: Option<&'static str>,
     brand: Option<&'static str>,
     channel: Option<&'row str>,
     channel_order_no: Option<Text<ChannelOrderNo>>,
-    channel_reference: Option<&'row str>,
-    code: Option<&'row str>,
+    channel_reference: Option<Cow<'row, str>>,
+    code: Option<Cow<'row, str>>,
     attempts: usize,
     clearing_date: Option<Text<BusinessDate>>,
-    description: Option<&'row str>,
+    description: Option<Cow<'row, str>>,
     created_at: MomentText,
     finished_at: Option<MomentText>,
 }
@@ -127,8 +130,8 @@ impl<'row> From<&'row Order> for OrderLine<'row> {
         let speaking = order.speaking();
         Self {
             id: Text(order.id),
-            order_id: asked.caller_order_id.as_str(),
-            caller: asked.caller.as_str(),
+            order_id: inert(asked.caller_order_id.as_str()),
+            caller: inert(asked.caller.as_str()),
             kind: asked.kind.name(),
             of: match asked.kind {
                 OrderKind::Undo { of } => Some(of.to_string()),
@@ -136,22 +139,22 @@ impl<'row> From<&'row Order> for OrderLine<'row> {
             },
             status: order.status.name(),
             reason: order.reason.map(|reason| reason.name()),
-            merchant_id: asked.merchant_id.as_str(),
+            merchant_id: inert(asked.merchant_id.as_str()),
             amount: asked.amount.get(),
             currency: asked.currency.name(),
             settlement: asked.settlement_mode.name(),
             card: card.map(|card| card.masked.as_str()),
-            issuer_code: row.map(|row| row.issuer_code.as_str()),
-            issuer_name: row.map(|row| row.issuer_name.as_str()),
+            issuer_code: row.map(|row| inert(&row.issuer_code)),
+            issuer_name: row.map(|row| inert(&row.issuer_name)),
             card_type: row.map(|row| row.card_type.name()),
             brand: row.map(|row| row.brands.first.name()),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
-            channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
-            code: speaking.and_then(|one| one.code.as_deref()),
+            channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()).map(inert),
+            code: speaking.and_then(|one| one.code.as_deref()).map(inert),
             attempts: order.attempts.len(),
             clearing_date: order.clearing_date.map(Text),
-            description: asked.description.as_deref(),
+            description: asked.description.as_deref().map(inert),
             created_at: MomentText(order.created_at),
             finished_at: order.finished_at.map(MomentText),
         }

@@ -55,6 +55,14 @@ pub(super) fn check_claims(rows: &AuditedRows, order: &Order) -> Vec<String> {
             hold!(found, kept.count() == 1, "I-5: what is claimed of {id} is in no suspense");
             owed += 1;
         }
+        let records = rows.clearing.get(&id).map_or(&[][..], Vec::as_slice);
+        let stands = row.clearing_date.is_none_or(|date| {
+            records.iter().any(|record| {
+                let is_of = record.channel_order_no.attempt == row.attempt;
+                record.state == ClearingState::Contradicted && is_of && record.date == date
+            })
+        });
+        hold!(found, stands, "I-5: a claim of {id} has no clearing record on its date");
         hold!(found, row.undo.is_some() == wants, "I-5: a claim of {id} owes a wrong undo");
         let Some(undo) = row.undo else { continue };
         let Some(undo) = rows.orders.get(&undo) else {

@@ -13,6 +13,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome, Reason};
 use crate::domain::terms::ReportedSuccessRule;
+use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};
 
 impl DecisionDraft<'_> {
@@ -43,7 +44,7 @@ impl DecisionDraft<'_> {
             return Ok(());
         }
         let Ok(ordinal) = u8::try_from(kept.len()) else { return Ok(()) };
-        let mut undo = None;
+        let (mut undo, mut clearing_date) = (None, None);
         // The number has one place in the books: of what the channel claims to have done under it
         // besides, a person must find out what it was.
         let has_place = kept.is_empty() && attempt.state != AttemptState::Approved;
@@ -54,15 +55,15 @@ impl DecisionDraft<'_> {
                 Operation::Payment | Operation::Preauth | Operation::Capture
                     if self.is_suspended(evidence.source) =>
                 {
-                    self.suspend_claimed(attempt, approval, evidence);
+                    clearing_date = Some(self.suspend_claimed(attempt, approval, evidence));
                 }
                 Operation::Payment | Operation::Preauth | Operation::Capture => {
                     let id = spare_id.expect("the engine gives one where an attempt has ended");
-                    self.owe_undo(attempt, approval, evidence, id);
+                    clearing_date = self.owe_undo(attempt, approval, evidence, id);
                     undo = Some(id);
                 }
                 Operation::Refund | Operation::Void | Operation::Payout => {
-                    self.expect_reported_success(attempt, approval, evidence);
+                    clearing_date = self.expect_reported_success(attempt, approval, evidence);
                 }
                 // Another undo cannot take it back: a person must find out what happened.
                 Operation::Undo => {}
@@ -79,6 +80,7 @@ impl DecisionDraft<'_> {
             transcript: evidence.transcript.clone(),
             channel_reference,
             undo,
+            clearing_date,
         });
         self.alert(Alert::Contradiction);
         Ok(())
@@ -94,7 +96,12 @@ impl DecisionDraft<'_> {
 
     /// Expects the claimed success on the channel's statement, and puts its money in suspense until
     /// a person balances it.
-    fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
+    fn suspend_claimed(
+        &mut self,
+        attempt: &Attempt,
+        approval: &Approval,
+        evidence: &Evidence,
+    ) -> BusinessDate {
         let (claimed, _) = self.reported_transaction(attempt, approval, evidence);
         self.order.accounting_sequence += 1;
         let booking = Booking {
@@ -108,6 +115,7 @@ impl DecisionDraft<'_> {
         };
         self.writes.accounting.push(accounting::request(&booking, &claimed));
         self.effects.push(Effect::Book);
+        claimed.clearing_date
     }
 
     /// Writes the undo order and its entry, expects the claimed success on the channel's statement,
@@ -118,7 +126,7 @@ impl DecisionDraft<'_> {
         approval: &Approval,
         evidence: &Evidence,
         id: OrderId,
-    ) {
+    ) -> Option<BusinessDate> {
         let of = self.order.channel_order_no(attempt.number);
         let caller = CallerId::from_stored(OWN_CALLER);
         // The caller's order id is unique, so one attempt can never owe two undos.
@@ -130,6 +138,7 @@ impl DecisionDraft<'_> {
         };
         let mut undo = Order::accepted(id, instruction, self.now);
         undo.version = 1;
+        let mut clearing_date = None;
         // A hold that is undone has no place in the books but its transaction.
         if self.moves_money() {
             let (claimed, fee) = self.reported_transaction(attempt, approval, evidence);
@@ -145,12 +154,14 @@ impl DecisionDraft<'_> {
                 now: self.now,
             };
             self.writes.accounting.push(accounting::request(&booking, &claimed));
+            clearing_date = Some(claimed.clearing_date);
         }
         let mut entry = ReversalEntry::owe_undo(&undo, attempt.channel.clone(), self.now);
         entry.version = 1;
         self.writes.entries.push(EntryChange::Put(entry));
         self.writes.orders.push(undo);
         self.effects.extend([Effect::Book, Effect::WorkReversals]);
+        clearing_date
     }
 
     /// Money that a refund, void or payout gave away although our books had ended it: it is
@@ -161,9 +172,9 @@ impl DecisionDraft<'_> {
         attempt: &Attempt,
         approval: &Approval,
         evidence: &Evidence,
-    ) {
+    ) -> Option<BusinessDate> {
         if !self.moves_money() {
-            return;
+            return None;
         }
         let (claimed, _) = self.reported_transaction(attempt, approval, evidence);
         // A payout follows nothing up: its chain is its own.
@@ -184,6 +195,7 @@ impl DecisionDraft<'_> {
         };
         self.writes.accounting.push(accounting::request(&booking, &claimed));
         self.effects.push(Effect::Book);
+        Some(claimed.clearing_date)
     }
 
     /// The transaction that the channel claims, which its statement will show, and its fee.

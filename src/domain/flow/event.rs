@@ -73,7 +73,15 @@ pub struct OrderEvent {
     pub transcript: String,
 }
 
+/// Where an event stands among those of its order: the order's version that was written with it,
+/// and its place among those of that version.
+pub type EventPlace = (u32, u8);
+
 impl OrderEvent {
+    pub const fn place(&self) -> EventPlace {
+        (self.version, self.ordinal)
+    }
+
     /// An event of which nothing more is known. Its version and place are given when it is written.
     pub fn new(order: OrderId, at: Timestamp, kind: EventKind, attempt: u8) -> Self {
         Self {

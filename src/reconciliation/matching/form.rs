@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
+use crate::codec::cell::inert;
 use crate::codec::word;
 use crate::domain::books::reconcile::{Class, ClassTotals, Side, Sums, Tally, Totals, Verdict};
 use crate::domain::money::Currency;
@@ -164,7 +165,7 @@ pub fn list(verdict: &Verdict<Side>, row: &mut csv::ByteRecord, numbers: &mut it
     let unreadable = verdict.line.as_ref().and_then(|line| line.unreadable.as_ref());
     let (problem, text) = unreadable.map_or(("", ""), |(problem, text)| (problem, text));
     row.push_field(problem.as_bytes());
-    row.push_field(text.as_bytes());
+    row.push_field(inert(text).as_bytes());
 }
 
 fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa::Buffer) {
@@ -177,8 +178,8 @@ fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa:
         (1..SIDE_COLUMNS).for_each(|_| row.push_field(b""));
         return;
     };
-    row.push_field(side.order_no.as_bytes());
-    row.push_field(side.reference.as_bytes());
+    row.push_field(inert(&side.order_no).as_bytes());
+    row.push_field(inert(&side.reference).as_bytes());
     row.push_field(item.movement.name().as_bytes());
     number(row, Some(item.amount_minor));
     number(row, item.fee_minor);

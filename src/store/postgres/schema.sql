@@ -392,6 +392,7 @@ CREATE TABLE contradictions (
   transcript text NOT NULL,
   channel_reference text,
   undo bigint,
+  clearing_date date,
   PRIMARY KEY (order_id, attempt, reported, ordinal)
 );
 

@@ -81,6 +81,7 @@ impl SqlTable for Contradictions {
             transcript: row.transcript.as_str(),
             channel_reference: row.channel_reference.as_deref(),
             undo: row.undo,
+            clearing_date: row.clearing_date,
         }
     }
 
@@ -95,6 +96,7 @@ impl SqlTable for Contradictions {
             transcript: row.get("transcript")?,
             channel_reference: row.get("channel_reference")?,
             undo: row.get("undo")?,
+            clearing_date: row.get("clearing_date")?,
         })
     }
 }
@@ -143,6 +145,7 @@ struct ContradictionRecord<'a> {
     #[serde(borrow)]
     channel_reference: Option<&'a str>,
     undo: Option<u64>,
+    clearing_date: Option<u32>,
 }
 
 fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
@@ -152,6 +155,7 @@ fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
         transcript: &contradiction.transcript,
         channel_reference: contradiction.channel_reference.as_deref(),
         undo: contradiction.undo.map(OrderId::as_u64),
+        clearing_date: contradiction.clearing_date.map(|date| date.yyyymmdd()),
     })
 }
 
@@ -172,5 +176,6 @@ fn read_contradiction(
         transcript: record.transcript.to_owned(),
         channel_reference: record.channel_reference.map(str::to_owned),
         undo: record.undo.map(OrderId::from_u64),
+        clearing_date: record.clearing_date.map(|date| fields.date(date)).transpose()?,
     })
 }

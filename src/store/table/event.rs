@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::closed_set::StoredNumber;
-use crate::domain::flow::event::OrderEvent;
+use crate::domain::flow::event::{EventPlace, OrderEvent};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
@@ -11,10 +11,10 @@ use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, list_rows, plan_new};
 use crate::store::sorted::StoreResult;
-use crate::store::sql::read::parameters;
+use crate::store::sql::read::{page_limit, parameters};
 use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
-use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const EVENTS: StoredFields = StoredFields { table: "order_events" };
 const LETTER: u8 = b'H';
@@ -28,8 +28,7 @@ impl Table for OrderEvents {
     const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "what happened to orders")];
 
     fn key(event: &OrderEvent) -> Vec<u8> {
-        let version = event.version.to_be_bytes();
-        Key::of(LETTER).order(event.order).number(version).number([event.ordinal]).0
+        key_of(event.order, event.place())
     }
 
     fn encode(event: &OrderEvent) -> Vec<u8> {
@@ -51,6 +50,10 @@ impl Table for OrderEvents {
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         plan.append::<Self>(0, &writes.events)
     }
+}
+
+fn key_of(order: OrderId, (version, ordinal): EventPlace) -> Vec<u8> {
+    Key::of(LETTER).order(order).number(version.to_be_bytes()).number([ordinal]).0
 }
 
 impl SqlTable for OrderEvents {
@@ -96,16 +99,27 @@ impl SqlTable for OrderEvents {
 }
 
 impl dyn Store + '_ {
-    /// What happened to an order, in its order: the first thousand events.
-    pub fn order_events(&self, order: OrderId) -> StoreRead<'_, Vec<OrderEvent>> {
+    /// What happened to an order behind an event, in its order.
+    pub fn order_events(
+        &self,
+        order: OrderId,
+        after: Option<EventPlace>,
+        limit: usize,
+    ) -> StoreRead<'_, Vec<OrderEvent>> {
         if let Some(tables) = self.tables() {
+            // No event has the version 0.
+            let (version, ordinal) = after.unwrap_or((0, u8::MAX));
+            let mut all = parameters![order, version, ordinal];
+            all.push(page_limit(limit));
             return tables.list::<OrderEvents>(
-                "WHERE t.order_id = $1 ORDER BY t.version, t.ordinal LIMIT 1000",
-                parameters![order],
+                "WHERE t.order_id = $1 AND (t.version, t.ordinal) > ($2, $3) \
+                 ORDER BY t.version, t.ordinal LIMIT $4",
+                all,
             );
         }
+        let after = after.map(|place| key_of(order, place));
         self.list(move |rows| {
-            list_rows::<OrderEvents>(rows, &order_key(LETTER, order), None, PAGE_MAX)
+            list_rows::<OrderEvents>(rows, &order_key(LETTER, order), after, limit)
         })
     }
 }

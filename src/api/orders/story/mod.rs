@@ -5,6 +5,7 @@
 //! kind and data, and of nothing else, so that a reader can make its own in another language.
 
 mod actions;
+mod read;
 mod rows;
 mod words;
 
@@ -27,7 +28,7 @@ use crate::domain::closed_set;
 use crate::domain::flow::event::EventKind;
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
-use rows::StoryRows;
+use read::StoryRows;
 
 closed_set! {
     /// What an event of a story is.
@@ -201,6 +202,9 @@ pub struct StoryBody<'row> {
     order: OrderBody<'row>,
     /// What happened, in order of time.
     events: Vec<StoryEventBody>,
+    /// There, and true, where so much was told of its attempts that the latest of it is left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    events_left_out: bool,
 }
 
 /// `GET /v1/orders/{id}/story`
@@ -217,7 +221,8 @@ pub async fn tell(
     let mut events = rows.events();
     // The sort is stable: what is of one moment stays as it followed from each other.
     events.sort_by_key(|event| event.at);
+    let events_left_out = rows.events_left_out;
     let order = OrderBody::from(&rows.order).with_caller(&rows.order);
     let events = events.into_iter().map(StoryEvent::told).collect();
-    Ok(json(StatusCode::OK, &StoryBody { order, events }))
+    Ok(json(StatusCode::OK, &StoryBody { order, events, events_left_out }))
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::domain::books::Transaction;
-use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, SourceDocument};
+use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconciliation::Reconciliation;
@@ -12,76 +12,14 @@ use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::event::OrderEvent;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::ids::ChannelId;
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::{Contradiction, CoreNotice};
-use crate::store::{PAGE_MAX, Store, StoreError};
 
+use super::read::{ClearedRows, StoryRows, original_of};
 use super::{StoryEvent, StoryKind, actions};
 
-/// All that the books have of one order.
-pub(super) struct StoryRows {
-    pub order: Order,
-    events: Vec<OrderEvent>,
-    entry: Option<ReversalEntry>,
-    transaction: Option<Transaction>,
-    requests: Vec<AccountingRequest>,
-    notice: Option<CoreNotice>,
-    contradictions: Vec<Contradiction>,
-    follow_ups: Vec<Order>,
-    clearing: Option<ClearingRecord>,
-    difference: Option<Difference>,
-    batch: Option<Reconciliation>,
-    settlement: Option<ChannelSettlement>,
-}
-
 impl StoryRows {
-    /// `None` if there is no such order.
-    pub(super) async fn of(store: &dyn Store, id: OrderId) -> Result<Option<Self>, StoreError> {
-        let Some(order) = store.order(id).await? else { return Ok(None) };
-        let kind = order.instruction.kind;
-        let mut chains = vec![order.id];
-        chains.extend(kind.original());
-        let mut requests = store.requests_of_chains(&chains).await?;
-        let is_own = |request: &AccountingRequest| match &request.source {
-            SourceDocument::Order { order, .. } => *order == id,
-            SourceDocument::Difference { .. } | SourceDocument::Settlement { .. } => false,
-        };
-        requests.retain(is_own);
-        let transaction = store.transaction(id).await?;
-        let clearing = match &transaction {
-            Some(one) => {
-                let key = (one.channel.clone(), one.clearing_date, one.channel_order_no);
-                store.clearing_records(vec![key]).await?.pop()
-            }
-            None => None,
-        };
-        let (mut difference, mut batch, mut settlement) = (None, None, None);
-        if let Some(record) = &clearing {
-            let (channel, date) = (record.channel.clone(), record.date);
-            let number = record.channel_order_no;
-            difference = store.difference_of_record(channel.clone(), date, number).await?;
-            batch = store.current_reconciliation(channel.clone(), date).await?;
-            if let Some(settled) = store.settled_date(channel, date, record.currency).await? {
-                settlement = store.settlement(settled.by).await?;
-            }
-        }
-        Ok(Some(Self {
-            events: store.order_events(id).await?,
-            entry: store.reversal(id).await?,
-            transaction,
-            requests,
-            notice: store.notice(id).await?,
-            contradictions: store.contradictions(id).await?,
-            follow_ups: store.follow_ups(id, None, PAGE_MAX).await?,
-            clearing,
-            difference,
-            batch: batch.filter(|batch| batch.finished_at.is_some()),
-            settlement,
-            order,
-        }))
-    }
-
     /// What they tell, each in the order in which it follows from what is before.
     pub(super) fn events(&self) -> Vec<StoryEvent> {
         let mut told = vec![self.asked()];
@@ -97,7 +35,8 @@ impl StoryRows {
         told.extend(self.entry.as_ref().map(|entry| self.unresolved(entry)));
         told.extend(self.transaction.as_ref().map(|one| self.succeeded(one)));
         told.extend(self.finished());
-        told.extend(self.clearing.as_ref().map(cleared));
+        told.extend(self.contradictions.iter().map(contradicted));
+        told.extend(self.cleared.iter().flat_map(ClearedRows::events));
         for request in &self.requests {
             told.push(voucher(request));
             told.extend(voucher_acknowledged(request));
@@ -106,11 +45,7 @@ impl StoryRows {
             told.push(noticed(notice));
             told.extend(notice_acknowledged(notice));
         }
-        told.extend(self.contradictions.iter().map(contradicted));
         told.extend(self.follow_ups.iter().map(followed_up));
-        told.extend(self.difference.as_ref().map(differs));
-        told.extend(self.batch.as_ref().map(|batch| self.reconciled(batch)));
-        told.extend(self.settlement.as_ref().map(settled));
         told
     }
 
@@ -132,7 +67,7 @@ impl StoryRows {
             .with("card", asked.card().map(|card| card.masked.as_str()))
             .with("description", asked.description.as_deref())
             .with("notify_url", asked.notify_url.as_deref());
-        match asked.kind.original() {
+        match original_of(&self.order) {
             Some(original) => event.link("original", format!("/v1/orders/{original}/story")),
             None => event,
         }
@@ -210,6 +145,16 @@ impl StoryRows {
             .with("status", self.order.status.name())
             .with("reason", self.order.reason.map(|reason| reason.name()));
         Some(event.actions(actions::of_end(&self.order)))
+    }
+}
+
+impl ClearedRows {
+    fn events(&self) -> Vec<StoryEvent> {
+        let mut told = vec![cleared(&self.record)];
+        told.extend(self.difference.as_ref().map(differs));
+        told.extend(self.batch.as_ref().map(|batch| self.reconciled(batch)));
+        told.extend(self.settlement.as_ref().map(settled));
+        told
     }
 
     fn reconciled(&self, batch: &Reconciliation) -> StoryEvent {
@@ -299,12 +244,14 @@ fn notice_acknowledged(notice: &CoreNotice) -> Option<StoryEvent> {
 }
 
 fn contradicted(claim: &Contradiction) -> StoryEvent {
+    let cleared_on = claim.clearing_date.map(|date| date.to_string());
     let event = StoryEvent::new(claim.at, StoryKind::Contradicted)
         .from(claim.source.name())
         .with("attempt", claim.attempt)
         .with("claim", claim.reported.name())
         .with("channel_reference", claim.channel_reference.as_deref())
         .with("undo", claim.undo.map(|undo| undo.to_string()))
+        .with("clearing_date", cleared_on)
         .with("voucher", claim.transcript.as_str());
     match claim.undo {
         Some(undo) => event.link("undo", format!("/v1/orders/{undo}/story")),
@@ -323,13 +270,39 @@ fn followed_up(order: &Order) -> StoryEvent {
         .link("story", format!("/v1/orders/{}/story", order.id))
 }
 
+/// With the statement's line beside our record, and the money that suspense holds for it.
 fn differs(difference: &Difference) -> StoryEvent {
+    let line = difference.line.as_ref().map(|line| {
+        let item = line.item.as_ref();
+        json!({
+            "date": line.date.to_string(),
+            "line": line.line,
+            "order_no": line.order_no,
+            "reference": line.reference,
+            "amount": item.map(|item| item.amount_minor),
+            "fee": item.and_then(|item| item.fee_minor),
+            "currency": item.map(|item| item.currency.name()),
+        })
+    });
+    let held: Vec<_> = difference
+        .held
+        .iter()
+        .map(|gap| {
+            json!({
+                "principal": gap.principal_minor,
+                "fee": gap.fee_minor,
+                "currency": gap.currency.name(),
+            })
+        })
+        .collect();
     StoryEvent::new(difference.opened_at, StoryKind::Differs)
         .from("statement")
         .with("id", difference.id.to_string())
         .with("channel", difference.channel.as_str())
         .with("class", difference.class.name())
         .with("state", difference.state.name())
+        .with("line", line)
+        .with("suspense", Some(held).filter(|held| !held.is_empty()))
         .with("remedy", difference.remedy.as_ref().map(|(remedy, _)| remedy.name()))
         .with("reason", difference.remedy.as_ref().map(|(_, reason)| reason.as_str()))
         .link("difference", format!("/v1/differences/{}", difference.id))

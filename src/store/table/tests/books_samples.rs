@@ -11,7 +11,8 @@ use crate::store::table::books::settled_date::SettledDates;
 use crate::store::table::books::settlement::Settlements;
 use crate::store::table::books::statement::Statements;
 
-use super::samples::{Draw, date, first_id, moment};
+use super::draw::Draw;
+use super::samples::{date, first_id, moment};
 use super::{SampleTable, head_fits};
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::{ClearingDays, DayClose};

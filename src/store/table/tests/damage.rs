@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::books_samples as samples;
-use super::samples::Draw;
+use super::draw::Draw;
 use crate::domain::books::reconcile::{Sums, Tally, Totals};
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;

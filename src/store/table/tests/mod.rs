@@ -2,6 +2,7 @@
 
 mod books_samples;
 mod damage;
+mod draw;
 mod samples;
 mod service_samples;
 mod sql;
@@ -16,7 +17,7 @@ use crate::store::StoreError;
 use crate::store::reread::{reread_row, row_kinds};
 use crate::store::row::{Table, Versioned};
 use crate::store::table::order::Orders;
-pub(in crate::store) use samples::Draw;
+pub(in crate::store) use draw::Draw;
 
 /// A table with rows for its tests.
 pub(in crate::store) trait SampleTable: Table<Row: Debug + PartialEq> {

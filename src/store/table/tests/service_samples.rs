@@ -1,6 +1,7 @@
 //! Rows of what a channel does with a card beside orders.
 
-use super::samples::{Draw, first_id, moment};
+use super::draw::Draw;
+use super::samples::{first_id, moment};
 use super::{SampleTable, head_fits};
 use crate::domain::agreement::{Agreement, AgreementCall, AgreementRequest, AgreementState};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
