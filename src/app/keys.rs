@@ -60,6 +60,13 @@ pub enum KeysError {
         path.display()
     )]
     NoticeForm { path: PathBuf },
+    #[error(
+        "two keys for notices are in force already, and a third would push out the one that the \
+         core may still go by: once the core knows the newer one, `switchyard notice retire-key`; \
+         if nobody was given the newer one, take the first line of {} away",
+        path.display()
+    )]
+    NoticeRotation { path: PathBuf },
     #[error("a key for notices: {problem}")]
     Reference { problem: String },
 }
@@ -232,8 +239,9 @@ fn notice_keys(
     keys.map_err(|problem| KeysError::Reference { problem })
 }
 
-/// Makes another key for notices and puts it before the one in force, which stays beside it; an
-/// older one goes. The answer is the path of the file.
+/// Makes another key for notices and puts it before the one in force, which stays beside it. The
+/// answer is the path of the file. Refused while there are two: a rotation that is made twice,
+/// since nobody knew whether the first one was, must not take the key away that the core knows.
 pub fn rotate_notice_key(data: &Path, entropy: &Entropy) -> Result<PathBuf, KeysError> {
     let folder = data.join(KEYS);
     let path = folder.join(NOTICE);
@@ -245,8 +253,11 @@ pub fn rotate_notice_key(data: &Path, entropy: &Entropy) -> Result<PathBuf, Keys
         }
         Err(source) => return Err(KeysError::Io { path, source }),
     };
+    if in_force.lines().count() > 1 {
+        return Err(KeysError::NoticeRotation { path });
+    }
     let fresh = fresh_notice_key(entropy);
-    let lines = std::iter::once(fresh.as_str()).chain(in_force.lines().take(1));
+    let lines = std::iter::once(fresh.as_str()).chain(in_force.lines());
     let text = Zeroizing::new(lines.collect::<Vec<_>>().join("\n"));
     write(&folder, NOTICE, &text)?;
     Ok(path)
@@ -319,12 +330,17 @@ mod tests {
         let both = lines(&path);
         assert_eq!((both.len(), &both[1]), (2, &first[0]), "the one in force stays");
         assert_ne!(both[0], both[1]);
-        rotate_notice_key(data.path(), &entropy).expect("a third");
-        let later = lines(&path);
-        assert_eq!((later.len(), &later[1]), (2, &both[0]), "the oldest goes");
+        // Whoever is not sure that it was done does it again: the core's key must survive that.
+        let again = rotate_notice_key(data.path(), &entropy).expect_err("two are in force");
+        assert!(again.to_string().contains("retire-key"), "{again}");
+        assert_eq!(lines(&path), both);
         assert_eq!(notice_keys(data.path(), &[], data.path()).expect("keys").len(), 2);
         retire_notice_key(data.path()).expect("one is left");
-        assert_eq!(lines(&path), later[..1]);
+        assert_eq!(lines(&path), both[..1]);
+        retire_notice_key(data.path()).expect("the last one never goes");
+        assert_eq!(lines(&path), both[..1]);
+        rotate_notice_key(data.path(), &entropy).expect("the next");
+        assert_eq!(lines(&path)[1..], both[..1]);
         write(&data.path().join(KEYS), NOTICE, "not a key").expect("a file");
         assert!(notice_keys(data.path(), &[], data.path()).is_err());
     }
