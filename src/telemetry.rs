@@ -207,9 +207,19 @@ closed_set! {
 }
 
 pub fn count_link(channel: &ChannelId, event: LinkEvent) {
+    link_events(channel, event).increment(1);
+}
+
+/// Begins the counters of a channel's links: the first link that goes down must be seen to.
+pub fn begin_links(channel: &ChannelId) {
+    for event in LinkEvent::ALL {
+        link_events(channel, event).increment(0);
+    }
+}
+
+fn link_events(channel: &ChannelId, event: LinkEvent) -> Counter {
     let channel = channel.as_str().to_owned();
     counter!("switchyard_channel_link_events_total", "channel" => channel, "event" => event.name())
-        .increment(1);
 }
 
 /// Something that a person should look at.
@@ -299,12 +309,22 @@ fn handshakes(listener: &'static str, result: HandshakeResult) -> Counter {
     )
 }
 
-/// Days until the last certificate of one use ends, negative after it. Its owner is a `channel` or
-/// a `listener`, by name.
-pub fn gauge_certificate(owner: (&'static str, &str), usage: &'static str, days_left: i64) {
-    let days = i32::try_from(days_left).unwrap_or(i32::MAX);
+/// What a gauge is set to whose subject is gone. The recorder forgets no series, so that
+/// [`without_gone`] leaves it out of what is shown.
+const GONE: f64 = f64::NAN;
+
+/// The metrics as the recorder shows them, without the gauges whose subject is gone: a rule must
+/// not wake anybody for a limit or a certificate that a reload has taken away.
+pub fn without_gone(shown: &str) -> String {
+    shown.split_inclusive('\n').filter(|line| !line.trim_end().ends_with(" NaN")).collect()
+}
+
+/// Days until the last certificate of one use ends, negative after it; `None` where there is none
+/// any more. Its owner is a `channel` or a `listener`, by name.
+pub fn gauge_certificate(owner: (&'static str, &str), usage: &'static str, days_left: Option<i64>) {
+    let days = days_left.map_or(GONE, |days| f64::from(i32::try_from(days).unwrap_or(i32::MAX)));
     gauge!("switchyard_certificate_days_left", owner.0 => owner.1.to_owned(), "which" => usage)
-        .set(f64::from(days));
+        .set(days);
 }
 
 /// How far the clock is ahead of what is borne out, in milliseconds, and whether it is doubted.
@@ -445,6 +465,52 @@ mod tests {
             "switchyard_api_requests_total{route=\"/v1/payments\",status=\"200\"} 2",
             "switchyard_api_requests_total{route=\"/v1/payments\",status=\"401\"} 1",
             "switchyard_api_seconds_count{route=\"/v1/payments\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_goes_with_its_subject_and_comes_back_with_it() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let shown = |limit_minor| {
+            metrics::with_local_recorder(&recorder, || {
+                let channel = ChannelId::parse("bank").expect("an id");
+                let kind = crate::domain::flow::attempt::VolumeKind::Charges;
+                backlog::gauge_day_limit(&channel, kind, limit_minor, 95);
+                let owner = ("channel", "bank");
+                gauge_certificate(owner, "signing", limit_minor.map(|_| 2));
+            });
+            without_gone(&handle.render())
+        };
+        let lines = [
+            "switchyard_channel_day_limit_left_ratio{channel=\"bank\",kind=\"charges\"} ",
+            "switchyard_certificate_days_left{channel=\"bank\",which=\"signing\"} 2",
+        ];
+        for limit_minor in [Some(100), None, Some(100)] {
+            let text = shown(limit_minor);
+            for line in lines {
+                assert_eq!(text.contains(line), limit_minor.is_some(), "{line}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_rule_asks_the_growth_of_is_there_before_it_grows() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            begin_links(&ChannelId::parse("bank").expect("an id"));
+            let report = workers::WorkerReport::new("reversals");
+            report.begins(Timestamp::from_millis(7_000));
+            report.ends(Timestamp::from_millis(8_000), 0, Duration::ZERO, false);
+        });
+        let text = handle.render();
+        for line in [
+            "switchyard_channel_link_events_total{channel=\"bank\",event=\"down\"} 0",
+            // Of a worker whose rounds have all failed.
+            "switchyard_worker_last_success_seconds{worker=\"reversals\"} 7",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

@@ -101,7 +101,8 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
     let bins = state.bins.current();
     let age_days = bins.as_of.age_days(state.engine.clock().now());
     telemetry::gauge_readiness(bars(&state).is_empty(), (bins.table.len(), age_days));
-    text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
+    let shown = telemetry::without_gone(&state.metrics.render());
+    text("text/plain; version=0.0.4; charset=utf-8", shown)
 }
 
 /// `GET /errors`: the meaning of every problem, and its remedy.

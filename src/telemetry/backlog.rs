@@ -12,7 +12,7 @@ use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
-use crate::telemetry::{flag, number};
+use crate::telemetry::{GONE, flag, number};
 
 closed_set! {
     /// How long an entry of the temp reversal table has been open.
@@ -110,13 +110,21 @@ pub fn gauge_channel(channel: &ChannelId, success_rate_ppm: u32, has_room: bool)
     gauge!("switchyard_channel_has_room", "channel" => owned(channel)).set(flag(has_room));
 }
 
-/// What is left of a channel's limit of the day. Both amounts are in minor units.
-pub fn gauge_day_limit(channel: &ChannelId, kind: VolumeKind, limit_minor: i64, used_minor: i64) {
+/// What is left of a channel's limit of the day, of which it may have none. Both amounts are in
+/// minor units.
+pub fn gauge_day_limit(
+    channel: &ChannelId,
+    kind: VolumeKind,
+    limit_minor: Option<i64>,
+    used_minor: i64,
+) {
     #[allow(clippy::cast_precision_loss, reason = "a metric")]
-    let used = used_minor as f64 / limit_minor.max(1) as f64;
+    let left = limit_minor.map_or(GONE, |limit_minor| {
+        (1.0 - used_minor as f64 / limit_minor.max(1) as f64).clamp(0.0, 1.0)
+    });
     let (channel, kind) = (owned(channel), kind.name());
     gauge!("switchyard_channel_day_limit_left_ratio", "channel" => channel, "kind" => kind)
-        .set((1.0 - used).clamp(0.0, 1.0));
+        .set(left);
 }
 
 #[cfg(test)]

@@ -304,7 +304,8 @@ pub const METRICS: [Metric; 49] = [
         "switchyard_worker_last_success_seconds",
         &["worker"],
         Seconds,
-        "when the worker's last round without a failure ended, in seconds since 1970",
+        "when the worker's last round without a failure ended, in seconds since 1970; until one \
+         has, when its first began",
     ),
     takes(
         "switchyard_worker_round_seconds",

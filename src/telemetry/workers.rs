@@ -60,7 +60,15 @@ impl WorkerReport {
     }
 
     pub fn begins(&self, now: Timestamp) {
-        self.lock().began_at = Some(now);
+        let is_first = self.lock().began_at.replace(now).is_none();
+        if is_first {
+            // A worker that never has a good round is found by the age of its first one.
+            self.gauge_success(now);
+        }
+    }
+
+    fn gauge_success(&self, at: Timestamp) {
+        gauge!("switchyard_worker_last_success_seconds", "worker" => self.name).set(seconds_of(at));
     }
 
     /// A round has ended, after this long; `is_success` where nothing failed in it.
@@ -73,8 +81,7 @@ impl WorkerReport {
         histogram!("switchyard_worker_round_seconds", "worker" => worker).record(lasted);
         counter!("switchyard_worker_rows_total", "worker" => worker).increment(rows as u64);
         if is_success {
-            gauge!("switchyard_worker_last_success_seconds", "worker" => worker)
-                .set(seconds_of(now));
+            self.gauge_success(now);
         }
     }
 

@@ -2,7 +2,7 @@
 //! line in the log at the start and once a day from some weeks before the end on. A payment finds
 //! out too late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,11 +60,14 @@ pub struct CertificateWorker<H> {
     holders: Vec<H>,
     clock: Timekeeper,
     complaints: Complaints,
+    /// Whose gauges the last round has set.
+    shown: BTreeSet<(CertificateOwner, &'static str)>,
 }
 
 impl<H> CertificateWorker<H> {
     pub fn new(registry: Arc<Registry>, holders: Vec<H>, clock: Timekeeper) -> Self {
-        Self { registry, holders, clock, complaints: Complaints::default() }
+        let (complaints, shown) = (Complaints::default(), BTreeSet::new());
+        Self { registry, holders, clock, complaints, shown }
     }
 }
 
@@ -79,22 +82,33 @@ impl<H: CertificateHolder> Worker for CertificateWorker<H> {
         let holders = self.holders.iter();
         let of_holders =
             holders.map(|holder| (("listener", holder.name().to_owned()), holder.look(now)));
-        let all = of_channels.chain(of_holders);
-        all.map(|(owner, terms)| look(&owner, &terms, &mut self.complaints, now)).sum()
+        let mut shown = BTreeSet::new();
+        for (owner, terms) in of_channels.chain(of_holders) {
+            for usage in look(&owner, &terms, &mut self.complaints, now) {
+                shown.insert((owner.clone(), usage));
+            }
+        }
+        for ((kind, name), usage) in self.shown.difference(&shown) {
+            telemetry::gauge_certificate((kind, name), usage, None);
+        }
+        let count = shown.len();
+        self.shown = shown;
+        count
     }
 }
 
-/// Of each use, the certificate that holds longest counts: others may end, being replaced.
+/// Of each use, the certificate that holds longest counts: others may end, being replaced. Gives
+/// the uses.
 fn look(
     owner: &CertificateOwner,
     terms: &[CertificateTerm],
     complaints: &mut Complaints,
     now: Timestamp,
-) -> usize {
+) -> Vec<&'static str> {
     let counted = longest(terms);
     for term in &counted {
         let (kind, name) = (owner.0, owner.1.as_str());
-        telemetry::gauge_certificate((kind, name), term.usage.name(), term.days_left(now));
+        telemetry::gauge_certificate((kind, name), term.usage.name(), Some(term.days_left(now)));
         let Some(complaint) = term.complaint(now) else { continue };
         if !complaints.is_due(owner, term, now) {
             continue;
@@ -118,7 +132,7 @@ fn look(
             );
         }
     }
-    counted.len()
+    counted.iter().map(|term| term.usage.name()).collect()
 }
 
 #[cfg(test)]

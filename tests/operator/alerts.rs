@@ -101,6 +101,48 @@ fn asked(query: &str) -> Vec<(&str, Vec<(&str, &str)>)> {
     named.collect()
 }
 
+/// The labels that the query's sums keep.
+fn kept_labels(query: &str) -> BTreeSet<&str> {
+    let groups = query.split(" by").skip(1).filter_map(|rest| {
+        let inner = rest.trim_start().strip_prefix('(')?;
+        inner.split_once(')').map(|(inner, _)| inner)
+    });
+    groups.flat_map(|inner| inner.split(',')).map(str::trim).collect()
+}
+
+/// The labels that a text fills in: `{{ $labels.x }}` of a rule, `{{x}}` of a panel.
+fn told_labels(text: &str) -> BTreeSet<&str> {
+    let filled = text.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    let inner = filled.map(|(inner, _)| inner.trim());
+    inner
+        .filter_map(|inner| match inner.strip_prefix("$labels.") {
+            Some(label) => Some(label),
+            None => (!inner.starts_with('$')).then_some(inner),
+        })
+        .collect()
+}
+
+/// A label that a text fills in and that no series of the query's answer has.
+fn empty_labels<'t>(query: &str, text: &'t str) -> Vec<&'t str> {
+    let kept = kept_labels(query);
+    let of_series = |label: &str| {
+        let of_metric =
+            |name| METRICS.iter().filter(move |m| m.name == name || is_part_of(name, m.name));
+        asked(query).iter().any(|(name, _)| of_metric(*name).any(|m| m.labels.contains(&label)))
+    };
+    let told = told_labels(text).into_iter();
+    told.filter(|label| match kept.is_empty() {
+        true => !LABELS_OF_PROMETHEUS.contains(label) && !of_series(label),
+        false => !kept.contains(label),
+    })
+    .collect()
+}
+
+/// Whether a series is one of a histogram's.
+fn is_part_of(name: &str, histogram: &str) -> bool {
+    ["_bucket", "_sum", "_count"].iter().any(|part| name.strip_suffix(part) == Some(histogram))
+}
+
 /// Every word between quotes in the sources: what labels can have as a value.
 fn words_of_the_sources(folder: &Path, words: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder of src/") {
@@ -144,6 +186,17 @@ fn faults(place: &str, query: &str, words: &BTreeSet<String>) -> Vec<String> {
             }
         }
     }
+    // What is kept of a sum is a label of what is summed.
+    let asked_for: Vec<&str> = asked(query).into_iter().map(|(name, _)| name).collect();
+    for label in kept_labels(query) {
+        let of_it = METRICS.iter().filter(|metric| metric.labels.contains(&label));
+        let has = of_it.into_iter().any(|metric| {
+            asked_for.iter().any(|name| *name == metric.name || is_part_of(name, metric.name))
+        });
+        if !has && !LABELS_OF_PROMETHEUS.contains(&label) {
+            wrong.push(format!("{place}: nothing that is asked for has the label {label}"));
+        }
+    }
     let asks_who_is_up = query.starts_with("up{") && query.contains("job=\"switchyard\"");
     if asked(query).is_empty() && !asks_who_is_up {
         wrong.push(format!("{place}: the query asks for nothing of ours: {query}"));
@@ -180,6 +233,8 @@ fn every_rule_asks_for_what_there_is_and_has_its_section() {
             assert_eq!(section.matches(part).count(), 1, "{name} in the manual: {part:?}");
         }
         assert!(rule.annotations.get("summary").is_some_and(|text| text.len() > 10), "{name}");
+        let summary = &rule.annotations["summary"];
+        assert_eq!(empty_labels(&rule.expr, summary), [""; 0], "{name} tells: {summary}");
         let runbook = format!("docs/OPERATIONS.md#{}", name.to_lowercase());
         assert_eq!(rule.annotations.get("runbook"), Some(&runbook), "{name}");
     }
@@ -264,6 +319,11 @@ fn every_panel_asks_for_what_there_is() {
             for query in queries {
                 assert_eq!(faults(&format!("{place}: {title}"), query, &words), [""; 0]);
             }
+            for target in panel["targets"].as_array().into_iter().flatten() {
+                let (query, legend) = (&target["expr"], &target["legendFormat"]);
+                let (query, legend) = (query.as_str().unwrap_or(""), legend.as_str().unwrap_or(""));
+                assert_eq!(empty_labels(query, legend), [""; 0], "{place}: {title}: {legend}");
+            }
             for runbook in told.iter().filter_map(|text| text.split_once("Runbook: ")) {
                 let name = runbook.1.trim_end_matches('.');
                 assert!(names.contains(name), "{place}: {title}: there is no rule {name}");
@@ -279,7 +339,12 @@ fn a_wrong_query_is_found() {
     let wrong = |query| faults("here", query, &words).len();
     assert_eq!(wrong("rate(switchyard_channel_requests_total{outcome=\"unknown\"}[5m]) > 0"), 0);
     assert_eq!(wrong("sum(switchyard_api_seconds_bucket{route=\"/v1/payments\",le=\"1\"})"), 0);
+    let told = "{{ $labels.channel }} of {{ $labels.phase }} ({{ $value | humanize }})";
+    let sum = "sum by (job, channel) (switchyard_reversals_open) > 0";
+    assert_eq!(empty_labels(sum, told), ["phase"]);
+    assert_eq!(empty_labels("switchyard_reversals_open > 0", told), [""; 0]);
     for query in [
+        "sum by (job, listener) (switchyard_reversals_open)",
         "rate(switchyard_channel_request_total[5m])",
         "switchyard_api_seconds",
         "switchyard_ready_bucket",

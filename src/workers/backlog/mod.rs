@@ -140,8 +140,6 @@ fn show_channel(status: &ChannelStatus) {
     let charges = (status.per_day_minor, status.used_today_minor);
     let payouts = (status.payouts_per_day_minor, status.payouts_today_minor);
     for (kind, (limit, used)) in [(VolumeKind::Charges, charges), (VolumeKind::Payouts, payouts)] {
-        if let Some(limit) = limit {
-            gauges::gauge_day_limit(&status.id, kind, limit, used);
-        }
+        gauges::gauge_day_limit(&status.id, kind, limit, used);
     }
 }

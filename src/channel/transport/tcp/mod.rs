@@ -26,6 +26,7 @@ use crate::codec::iso8583::frame::Framing;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
+use crate::telemetry::begin_links;
 
 pub use self::shared_keys::{SharedKeys, SignOnKeys, SignOnRight};
 use self::waiting::{PendingReply, Turn};
@@ -203,6 +204,7 @@ impl TcpTransport {
         context: LinkContext,
     ) -> Self {
         assert!(terms.links > 0 && !terms.addresses.is_empty(), "the file's reader checks both");
+        begin_links(&context.channel);
         let entropy = Entropy::System;
         let objections = ObjectionLog::default();
         let shared = Arc::new(TransportContext {
