@@ -144,7 +144,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, &state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let new = order::read_agreement(&body, seat.name(), state.field_rules())?;
     drop(body);
     let echo = CardEcho::of(&new.card);
@@ -164,7 +164,7 @@ pub async fn send_code(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, &state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let card = order::read_code_again(&body, state.field_rules())?;
     drop(body);
     state.refuse_when_closed()?;
@@ -182,7 +182,7 @@ pub async fn confirm(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, &state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let given = order::read_confirmation(&body, state.field_rules())?;
     drop(body);
     state.refuse_when_closed()?;
@@ -200,7 +200,7 @@ pub async fn end(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, &state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     JsonFields::parse_or_empty(&body)?.finish()?;
     state.refuse_when_closed()?;
     let id = own(&state, &seat, &id).await?.id;
@@ -235,7 +235,7 @@ pub async fn send_payment_code(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let (money, phone) = order::read_payment_code(&body)?;
     drop(body);
     state.refuse_when_closed()?;
@@ -316,7 +316,7 @@ async fn show(
     let may_inspect = seat.has(Role::Operator) || seat.has(Role::Auditor);
     let words = Some(row.transcript.as_str()).filter(|words| may_inspect && !words.is_empty());
     let body = AgreementBody::of(&row, state.engine.clock().now());
-    Ok(json(status(&row), &AgreementBody { transcript: words, ..body }))
+    Ok(json(StatusCode::OK, &AgreementBody { transcript: words, ..body }))
 }
 
 /// The caller's own agreement of this id, to be changed: another one's does not exist for it.
@@ -332,7 +332,7 @@ fn answer(state: &ApiState, wait: Wait, answer: &AgreementAnswer) -> Response {
     wait.dress(json(status(row), &body), answer.is_repeat)
 }
 
-/// 200 with what the channel has said, 202 with what is open.
+/// Of an answer to whoever changes it: 200 with what the channel has said, 202 with what is open.
 const fn status(row: &Agreement) -> StatusCode {
     match row.state {
         AgreementState::CodeSent

@@ -176,8 +176,7 @@ pub async fn refresh(
             read_upload(&state, &parts.uri, &parts.headers, body).await?
         }
         _ => {
-            Query::of(&parts.uri).finish()?;
-            let body = read_json(&parts.headers, body, state.body_limits()).await?;
+            let body = read_json(&parts, body, state.body_limits()).await?;
             fetch_named(&state, &body).await?
         }
     };
@@ -281,7 +280,7 @@ pub async fn rollback(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let target = rollback_target(&body)?;
     let report = run_detached(async move { go_back(&state, &seat, target).await });
     Ok(json(StatusCode::OK, &report.await?))

@@ -15,7 +15,7 @@ use crate::api::dto::{ClearingBody, CloseBody, TotalsBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{PathSegment, read_json};
+use crate::api::input::{PathSegment, read_json_body};
 use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, run_detached};
 use crate::codec::clearing;
@@ -160,7 +160,7 @@ pub async fn close(
     let mut query = Query::of(&parts.uri);
     let date = query.date()?;
     query.finish()?;
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json_body(&parts.headers, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;

@@ -240,6 +240,8 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
+        // What is not there now may be there in a moment.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.code == ProblemCode::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

@@ -219,7 +219,7 @@ pub async fn retry(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let id = parse_id(&id)?;
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse(&body)?;
     let decider = decider(&state, &seat, &mut fields)?;
     fields.finish()?;
@@ -235,7 +235,7 @@ pub async fn resolve(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let id = parse_id(&id)?;
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse(&body)?;
     let outcome = fields.required_text("outcome")?;
     let resolution = match outcome.as_ref() {

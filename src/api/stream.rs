@@ -68,7 +68,9 @@ pub fn answer<P: Pages>(pages: P, form: StreamForm) -> Response {
         StreamForm::Csv => "text/csv; charset=utf-8",
         StreamForm::Lines => "application/x-ndjson",
     };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -90,7 +90,7 @@ pub async fn create(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, &state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let (caller_order_id, merchant_id, card) =
         order::read_verification(&body, state.field_rules())?;
     drop(body);
@@ -102,7 +102,7 @@ pub async fn create(
     let caller = seat.name().clone();
     let asked = VerificationRequest { caller, caller_order_id, merchant_id, digests };
     let answer = state.intake.verify(asked, card, wait.patience.until).await.map_err(refusal)?;
-    Ok(wait.dress(shown(&answer.verification), answer.is_repeat))
+    Ok(wait.dress(answered(&answer.verification), answer.is_repeat))
 }
 
 /// `GET /v1/verifications/{id}`
@@ -136,11 +136,12 @@ async fn show(
 ) -> Result<Response, ApiError> {
     let visible = found.filter(|row| seat.may_see_of(&row.asked.caller));
     let row = visible.ok_or_else(no_such_verification)?;
-    Ok(shown(&state.engine.end_if_lost(row).await?))
+    let row = state.engine.end_if_lost(row).await?;
+    Ok(json(StatusCode::OK, &VerificationBody::from(&row)))
 }
 
-/// 200 with an end, 202 while a channel is being asked.
-fn shown(row: &CardVerification) -> Response {
+/// The answer to whoever asked for it: 200 with an end, 202 while a channel is being asked.
+fn answered(row: &CardVerification) -> Response {
     let status = if row.end.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     json(status, &VerificationBody::from(row))
 }

@@ -148,3 +148,78 @@ async fn every_body_of_the_document_is_read_as_it_says() {
     }
     assert!(seen > 20, "{seen}");
 }
+
+/// What the queries that must be there are asked with.
+const ASKED: [(&str, &str); 5] = [
+    ("date", "2026-11-20"),
+    ("order_id", "A-1"),
+    ("number", "A-1"),
+    ("length", "19"),
+    ("channel", "unionpay"),
+];
+
+#[tokio::test]
+async fn a_key_that_no_call_knows_is_refused_whatever_the_method() {
+    let gateway = Gateway::start().await;
+    let places = Places::of(&gateway).await;
+    let mut seen = 0;
+    for (name, path, operation) in CONTRACT.operations() {
+        if operation["x-roles"] == json!([]) {
+            continue;
+        }
+        let parameters = operation["parameters"].as_array().expect("parameters");
+        let needed =
+            parameters.iter().filter(|one| one["in"] == "query" && one["required"] == true);
+        let needed = needed.map(|one| {
+            let known = ASKED.iter().find(|(known, _)| one["name"] == *known);
+            let (key, value) = known.unwrap_or_else(|| panic!("{path} needs {}", one["name"]));
+            format!("{key}={value}&")
+        });
+        let filled = format!("{}?{}surprise=1", places.fill(path), needed.collect::<String>());
+        let mut request = gateway.request("operator", method(name), &filled);
+        let example = &operation["requestBody"]["content"]["application/json"]["example"];
+        if !example.is_null() {
+            request = request.header("content-type", "application/json").body(example.to_string());
+        }
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.problem(), (400, "invalid_query".to_owned()), "{name} {path}");
+        assert_eq!(answer.json()["field"], "surprise", "{name} {path}");
+        seen += 1;
+    }
+    assert!(seen > 60, "{seen}");
+}
+
+#[tokio::test]
+async fn what_is_shown_is_shown_under_200_whatever_its_state() {
+    for (name, path, operation) in CONTRACT.operations().filter(|(name, ..)| *name == "get") {
+        let good = operation["responses"].as_object().expect("answers").keys();
+        let good: Vec<&String> = good.filter(|status| status.starts_with('2')).collect();
+        assert_eq!(good, ["200"], "{name} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_have_is_told_with_those_that_it_has() {
+    let gateway = Gateway::start().await;
+    let rows = [
+        (Method::OPTIONS, "/v1/payments", ["GET", "HEAD", "POST"].as_slice()),
+        (Method::PUT, "/v1/channels/unionpay", &["GET", "HEAD", "PATCH"]),
+        (Method::TRACE, "/healthz", &["GET", "HEAD"]),
+        (Method::GET, "/notices/unionpay", &["POST"]),
+    ];
+    for (method, path, allowed) in rows {
+        let answer = gateway.send(gateway.request("operator", method.clone(), path)).await;
+        assert_eq!(answer.problem(), (405, "method_not_allowed".to_owned()), "{method} {path}");
+        let told = answer.header("allow").expect("the methods that there are");
+        let mut told: Vec<&str> = told.split(',').map(str::trim).collect();
+        told.sort_unstable();
+        assert_eq!(told, allowed, "{method} {path}");
+    }
+    // A look without its body.
+    for path in ["/healthz", "/readyz", "/openapi.json", "/v1/channels"] {
+        let answer = gateway.request("operator", Method::HEAD, path).send().await;
+        let answer = answer.expect("an answer");
+        assert!(answer.status() == 200 && answer.headers().contains_key("x-request-id"), "{path}");
+        assert_eq!(answer.text().await.expect("no body"), "", "{path}");
+    }
+}

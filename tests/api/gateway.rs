@@ -359,6 +359,9 @@ impl Gateway {
             let told = (status.as_u16(), kind);
             let complaint = CONTRACT.complaint((&call.0, &call.1), told, &answer.text);
             assert_eq!(complaint, None, "{call:?}");
+            let names = answer.headers.keys().map(reqwest::header::HeaderName::as_str);
+            let strange = CONTRACT.strange_header((&call.0, &call.1), status.as_u16(), names);
+            assert_eq!(strange, None, "{call:?}: a header of its answer is not in the document");
         }
         answer
     }

@@ -298,19 +298,20 @@ async fn a_payment_is_answered_as_by_the_router() {
     let asked = payment("A-1");
     let large = with(payment("A-1"), "/description", json!("x".repeat(2_000)));
     let rows = [
-        ("", "application/json", asked.to_string(), 401),
-        ("auditor", "application/json", asked.to_string(), 403),
-        ("core", "text/plain", asked.to_string(), 415),
-        ("core", "application/json", large.to_string(), 413),
-        ("core", "application/json", "{".to_owned(), 400),
-        ("core", "application/json", with(asked.clone(), "/amount", json!(0)).to_string(), 422),
-        ("core", "application/json", asked.to_string(), 200),
-        ("core", "application/json", asked.to_string(), 200),
+        ("", "?a=b", "application/json", asked.to_string(), 401),
+        ("core", "?a=b", "application/json", asked.to_string(), 400),
+        ("auditor", "", "application/json", asked.to_string(), 403),
+        ("core", "", "text/plain", asked.to_string(), 415),
+        ("core", "", "application/json", large.to_string(), 413),
+        ("core", "", "application/json", "{".to_owned(), 400),
+        ("core", "", "application/json", with(asked.clone(), "/amount", json!(0)).to_string(), 422),
+        ("core", "", "application/json", asked.to_string(), 200),
+        ("core", "", "application/json", asked.to_string(), 200),
     ];
-    for (caller, kind, body, status) in rows {
+    for (caller, query, kind, body, status) in rows {
         let mut answers = Vec::new();
         for url in [&gateway.url, &url] {
-            let request = gateway.client.post(format!("{url}/v1/payments?a=b"));
+            let request = gateway.client.post(format!("{url}/v1/payments{query}"));
             let key = format!("Bearer {caller}-key");
             let request = request.header("content-type", kind).header("prefer", "wait=5");
             let request = request.header("authorization", key).body(body.clone());

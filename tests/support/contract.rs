@@ -22,6 +22,17 @@ const PASSED_OVER: [&str; 10] = [
     "maxLength",
 ];
 
+/// Headers that say nothing of the call.
+const OF_HTTP: [&str; 7] = [
+    "cache-control",
+    "connection",
+    "content-length",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "transfer-encoding",
+];
+
 pub struct Contract(Value);
 
 impl Contract {
@@ -93,6 +104,22 @@ impl Contract {
             }
         }
         self.differs(&held["schema"], &body, "").map(|what| format!("{what}: {body}"))
+    }
+
+    /// A header of an answer to this call that the document does not have.
+    pub fn strange_header<'h>(
+        &self,
+        (method, path): (&str, &str),
+        status: u16,
+        mut names: impl Iterator<Item = &'h str>,
+    ) -> Option<&'h str> {
+        let answer = &self.operation(method, path)?["responses"][status.to_string()];
+        let told: Vec<String> = answer["headers"]
+            .as_object()
+            .into_iter()
+            .flat_map(|headers| headers.keys().map(|name| name.to_ascii_lowercase()))
+            .collect();
+        names.find(|name| !OF_HTTP.contains(name) && !told.iter().any(|one| one == name))
     }
 
     fn differs(&self, schema: &Value, value: &Value, place: &str) -> Option<String> {

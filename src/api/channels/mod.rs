@@ -208,7 +208,7 @@ pub async fn switch(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse(&body)?;
     let enabled = fields.boolean("enabled")?.ok_or_else(|| fields.missing("enabled"))?;
     let reason = state.reason(&mut fields)?;
@@ -269,7 +269,7 @@ pub async fn explain(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let question = read_question(&body, &state.settings.luhn_waiver)?;
     let explained = state.intake.explain(&question, explanation_body);
     Ok(json(StatusCode::OK, &explained))

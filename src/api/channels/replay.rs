@@ -41,7 +41,7 @@ pub async fn replay(
     let (parts, body) = request.into_parts();
     // Channel files and routes are larger than orders.
     let limits = BodyLimits { bytes_max: TEXT_BYTES_MAX, ..state.body_limits() };
-    let body = read_json(&parts.headers, body, limits).await?;
+    let body = read_json(&parts, body, limits).await?;
     let rules = state.intake.routes().rules.clone();
     let in_force = RouteSet { rules, profiles: state.registry.profiles() };
     let (period, candidate) = read_question(&state, &in_force, &body)?;

@@ -17,6 +17,7 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::input::query::Query;
 
 /// How much of a body is read, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +64,15 @@ pub fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
+/// Reads the JSON of a call that has nothing in its query: what stands there is refused, since it
+/// was meant to say something.
+pub async fn read_json(parts: &Parts, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    Query::of(&parts.uri).finish()?;
+    read_json_body(&parts.headers, body, limits).await
+}
+
 /// Reads a body that must say that it is JSON. An empty one need not.
-pub async fn read_json(
+pub async fn read_json_body(
     headers: &HeaderMap,
     body: Body,
     limits: BodyLimits,

@@ -54,7 +54,7 @@ pub async fn retry(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
     fields.finish()?;

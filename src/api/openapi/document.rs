@@ -40,7 +40,7 @@ BIN table: 32 MB; a statement: `server.statement_bytes_max`; a channel's notice:
 for header and body (`server.request_timeout`), a caller's rate (`caller_limits`).";
 
 /// Headers of answers, with what they say.
-const ANSWER_HEADERS: [(&str, &str, &str); 4] = [
+const ANSWER_HEADERS: [(&str, &str, &str); 5] = [
     (
         "X-Request-Id",
         "RequestId",
@@ -53,6 +53,7 @@ const ANSWER_HEADERS: [(&str, &str, &str); 4] = [
     ),
     ("Preference-Applied", "PreferenceApplied", "`wait=N`: how long was waited at most."),
     ("Retry-After", "RetryAfter", "Seconds after which the call may be sent again."),
+    ("WWW-Authenticate", "WwwAuthenticate", "`Bearer`: how a key is shown."),
 ];
 
 /// The document. It is the same for every installation.
@@ -164,9 +165,7 @@ fn problems(endpoint: &Endpoint) -> Vec<P> {
     if !endpoint.roles.is_empty() {
         all.extend(OF_CALLERS);
         all.extend(OF_BOOKS);
-        if endpoint.method == "get" {
-            all.push(P::InvalidQuery);
-        }
+        all.push(P::InvalidQuery);
     }
     match &endpoint.body {
         None => {}
@@ -213,6 +212,9 @@ fn responses(endpoint: &Endpoint, forms: &mut SchemaGenerator) -> Value {
         add_header(response, "X-Request-Id");
         if [429, 503].contains(status) {
             add_header(response, "Retry-After");
+        }
+        if *status == 401 {
+            add_header(response, "WWW-Authenticate");
         }
     }
     all.into_iter().map(|(status, response)| (status.to_string(), response)).collect()
@@ -421,26 +423,35 @@ fn shared_headers() -> Value {
     ANSWER_HEADERS.into_iter().map(header).collect()
 }
 
+/// Headers of posts about one order whose call was a part of a trace.
+const OF_TRACES: [(&str, &str); 2] = [
+    ("traceparent", "The trace of the call that asked for the order, while it is remembered."),
+    ("tracestate", "What came with it."),
+];
+
 /// What we post to others.
 fn webhooks(forms: &mut SchemaGenerator) -> Value {
-    let post = |id: &str, summary: &str, forms: Vec<Schema>, headers: &[(&str, &str)]| {
+    let post = |id: &str, summary: &str, forms: Vec<Schema>, headers: &[(&str, &str)], refused| {
         let schema = match <[Schema; 1]>::try_from(forms) {
             Ok([one]) => one.to_value(),
             Err(several) => json!({ "anyOf": several }),
         };
-        let header = |(name, what): &(&str, &str)| {
+        let header = |is_required: bool, (name, what): &(&str, &str)| {
             json!({
-                "name": name, "in": "header", "required": true, "description": what,
+                "name": name, "in": "header", "required": is_required, "description": what,
                 "schema": { "type": "string" },
             })
         };
+        let headers = headers.iter().map(|one| header(true, one));
+        let headers: Vec<Value> =
+            headers.chain(OF_TRACES.iter().map(|one| header(false, one))).collect();
         json!({ "post": {
             "operationId": id, "summary": summary, "tags": ["Deliveries"],
-            "parameters": headers.iter().map(header).collect::<Vec<_>>(),
+            "parameters": headers,
             "requestBody": { "required": true, "content": { JSON: { "schema": schema } } },
             "responses": {
                 "200": { "description": "Acknowledged; any 2xx and 409 are." },
-                "400": { "description": "Refused; any 4xx but 408, 425 and 429 is." },
+                "400": { "description": refused },
             },
             "security": [],
         } })
@@ -456,11 +467,18 @@ fn webhooks(forms: &mut SchemaGenerator) -> Value {
         "Tell the core how an order has ended (Standard Webhooks)",
         vec![form(forms)],
         &signed,
+        "Not acknowledged: it is posted again, whatever the status, for `notices.retry_for`.",
     );
     let vouchers =
         vec![forms.subschema_for::<Voucher<'static>>(), forms.subschema_for::<Vouchers<'static>>()];
     let key = [("Idempotency-Key", "The request's id, where the body is one voucher.")];
-    let request = post("book", "Have the accounting system book a request", vouchers, &key);
+    let request = post(
+        "book",
+        "Have the accounting system book a request",
+        vouchers,
+        &key,
+        "Refused, and parked for a person; any 4xx but 408, 425 and 429 is.",
+    );
     json!({ "orderEnded": notice, "accountingRequest": request })
 }
 

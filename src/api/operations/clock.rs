@@ -95,7 +95,7 @@ pub async fn confirm(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse(&body)?;
     let text = fields.required_text("time")?;
     let time: Result<jiff::Timestamp, _> = text.parse();

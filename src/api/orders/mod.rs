@@ -72,8 +72,7 @@ pub async fn search(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    Query::of(&parts.uri).finish()?;
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     answer(&state, OrderQuestion::of_body(&state, &seat, &body)?, &parts.headers).await
 }
 

@@ -80,7 +80,7 @@ async fn follow_up(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let original = visible_order(state, seat, id).await?;
     let kind = kind(original.id);
     let rules = state.field_rules();
@@ -109,7 +109,7 @@ pub async fn release(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let (caller_order_id, amount) = order::read_release(&body)?;
     state.refuse_card_number("order_id", caller_order_id.as_str(), CardEcho::NONE)?;
     state.refuse_when_closed()?;

@@ -105,7 +105,7 @@ async fn charge(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, state);
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let rules = state.field_rules();
     let (asked, named) = match kind {
         OrderKind::Payout => {

@@ -12,7 +12,7 @@ use crate::api::dto::json;
 use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{PathSegment, read_json};
+use crate::api::input::{PathSegment, read_json_body};
 use crate::api::page::listing;
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::{ApiState, run_detached};
@@ -60,7 +60,7 @@ pub async fn run_again(
     let mut query = Query::of(&parts.uri);
     let date = query.date()?;
     query.finish()?;
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json_body(&parts.headers, body, state.body_limits()).await?;
     let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;

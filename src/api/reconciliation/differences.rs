@@ -170,7 +170,7 @@ pub async fn resolve(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let asked = read(&state, &body, seat.name().to_string())?;
     let id = parsed(&id)?;
     let balanced = run_detached(async move { Ok(state.differences.balance(id, asked).await?) });

@@ -30,7 +30,7 @@ pub async fn record(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     let channel = channel_id(&state, &id)?;
     let received = read(&body, channel, seat.name().to_string(), state.engine.clock().now())?;
     let recorded =
@@ -73,7 +73,7 @@ pub async fn check(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let body = read_json(&parts, body, state.body_limits()).await?;
     JsonFields::parse_or_empty(&body)?.finish()?;
     let id = parsed(&id)?;
     let checked =

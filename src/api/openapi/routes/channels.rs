@@ -71,7 +71,7 @@ pub(super) fn channels_and_days() -> Vec<Endpoint> {
             .asks([date().required()])
             .takes(forms::reasoned())
             .gives::<ClosedDayBody<'static>>(200, "The close.")
-            .fails(&[P::InvalidQuery, P::ChannelUnknown, P::CardNumberFound])
+            .fails(&[P::ChannelUnknown, P::CardNumberFound])
             .fails(&[P::DayOpen, P::WrongPhase, P::Stopping]),
     ]
 }
@@ -108,7 +108,7 @@ pub(super) fn statements() -> Vec<Endpoint> {
                 "This content was there already; nothing has \
             changed.",
             )
-            .fails(&[P::InvalidQuery, P::ChannelUnknown, P::StatementRefused, P::NoStatement]),
+            .fails(&[P::ChannelUnknown, P::StatementRefused, P::NoStatement]),
         Endpoint::post("/v1/channels/{id}/statements/fetch", "fetchStatement", landed::fetch)
             .says(
                 "Ask a channel for its statement now",
@@ -118,7 +118,7 @@ pub(super) fn statements() -> Vec<Endpoint> {
             .may(MAY_OPERATE)
             .asks([date().required()])
             .gives::<FetchedBody<'static>>(200, "What the channel has.")
-            .fails(&[P::InvalidQuery, P::ChannelUnknown, P::NoStatement]),
+            .fails(&[P::ChannelUnknown, P::NoStatement]),
     ]
 }
 
@@ -133,7 +133,7 @@ pub(super) fn reconciliations() -> Vec<Endpoint> {
             .asks([date().required()])
             .takes(forms::reasoned())
             .gives::<BatchBody<'static>>(201, "The new batch.")
-            .fails(&[P::InvalidQuery, P::ChannelUnknown, P::CardNumberFound])
+            .fails(&[P::ChannelUnknown, P::CardNumberFound])
             .fails(&[P::NoStatement, P::StatementRefused]),
         Endpoint::get("/v1/reconciliations", "listReconciliations", batches::all)
             .says("List the batches", "By id; `date` only with `channel`.")

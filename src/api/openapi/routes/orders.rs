@@ -201,13 +201,11 @@ pub(super) fn agreements() -> Vec<Endpoint> {
             ])
             .asks(page(forms::number_id()))
             .gives::<AgreementsBody<'static>>(200, "The agreement, or a page.")
-            .gives::<AgreementsBody<'static>>(202, "The agreement; the channel has not said.")
             .fails(&[P::NotFound]),
         Endpoint::get("/v1/agreements/{id}", "getAgreement", agreements::by_id)
             .says("Show an agreement", "")
             .may(MAY_ASK)
-            .gives::<AgreementBody<'static>>(200, "The agreement.")
-            .gives::<AgreementBody<'static>>(202, "The agreement; the channel has not said.")
+            .gives::<AgreementBody<'static>>(200, "The agreement as it stands.")
             .fails(&[P::NotFound]),
         binding(
             Endpoint::post("/v1/agreements/{id}/code", "sendCode", agreements::send_code)
@@ -263,7 +261,7 @@ pub(super) fn search() -> Vec<Endpoint> {
                 .takes(forms::order_question()),
         )
         .streams()
-        .fails(&[P::InvalidQuery, P::InvalidCardNumber]),
+        .fails(&[P::InvalidCardNumber]),
         found(
             Endpoint::get("/v1/orders/find", "findOrdersByNumber", by_filter::find)
                 .says(
@@ -311,8 +309,7 @@ pub(super) fn verifications() -> Vec<Endpoint> {
     let show = |endpoint: Endpoint| {
         endpoint
             .may(MAY_ASK)
-            .gives::<Shown>(200, verdict)
-            .gives::<Shown>(202, asking)
+            .gives::<Shown>(200, "The verification; without a verdict, a channel is being asked.")
             .for_example(VERIFICATION_EXAMPLE)
             .fails(&[P::NotFound])
     };
@@ -375,7 +372,7 @@ pub(super) fn cards() -> Vec<Endpoint> {
             ])
             .takes_file(&["application/octet-stream"], Some(forms::refresh()))
             .gives::<RefreshReport>(200, "What was taken.")
-            .fails(&[P::BinTableRefused, P::InvalidQuery]),
+            .fails(&[P::BinTableRefused]),
         Endpoint::post("/v1/bin-table/rollback", "rollBackBinTable", bins::rollback)
             .says("Return to an earlier table", "Where nodes share the table, for all of them.")
             .may(MAY_OPERATE)
