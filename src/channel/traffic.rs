@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 pub const SLOT_SECONDS: i64 = 300;
 const SLOT_MS: i64 = SLOT_SECONDS * 1_000;
 /// 24 hours.
-const SLOTS_MAX: i64 = 24 * 3_600 / SLOT_SECONDS;
+const SLOTS_MAX: usize = 24 * 3_600 / SLOT_SECONDS as usize;
 /// Requests are counted by the first of these times, in milliseconds, within which they ended.
 const WITHIN_MS: [u32; 15] =
     [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000];
@@ -135,14 +135,19 @@ impl Traffic {
     pub fn count(&self, mark: HealthMark, now: Timestamp, took: Duration) {
         let number = now.as_millis() / SLOT_MS;
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back counts into the slot that there is.
+        // What a clock that was ahead has counted happened before now, whatever it showed.
+        let mut ahead = TrafficSums::default();
+        let kept = slots.partition_point(|slot| slot.number <= number);
+        slots.drain(kept..).for_each(|slot| ahead.add(&slot.sums));
         if slots.back().is_none_or(|last| last.number < number) {
             slots.push_back(TrafficSlot { number, sums: TrafficSums::default() });
-            while slots.front().is_some_and(|first| first.number <= number - SLOTS_MAX) {
+            // By their number alone, a clock a day ahead would end slots that are of this day.
+            while slots.len() > SLOTS_MAX {
                 slots.pop_front();
             }
         }
         if let Some(slot) = slots.back_mut() {
+            slot.sums.add(&ahead);
             slot.sums.count(mark, took);
         }
     }
@@ -151,7 +156,8 @@ impl Traffic {
     pub fn slots(&self, now: Timestamp) -> Vec<TrafficSlot> {
         let number = now.as_millis() / SLOT_MS;
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.iter().filter(|slot| slot.number > number - SLOTS_MAX).copied().collect()
+        let first = number - SLOTS_MAX as i64;
+        slots.iter().filter(|slot| slot.number > first).copied().collect()
     }
 }
 
@@ -200,6 +206,20 @@ mod tests {
         traffic.count(HealthMark::Answered, begin, MS);
         traffic.count(HealthMark::Answered, begin.minus(3_600_000 * MS), MS);
         assert_eq!(sum(&traffic.slots(begin)).answered, 2);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_neither_ends_a_day_nor_dates_what_follows() {
+        let begin = Timestamp::from_millis(SLOT_MS * 1_000_000);
+        let traffic = Traffic::new(begin);
+        traffic.count(HealthMark::Success, begin, MS);
+        traffic.count(HealthMark::Fault, begin.plus(3 * 86_400_000 * MS), MS);
+        let right = begin.plus(600_000 * MS);
+        traffic.count(HealthMark::Success, right, MS);
+        let slots = traffic.slots(right);
+        let sums: Vec<_> =
+            slots.iter().map(|slot| (slot.begins_at(), slot.sums.requests())).collect();
+        assert_eq!(sums, [(begin, 1), (right, 2)]);
     }
 
     #[test]
