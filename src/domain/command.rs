@@ -96,15 +96,16 @@ pub enum Command {
     Learn { evidence: Evidence, card: CardInMemory, spare_id: Option<OrderId> },
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
-    /// The own result of a reversal of this attempt. `late`: the result came when its call had
-    /// ended without it, and tells of no earlier moment than this one, when the reversal was asked
-    /// for.
+    /// The own result of a reversal of this attempt, which tells of no later moment for certain
+    /// than `asked_at`, when the reversal was asked for. `is_late`: it came when its call had ended
+    /// without it.
     LearnReversal {
         attempt: u8,
         outcome: Outcome,
         objection: Option<Objection>,
         transcript: String,
-        late: Option<Timestamp>,
+        asked_at: Timestamp,
+        is_late: bool,
     },
     /// An owed undo is due: make its attempt durable, then send it.
     BeginUndo,

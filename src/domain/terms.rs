@@ -141,9 +141,21 @@ impl Terms {
         after.saturating_sub(present.age(attempt.sent_at))
     }
 
-    /// Whether "no such order" is believed of this attempt (I-3).
+    /// Whether "no such order" is believed of this attempt (I-3). `present` is that of the
+    /// question, not of its answer, which may have been long on its way.
     pub fn not_found_is_final(&self, attempt: &Attempt, present: &Present) -> bool {
         self.not_found_final_in(attempt, present).is_zero()
+    }
+
+    /// The same of a question that was asked at `asked_at`, judged at a later present.
+    pub fn not_found_was_final(
+        &self,
+        attempt: &Attempt,
+        asked_at: Timestamp,
+        present: &Present,
+    ) -> bool {
+        let after = self.believes_not_found_after(attempt.operation);
+        present.age_at(attempt.sent_at, asked_at) >= after
     }
 
     /// How long after it was made durable a reversal that was not answered may be carried out: the

@@ -390,6 +390,9 @@ impl Engine {
             return Ok((row, true));
         };
         let terms = self.channels.terms_at(&row.channel, confirmation.sent_at);
+        // As of when it is asked: a slow answer tells of no later moment.
+        let age = self.clock.present().age(confirmation.sent_at);
+        let is_final = terms.is_some_and(|terms| age >= terms.not_found_final_after);
         let card = self.cards.of(row.id);
         let subject = card.map(ServiceSubject::from).unwrap_or_default();
         let service = CardService::AgreementInquiry;
@@ -397,8 +400,6 @@ impl Engine {
         let can = understood.outcome != Outcome::NotSent(NotSentCause::NotEncodable);
         let (outcome, transcript) = (understood.outcome.clone(), understood.transcript.clone());
         let granted = self.granted(&row, understood)?;
-        let age = self.clock.present().age(confirmation.sent_at);
-        let is_final = terms.is_some_and(|terms| age >= terms.not_found_final_after);
         let after = row.learn_inquiry(&outcome, granted, transcript, is_final, self.clock.now());
         if after == row {
             return Ok((row, can));

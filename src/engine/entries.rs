@@ -72,27 +72,30 @@ impl Engine {
         });
         let Some(number) = number else { return Ok(Some(begun.order)) };
         let attempt = begun.order.attempt(number).expect("the decision names its attempt").clone();
+        let original = self.original_facts(&begun.order).await?;
+        let asked_at = self.clock().now();
         let request = ChannelRequest::Reversal {
             facts: facts(&begun.order, number),
-            original: self.original_facts(&begun.order).await?,
+            original,
             pan: self.open_pan(id, &attempt),
-            now: self.clock().now(),
+            now: asked_at,
         };
         let understood = self.channels().call(&attempt.channel, request).await;
-        self.learn_reversal(id, number, understood, None).await.map(Some)
+        self.learn_reversal(id, (number, asked_at), understood, false).await.map(Some)
     }
 
-    /// Takes the answer to a reversal of an attempt. `late`: when it was asked, if its call had
-    /// ended without it.
+    /// Takes the answer to a reversal of an attempt, and when that was asked. `is_late`: its call
+    /// had ended without it.
     pub async fn learn_reversal(
         &self,
         id: OrderId,
-        attempt: u8,
+        (attempt, asked_at): (u8, Timestamp),
         understood: ReplyMeaning,
-        late: Option<Timestamp>,
+        is_late: bool,
     ) -> Result<Order, EngineError> {
         let ReplyMeaning { outcome, objection, transcript, issued: _ } = understood;
-        let command = Command::LearnReversal { attempt, outcome, objection, transcript, late };
+        let command =
+            Command::LearnReversal { attempt, outcome, objection, transcript, asked_at, is_late };
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 

@@ -70,8 +70,8 @@ async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) -> Result
             engine.weigh(number.order, evidence).await
         }
         TracedRequest::Reversal => {
-            let asked_at = Some(late.asked_at);
-            engine.learn_reversal(number.order, number.attempt, understood, asked_at).await
+            let asked = (number.attempt, late.asked_at);
+            engine.learn_reversal(number.order, asked, understood, true).await
         }
     };
     match weighed {

@@ -9,6 +9,7 @@ use switchyard::domain::card::CardToken;
 use switchyard::domain::ids::AgreementId;
 use switchyard::domain::outcome::{Decline, NotSentCause, Outcome, Reason};
 use switchyard::domain::time::Timestamp;
+use switchyard::domain::write_set::WriteSet;
 
 use crate::gateway::{Answer, CARD, Gateway, approved, payment, unknown};
 use crate::support::books::moment;
@@ -183,6 +184,40 @@ async fn i_3_an_unknown_confirmation_is_ended_by_the_channel_s_word() {
         tokio::task::yield_now().await;
     };
     assert_eq!(looked["state"], "active", "{looked}");
+}
+
+/// "No such order" tells of the moment when it was asked: an answer that takes long proves nothing
+/// that it would not have proved at once.
+#[tokio::test]
+async fn i_3_not_found_counts_as_of_when_it_was_asked() {
+    let gateway = able().await;
+    let id = open(&gateway, "G-1").await;
+    let one = format!("{PATH}/{id}");
+    // The call that confirms it dies with its process, so that nobody else asks.
+    let key = AgreementId::parse(&id).expect("an id");
+    let row = gateway.store.agreement(key).await.expect("a read").expect("a row");
+    let row = row.confirm(gateway.state.engine.clock().now()).expect("a code was sent");
+    let writes = WriteSet { agreements: vec![row], ..WriteSet::default() };
+    gateway.store.commit(&writes).await.expect("it is written");
+    gateway.later(Duration::from_secs(60));
+    let not_found = || Outcome::NotFound { code: "34".to_owned() };
+    let before = gateway.bank.calls();
+    gateway.bank.hold();
+    gateway.bank.will_answer(not_found());
+    let looking = gateway.get("core", &one);
+    let slow = async {
+        while gateway.bank.calls() == before {
+            tokio::task::yield_now().await;
+        }
+        // The answer comes when one that was asked then would be believed.
+        gateway.later(Duration::from_secs(541));
+        gateway.bank.let_go();
+    };
+    let (early, ()) = tokio::join!(looking, slow);
+    assert_eq!(early.json()["state"], "unknown", "{}", early.text);
+    gateway.bank.will_answer(not_found());
+    let late = gateway.get("core", &one).await.json();
+    assert_eq!((&late["state"], &late["reason"]), (&json!("failed"), &json!("never_arrived")));
 }
 
 #[tokio::test]

@@ -382,7 +382,7 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     engine.weigh(id, inquiry).await.expect("it is weighed");
     gateway.later(minute);
     let yes = ReplyMeaning::new(approved(), "reversed=yes".to_owned());
-    engine.learn_reversal(id, 1, yes, None).await.expect("it is learnt");
+    engine.learn_reversal(id, (1, engine.clock().now()), yes, false).await.expect("it is learnt");
     gateway.later(minute);
     let notice = evidence(Source::Notice, approved(), "queryId=ref-1&respCode=00");
     engine.weigh(id, notice).await.expect("it is weighed");

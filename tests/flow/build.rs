@@ -304,7 +304,7 @@ impl Desk {
         card: CardInMemory,
     ) -> Decision {
         let as_of = match source {
-            Source::Inquiry | Source::Statement => Some(self.now),
+            Source::Inquiry | Source::Statement => Some(self.present().now()),
             Source::Reply
             | Source::Reversal
             | Source::Notice
@@ -340,7 +340,15 @@ impl Desk {
     ) -> Result<Decision, Refusal> {
         let attempt = self.order().attempts.len() as u8;
         let transcript = String::new();
-        self.run(Command::LearnReversal { attempt, outcome, objection, transcript, late: None })
+        let (asked_at, is_late) = (self.present().now(), false);
+        self.run(Command::LearnReversal {
+            attempt,
+            outcome,
+            objection,
+            transcript,
+            asked_at,
+            is_late,
+        })
     }
 
     pub fn learn_reversal_of(
@@ -348,18 +356,26 @@ impl Desk {
         attempt: u8,
         outcome: Outcome,
     ) -> Result<Decision, Refusal> {
-        self.learn_reversal_late(attempt, outcome, None)
+        self.learn_reversal_asked(attempt, outcome, self.present().now(), false)
     }
 
-    /// The answer of one whose call had ended without it, if it says when that was asked.
-    pub fn learn_reversal_late(
+    /// The answer of one that was asked earlier; late if its call had ended without it.
+    pub fn learn_reversal_asked(
         &mut self,
         attempt: u8,
         outcome: Outcome,
-        late: Option<Timestamp>,
+        asked_at: Timestamp,
+        is_late: bool,
     ) -> Result<Decision, Refusal> {
-        let transcript = "words".to_owned();
-        self.run(Command::LearnReversal { attempt, outcome, objection: None, transcript, late })
+        let (objection, transcript) = (None, "words".to_owned());
+        self.run(Command::LearnReversal {
+            attempt,
+            outcome,
+            objection,
+            transcript,
+            asked_at,
+            is_late,
+        })
     }
 
     pub fn resolve(&mut self, resolution: Resolution) -> Result<Decision, Refusal> {

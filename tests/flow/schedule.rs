@@ -250,6 +250,44 @@ fn i_3_a_reversal_that_finds_nothing_waits_until_that_is_final() {
     assert_eq!(desk.order().reason, Some(Reason::NeverArrived));
 }
 
+/// An answer that takes long tells of no later moment than its question: one that was asked before
+/// "no such order" is final proves nothing after it, and is asked once more at once.
+#[test]
+fn i_3_not_found_counts_as_of_when_it_was_asked() {
+    let mut desk = Desk::unknown();
+    for _ in 0..3 {
+        inquire(&mut desk, 1, &unknown());
+    }
+    let asked_at = desk.now;
+    desk.wait(seconds(600));
+    desk.learn_as_of(Source::Inquiry, not_found(), asked_at);
+    assert_eq!(desk.state(), (AttemptState::Unknown, OrderStatus::Unknown));
+    assert_eq!((desk.entry().phase, desk.entry().due_at), (Phase::Inquiring, Some(desk.now)));
+    desk.learn(Source::Inquiry, not_found());
+    assert_eq!(desk.order().reason, Some(Reason::NeverArrived));
+
+    for tries in [1, 3] {
+        let silent = Terms { inquire: Vec::new(), ..terms() };
+        let mut desk = Desk::after(silent, &[(Source::Reply, unknown())]);
+        for one in 1..=tries {
+            desk.run(Command::BeginReversal).expect("it is due");
+            if one < tries {
+                desk.learn_reversal(unknown()).expect("it is open");
+                desk.wait_until_due();
+            }
+        }
+        let asked_at = desk.now;
+        desk.wait(seconds(599));
+        desk.learn_reversal_asked(1, not_found(), asked_at, false).expect("it is open");
+        assert_eq!(desk.state().1, OrderStatus::Unknown, "{tries}");
+        assert_eq!(desk.entry().phase, Phase::Reversing, "{tries}: it is asked once more");
+        desk.wait_until_due();
+        desk.run(Command::BeginReversal).expect("it is due");
+        desk.learn_reversal(not_found()).expect("it is open");
+        assert_eq!(desk.order().reason, Some(Reason::NeverArrived), "{tries}");
+    }
+}
+
 #[test]
 fn i_3_a_success_is_held_while_a_reversal_is_under_way() {
     for source in [Source::Reply, Source::Notice, Source::Inquiry] {

@@ -69,7 +69,7 @@ impl DecisionDraft<'_> {
             Outcome::NotFound { code }
                 if evidence.source != Source::Reply
                     && !disowned
-                    && self.terms.not_found_is_final(&attempt, &self.present) =>
+                    && self.absence_is_final(&attempt, evidence) =>
             {
                 let decline =
                     Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };
@@ -84,6 +84,17 @@ impl DecisionDraft<'_> {
                 self.stay_open(number, evidence);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether "no such order" is believed (I-3): an inquiry's as of when it was asked, since its
+    /// answer tells of no later moment. Absence in statements has its days to be judged by, and an
+    /// operator knows.
+    fn absence_is_final(&self, attempt: &Attempt, evidence: &Evidence) -> bool {
+        let (terms, present) = (self.terms, &self.present);
+        match evidence.as_of.filter(|_| evidence.source == Source::Inquiry) {
+            Some(asked_at) => terms.not_found_was_final(attempt, asked_at, present),
+            None => terms.not_found_is_final(attempt, present),
         }
     }
 
@@ -355,7 +366,7 @@ impl DecisionDraft<'_> {
         } else if evidence.source == Source::Inquiry && entry.phase == Phase::Inquiring {
             match evidence.outcome {
                 Outcome::NotFound { .. } if was_pending => entry.ask_from_start(terms, now),
-                _ => entry.after_inquiry(&attempt, terms, &self.present),
+                _ => entry.after_inquiry(&attempt, terms, &self.present, evidence.as_of),
             }
         } else if entry.pending && entry.phase == Phase::Reversing && none_left {
             entry.await_pending(terms, now);

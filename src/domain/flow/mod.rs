@@ -49,8 +49,9 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { attempt, outcome, objection, transcript, late } => {
-            work.learn_reversal(attempt, &outcome, objection.as_ref(), &transcript, late)?;
+        Command::LearnReversal { attempt, outcome, objection, transcript, asked_at, is_late } => {
+            let said = (&outcome, objection.as_ref(), transcript.as_str());
+            work.learn_reversal(attempt, said, asked_at, is_late)?;
         }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,

@@ -150,8 +150,8 @@ impl ReversalEntry {
         let Some(left_at) = self.reversal_left_at.filter(|_| self.reversals_unanswered > 0) else {
             return false;
         };
-        let age_then = |as_of| present.age(left_at).saturating_sub(present.now().since(as_of));
-        as_of.is_none_or(|as_of| age_then(as_of) < terms.reversal_ends_after())
+        let ends_after = terms.reversal_ends_after();
+        as_of.is_none_or(|as_of| present.age_at(left_at, as_of) < ends_after)
     }
 
     /// A reversal leaves. Until its answer is kept it counts as one that may be carried out, so
@@ -199,8 +199,15 @@ impl ReversalEntry {
     ///
     /// While the channel says that it works on the attempt, the last wait repeats: it is not
     /// reversed then. "No such order" that is not final yet gets one more inquiry at the moment
-    /// when it is, and so does a success when no reversal can undo it any more (`I-3`).
-    pub fn after_inquiry(&mut self, attempt: &Attempt, terms: &Terms, present: &Present) {
+    /// when it is, and so does a success when no reversal can undo it any more (`I-3`). What was
+    /// asked before that moment (`asked_at`) and answered after it is asked again at once.
+    pub fn after_inquiry(
+        &mut self,
+        attempt: &Attempt,
+        terms: &Terms,
+        present: &Present,
+        asked_at: Option<Timestamp>,
+    ) {
         let now = present.now();
         assert_eq!(self.phase, Phase::Inquiring, "only an inquiring entry is inquired of");
         if let Some(due) = self.next_inquiry(terms, now) {
@@ -214,6 +221,10 @@ impl ReversalEntry {
             && let Some(wait) = terms.inquire.last()
         {
             self.due_at = Some(now.plus(*wait));
+        } else if asked_at.is_some_and(|asked_at| {
+            never_arrived_in.is_zero() && !terms.not_found_was_final(attempt, asked_at, present)
+        }) {
+            self.due_at = Some(now);
         } else if let Some(wait) = next {
             self.due_at = Some(now.plus(wait));
         } else {
@@ -277,6 +288,7 @@ impl ReversalEntry {
     }
 
     /// Sets the next reversal with the same reference, or ends them when the schedule has run out.
+    /// `not_before`: the last answer was "no such order", which is believed of what is asked then.
     pub fn after_reversal(
         &mut self,
         terms: &Terms,
@@ -290,8 +302,8 @@ impl ReversalEntry {
         match (scheduled, not_before) {
             (Some(due), Some(bound)) => self.due_at = Some(due.max(bound)),
             (Some(due), None) => self.due_at = Some(due),
-            (None, Some(bound)) if now < bound => self.due_at = Some(bound),
-            (None, _) => self.exhaust_reversals(terms, present),
+            (None, Some(bound)) => self.due_at = Some(bound),
+            (None, None) => self.exhaust_reversals(terms, present),
         }
     }
 

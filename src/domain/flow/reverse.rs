@@ -1,7 +1,5 @@
 //! Reversals: their leaving changes the entry, their answer the attempt.
 
-use std::time::Duration;
-
 use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
@@ -44,10 +42,9 @@ impl DecisionDraft<'_> {
     pub(super) fn learn_reversal(
         &mut self,
         number: u8,
-        outcome: &Outcome,
-        objection: Option<&Objection>,
-        transcript: &str,
-        late: Option<Timestamp>,
+        (outcome, objection, transcript): (&Outcome, Option<&Objection>, &str),
+        asked_at: Timestamp,
+        is_late: bool,
     ) -> Result<(), Refusal> {
         let missing = Refusal::NoSuchAttempt { attempt: number };
         let attempt = self.order.attempt(number).ok_or(missing)?.clone();
@@ -73,14 +70,14 @@ impl DecisionDraft<'_> {
             Some(_) => words(outcome, objection),
             None => format!("{}{remark} {transcript}", outcome.name()).trim_end().to_owned(),
         };
-        let when = if late.is_some() { "late reversal" } else { "reversal" };
+        let when = if is_late { "late reversal" } else { "reversal" };
         entry.note(now, format!("{when}: {said}"));
         let event = OrderEvent::new(self.order.id, now, EventKind::ReversalAnswered, number);
         let mut event = event.telling(Source::Reversal, outcome, objection);
-        event.remark = match (remark.is_empty(), late) {
+        event.remark = match (remark.is_empty(), is_late) {
             (false, _) => Some(EventRemark::Disowned),
-            (true, Some(_)) => Some(EventRemark::Late),
-            (true, None) => None,
+            (true, true) => Some(EventRemark::Late),
+            (true, false) => None,
         };
         transcript.clone_into(&mut event.transcript);
         self.events.push(event);
@@ -96,10 +93,10 @@ impl DecisionDraft<'_> {
         }
         // An answer that was asked for late enough proves in any phase that the order never
         // arrived.
-        if moved_on && ends_the_try && !(absent && late.is_some()) {
+        if moved_on && ends_the_try && !(absent && is_late) {
             return Ok(());
         }
-        self.follow_reversal(&attempt, outcome, late)
+        self.follow_reversal(&attempt, outcome, asked_at, is_late)
     }
 
     /// Applies the answer of a reversal while reversals are sent; a yes always. The call of a late
@@ -108,13 +105,12 @@ impl DecisionDraft<'_> {
         &mut self,
         attempt: &Attempt,
         outcome: &Outcome,
-        late: Option<Timestamp>,
+        asked_at: Timestamp,
+        is_late: bool,
     ) -> Result<(), Refusal> {
         let (now, terms) = (self.now, self.terms);
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
-        let age = self.present.age(attempt.sent_at);
-        let age = age.saturating_sub(late.map_or(Duration::ZERO, |asked_at| now.since(asked_at)));
-        let believed_in = terms.believes_not_found_after(attempt.operation).saturating_sub(age);
+        let is_believed = terms.not_found_was_final(attempt, asked_at, &self.present);
         let acknowledged = attempt.acknowledged_at.is_some();
         match outcome {
             Outcome::Approved(approval) => {
@@ -124,14 +120,15 @@ impl DecisionDraft<'_> {
                 let reason = Some(Reason::ReversedAfterUnknown);
                 self.finish_order(OrderStatus::Reversed, reason);
             }
-            Outcome::NotFound { code } if believed_in.is_zero() && !acknowledged => {
+            Outcome::NotFound { code } if is_believed && !acknowledged => {
                 let code = code.clone();
                 let decline = Decline { reason: Reason::NeverArrived, code, elsewhere: false };
                 let source = Source::Reversal;
                 self.decline(attempt.number, &decline, source, &CardInMemory::No)?;
             }
-            Outcome::NotFound { .. } if late.is_some() => {}
+            Outcome::NotFound { .. } if is_late => {}
             Outcome::NotFound { .. } => {
+                let believed_in = terms.not_found_final_in(attempt, &self.present);
                 let not_before = Some(now.plus(believed_in)).filter(|_| !acknowledged);
                 entry.after_reversal(terms, not_before, &self.present);
             }

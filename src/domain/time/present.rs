@@ -56,6 +56,16 @@ impl Present {
         self.proven.since(of).max(of_this_run)
     }
 
+    /// The same as it was when something was stamped `then`: a question that was asked then is
+    /// answered as of then, however late the answer comes. A clock that has been set back behind
+    /// `then` no longer tells how long ago that was, so nothing is borne out.
+    pub fn age_at(&self, of: Timestamp, then: Timestamp) -> Duration {
+        match then <= self.now {
+            true => self.age(of).saturating_sub(self.now.since(then)),
+            false => Duration::ZERO,
+        }
+    }
+
     /// When something stamped `of` can have happened at the latest: a stamp ahead of the clock was
     /// made before its last jump.
     fn latest(&self, of: Timestamp) -> Timestamp {
@@ -132,6 +142,16 @@ mod tests {
             let row = (now, proven, steady_for, of);
             assert_eq!(age, Duration::from_secs(expected), "{row:?}");
         }
+    }
+
+    #[test]
+    fn an_age_of_an_earlier_moment_leaves_out_what_has_passed_since() {
+        let now = present(600, 600, 600);
+        assert_eq!(now.age_at(at(0), at(600)), Duration::from_secs(600));
+        assert_eq!(now.age_at(at(0), at(590)), Duration::from_secs(590));
+        assert_eq!(now.age_at(at(500), at(400)), Duration::ZERO);
+        // It was set back since: how long ago it was asked is not known.
+        assert_eq!(now.age_at(at(0), at(601)), Duration::ZERO);
     }
 
     #[test]

@@ -259,9 +259,9 @@ fn i_3_a_late_answer_to_a_reversal_counts_as_of_when_it_was_asked() {
         desk
     };
     let late = |desk: &mut Desk, outcome| {
-        let asked_at = desk.entry().reversal_left_at;
+        let asked_at = desk.entry().reversal_left_at.expect("one has left");
         desk.wait(seconds(3_000));
-        desk.learn_reversal_late(1, outcome, asked_at)
+        desk.learn_reversal_asked(1, outcome, asked_at, true)
     };
     let early = unanswered(seconds(0));
 
@@ -309,8 +309,8 @@ fn i_3_a_late_answer_to_a_reversal_counts_as_of_when_it_was_asked() {
 }
 
 fn late_again(desk: &mut Desk, outcome: Outcome) -> Result<(), Refusal> {
-    let asked_at = Some(desk.now);
-    desk.learn_reversal_late(1, outcome, asked_at).map(drop)
+    let asked_at = desk.now;
+    desk.learn_reversal_asked(1, outcome, asked_at, true).map(drop)
 }
 
 #[test]

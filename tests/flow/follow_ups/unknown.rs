@@ -23,6 +23,7 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
             desk.run_on(id, Command::BeginReversal).expect("it is reversing");
             let transcript = "words".to_owned();
             let outcome = approved();
+            let asked_at = desk.now;
             desk.run_on(
                 id,
                 Command::LearnReversal {
@@ -30,7 +31,8 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
                     outcome,
                     objection: None,
                     transcript,
-                    late: None,
+                    asked_at,
+                    is_late: false,
                 },
             )
             .expect("it is open");
@@ -57,12 +59,14 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
         // Nobody may have it once more while it may have been carried out.
         assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
         desk.run_on(id, Command::BeginReversal).expect("it is reversing");
+        let asked_at = desk.now;
         let learnt = |outcome| Command::LearnReversal {
             attempt: 1,
             outcome,
             objection: None,
             transcript: String::new(),
-            late: None,
+            asked_at,
+            is_late: false,
         };
         desk.run_on(id, learnt(unknown())).expect("it is open");
         assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
