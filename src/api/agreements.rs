@@ -18,18 +18,17 @@ use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
-use crate::api::page::{next_of, page};
+use crate::api::page::page;
 use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
 use crate::channel::ReplyMeaning;
 use crate::codec::word;
-use crate::config::checked::Role;
-use crate::domain::agreement::{Agreement, AgreementState};
+use crate::domain::agreement::{Agreement, AgreementFilter, AgreementState};
 use crate::domain::card::words::CardEcho;
 use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::ids::{AgreementId, MerchantId};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
-use crate::domain::time::Timestamp;
+use crate::domain::time::Present;
 use crate::engine::AgreementAnswer;
 
 /// The form of a state as it is shown: those that are kept, and the one that a date makes.
@@ -114,12 +113,12 @@ pub enum AgreementsBody<'row> {
 }
 
 impl<'row> AgreementBody<'row> {
-    fn of(row: &'row Agreement, now: Timestamp) -> Self {
+    fn of(row: &'row Agreement, present: &Present) -> Self {
         Self {
             id: Text(row.id),
             order_id: row.asked.caller_order_id.as_str(),
             merchant_id: row.asked.merchant_id.as_str(),
-            state: if row.has_expired(now) { "expired" } else { row.state.name() },
+            state: if row.has_expired(present) { "expired" } else { row.state.name() },
             card: CardBody::from(&row.asked.card),
             phone: &row.asked.phone,
             channel: row.channel.as_str(),
@@ -293,16 +292,18 @@ pub async fn all(
     let Some(merchant) = query.parsed("merchant_id", "the core's id of a merchant", parse)? else {
         let needed = "an id of an agreement is needed, or merchant_id for a list";
         let (id, caller) = query.callers_id(needed)?;
-        let caller = caller.unwrap_or_else(|| seat.name().clone());
+        let caller = seat.asks_of(caller);
         let found = state.engine.store().agreement_by_caller(caller, id).await?;
         return show(&state, &seat, found).await;
     };
     let (after, limit) = query.page("an id, 19 digits", AgreementId::parse)?;
-    let rows = state.engine.store().agreements_of_merchant(merchant, after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.id.to_string());
-    let now = state.engine.clock().now();
-    let seen = rows.iter().filter(|row| seat.may_see_of(&row.asked.caller));
-    Ok(page("agreements", seen.map(|row| AgreementBody::of(row, now)), next))
+    let caller = seat.sees_only().cloned();
+    let filter =
+        AgreementFilter { caller, merchant_id: Some(merchant), ..AgreementFilter::default() };
+    let found = state.engine.store().search_agreements(filter, after, limit).await?;
+    let present = state.engine.clock().present();
+    let bodies = found.agreements.iter().map(|row| AgreementBody::of(row, &present));
+    Ok(page("agreements", bodies, found.next.map(|id| id.to_string())))
 }
 
 async fn show(
@@ -313,9 +314,9 @@ async fn show(
     let visible = found.filter(|row| seat.may_see_of(&row.asked.caller));
     let row = visible.ok_or_else(no_such_agreement)?;
     let row = state.engine.look_at_agreement(row).await?;
-    let may_inspect = seat.has(Role::Operator) || seat.has(Role::Auditor);
-    let words = Some(row.transcript.as_str()).filter(|words| may_inspect && !words.is_empty());
-    let body = AgreementBody::of(&row, state.engine.clock().now());
+    let words = Some(row.transcript.as_str());
+    let words = words.filter(|words| seat.may_see_all() && !words.is_empty());
+    let body = AgreementBody::of(&row, &state.engine.clock().present());
     Ok(json(StatusCode::OK, &AgreementBody { transcript: words, ..body }))
 }
 
@@ -323,12 +324,12 @@ async fn show(
 async fn own(state: &ApiState, seat: &Seat, id: &str) -> Result<Agreement, ApiError> {
     let id = AgreementId::parse(id).ok_or_else(no_such_agreement)?;
     let found = state.engine.store().agreement(id).await?;
-    found.filter(|row| row.asked.caller == *seat.name()).ok_or_else(no_such_agreement)
+    found.filter(|row| seat.asked_of_own(&row.asked.caller)).ok_or_else(no_such_agreement)
 }
 
 fn answer(state: &ApiState, wait: Wait, answer: &AgreementAnswer) -> Response {
     let row = &answer.agreement;
-    let body = AgreementBody::of(row, state.engine.clock().now());
+    let body = AgreementBody::of(row, &state.engine.clock().present());
     wait.dress(json(status(row), &body), answer.is_repeat)
 }
 

@@ -81,19 +81,35 @@ impl Seat {
         self.has(Role::Operator) || self.has(Role::Auditor)
     }
 
+    /// Whether what a caller has asked for is its own: only that can it change.
+    pub fn asked_of_own(&self, caller: &CallerId) -> bool {
+        *caller == self.name
+    }
+
+    /// Whether what a caller has asked for is shown to this one: its own, or anybody's to operators
+    /// and auditors. Another one's does not exist for it.
+    pub fn may_see_of(&self, caller: &CallerId) -> bool {
+        self.asked_of_own(caller) || self.may_see_all()
+    }
+
+    /// Whose rows are all that it sees of a listing; `None` where it sees everybody's.
+    pub fn sees_only(&self) -> Option<&CallerId> {
+        (!self.may_see_all()).then_some(&self.name)
+    }
+
+    /// Whose ids a question is about: those of the caller that it names, else its own.
+    pub fn asks_of(&self, named: Option<CallerId>) -> CallerId {
+        named.unwrap_or_else(|| self.name.clone())
+    }
+
     /// Whether it has sent the order itself.
     pub fn owns(&self, order: &Order) -> bool {
-        order.instruction.caller == self.name
+        self.asked_of_own(&order.instruction.caller)
     }
 
-    /// Whether an order is shown to this caller: its own, or any to operators and auditors.
+    /// Whether an order is shown to this caller.
     pub fn may_see(&self, order: &Order) -> bool {
         self.may_see_of(&order.instruction.caller)
-    }
-
-    /// The same of anything else that a caller has asked for.
-    pub fn may_see_of(&self, caller: &CallerId) -> bool {
-        *caller == self.name || self.may_see_all()
     }
 }
 

@@ -124,7 +124,7 @@ pub async fn by_order_id(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (id, caller) = Query::of(&uri).callers_id("an id of a verification is needed")?;
-    let caller = caller.unwrap_or_else(|| seat.name().clone());
+    let caller = seat.asks_of(caller);
     let found = state.engine.store().verification_by_caller(caller, id).await?;
     show(&state, &seat, found).await
 }

@@ -7,13 +7,17 @@
 //! request to a channel is durable before it leaves, a caller's id is answered once (I-9), and what
 //! nobody knows is `unknown` until the channel has said what became of it: nothing is guessed.
 
+mod filter;
+
 use crate::domain::card::{CardFacts, SealedPan};
 use crate::domain::closed_set;
 use crate::domain::ids::{
     AgreementId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId,
 };
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Present, Timestamp};
+
+pub use filter::AgreementFilter;
 
 /// How many codes one agreement can have sent. Channels count too, and may say no earlier.
 pub const CODES_MAX: u8 = 5;
@@ -213,15 +217,17 @@ impl Agreement {
         }
     }
 
-    /// Whether the channel has let it end by its date.
-    pub fn has_expired(&self, now: Timestamp) -> bool {
-        self.state == AgreementState::Active && self.ends_at.is_some_and(|end| end <= now)
+    /// Whether the channel has let it end by its date, by the moment that is borne out: a clock
+    /// that runs ahead refuses nobody. What the channel has let end it refuses itself.
+    pub fn has_expired(&self, present: &Present) -> bool {
+        let has_come = |end: Timestamp| end <= present.proven();
+        self.state == AgreementState::Active && self.ends_at.is_some_and(has_come)
     }
 
     /// Whether an order may name it now.
-    pub fn check_payable(&self, now: Timestamp) -> Result<(), AgreementRefusal> {
+    pub fn check_payable(&self, present: &Present) -> Result<(), AgreementRefusal> {
         match self.state {
-            AgreementState::Active if self.has_expired(now) => Err(AgreementRefusal::Expired),
+            AgreementState::Active if self.has_expired(present) => Err(AgreementRefusal::Expired),
             AgreementState::Active => Ok(()),
             state => Err(AgreementRefusal::WrongState(state)),
         }

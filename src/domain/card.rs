@@ -11,7 +11,7 @@ use jiff::tz::{TimeZone, offset};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::domain::bin::{Bin, BinRow, CardType, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
-use crate::domain::time::Timestamp;
+use crate::domain::time::Present;
 
 pub mod words;
 
@@ -218,8 +218,8 @@ impl Expiry {
     }
 
     /// Whether the card's last good month is over everywhere on earth.
-    pub fn has_passed(self, moment: Timestamp) -> bool {
-        let latest = moment.civil(&TimeZone::fixed(offset(-12)));
+    pub fn has_passed(self, present: &Present) -> bool {
+        let latest = present.proven().civil(&TimeZone::fixed(offset(-12)));
         self.is_before(latest.year(), latest.month())
     }
 

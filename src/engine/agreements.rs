@@ -264,7 +264,7 @@ impl Engine {
         money: (AmountMinor, Currency),
         phone: Option<&str>,
     ) -> Result<ReplyMeaning, EngineError> {
-        agreement.check_payable(self.clock.now())?;
+        agreement.check_payable(&self.clock.present())?;
         let token = self.token_of(agreement)?;
         let phone = phone.unwrap_or_else(|| token.phone());
         let token = CardToken::parse(token.expose(), phone).ok_or(EngineError::TokenClosed)?;

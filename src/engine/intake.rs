@@ -266,7 +266,7 @@ impl Intake {
         let agreement = found.filter(is_its_own).ok_or(PayError::NoSuchAgreement)?;
         let card = agreement.asked.card.clone();
         instruction.instrument = Some(InstrumentFacts::Agreement { id, card });
-        agreement.check_payable(now)?;
+        agreement.check_payable(&self.engine.clock().present())?;
         let seen = CardSeen::of_agreement(&agreement);
         let planned = self.plan_of(RouteAsk::Order(instruction), &seen, now)?;
         Ok((planned, self.engine.token_of(&agreement)?))
@@ -309,9 +309,9 @@ impl Intake {
     }
 
     fn check_expiry(&self, card: &CardInput) -> Result<(), PayError> {
-        let proven = self.engine.clock().present().proven();
+        let present = self.engine.clock().present();
         match card.expiry {
-            Some(expiry) if expiry.has_passed(proven) => Err(PayError::ExpiredCard),
+            Some(expiry) if expiry.has_passed(&present) => Err(PayError::ExpiredCard),
             Some(_) | None => Ok(()),
         }
     }

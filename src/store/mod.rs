@@ -41,7 +41,7 @@ pub use limits::SharedLimits;
 pub use row::{RowPage, StoredRow};
 pub use sorted::{Scan, SortedBytes, Visit};
 pub use sql::Tables;
-pub use table::OrderPage;
+pub use table::{AgreementPage, OrderPage};
 
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -128,7 +128,7 @@ impl Entries {
         self.plain.push(prefix);
     }
 
-    fn has(&self, entry: &[u8]) -> bool {
+    pub(super) fn has(&self, entry: &[u8]) -> bool {
         self.plain.iter().chain(&self.unique).any(|own| own == entry)
     }
 }

@@ -319,6 +319,85 @@ async fn an_agreement_that_has_ended_by_its_date_pays_nothing() {
     assert_eq!(confirm(&gateway, &id).await.json()["state"], "active");
     gateway.later(Duration::from_secs(61));
     assert_eq!(gateway.get("core", &format!("{PATH}/{id}")).await.json()["state"], "expired");
+    let list = gateway.get("core", &format!("{PATH}?merchant_id=m-1")).await.json();
+    assert_eq!(list["agreements"][0]["state"], "expired");
     let late = gateway.pay(&pay_by(&id, "A-1")).await;
     assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
+}
+
+/// A clock that runs ahead ends nothing: the date counts by the moment that is borne out.
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_ends_no_agreement() {
+    let gateway = able().await;
+    let id = open(&gateway, "G-1").await;
+    gateway.bank.will_be_understood(issued(Some(moment(3_600_000))));
+    assert_eq!(confirm(&gateway, &id).await.json()["state"], "active");
+    gateway.clock_jumps(Duration::from_secs(7_200));
+    let one = format!("{PATH}/{id}");
+    assert_eq!(gateway.get("core", &one).await.json()["state"], "active");
+    let list = gateway.get("core", &format!("{PATH}?merchant_id=m-1")).await.json();
+    assert_eq!(list["agreements"][0]["state"], "active");
+    assert_eq!(gateway.pay(&pay_by(&id, "A-1")).await.json()["status"], "succeeded");
+    let code = json!({ "amount": 500, "currency": "CNY" });
+    let sent = gateway.post("core", &format!("{one}/payment-code"), &code).await;
+    assert_eq!(sent.json()["result"], "sent", "{}", sent.text);
+    gateway.later(Duration::from_secs(3_601));
+    assert_eq!(gateway.get("core", &one).await.json()["state"], "expired");
+    let late = gateway.pay(&pay_by(&id, "A-2")).await;
+    assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
+    let late = gateway.post("core", &format!("{one}/payment-code"), &code).await;
+    assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
+}
+
+/// Nothing tells a core that another one's agreement is there: neither a row, nor where a page
+/// ends, nor another answer than to an id that nobody has.
+#[tokio::test]
+async fn a_core_sees_nothing_of_another_core_s_agreements() {
+    let gateway = able().await;
+    let mut ids = Vec::new();
+    for (caller, order_id) in [("core", "G-1"), ("other", "G-2"), ("core", "G-3")] {
+        let opened = gateway.post(caller, PATH, &asked(order_id)).await;
+        ids.push(opened.json()["id"].as_str().expect("an id").to_owned());
+    }
+    let list = async |caller: &str, limit: usize| {
+        let path = format!("{PATH}?merchant_id=m-1&limit={limit}");
+        let body = gateway.get(caller, &path).await.json();
+        let rows = body["agreements"].as_array().expect("a list").iter();
+        (Vec::from_iter(rows.map(|row| row["id"].clone())), body["next"].clone())
+    };
+    assert_eq!(list("other", 1).await, (vec![json!(ids[1])], json!(ids[1])));
+    assert_eq!(list("core", 2).await, (vec![json!(ids[0]), json!(ids[2])], json!(ids[2])));
+    assert_eq!(list("core", 3).await.1, Value::Null);
+    assert_eq!(list("auditor", 9).await.0, [json!(ids[0]), json!(ids[1]), json!(ids[2])]);
+    let absent = "2611220000000000917";
+    let (theirs, none) = (&ids[1], absent);
+    let code = json!({ "code": CODE });
+    let calls = gateway.bank.calls();
+    for (step, body) in [
+        ("confirm", code),
+        ("code", json!({})),
+        ("end", json!({})),
+        ("payment-code", json!({ "amount": 500, "currency": "CNY" })),
+    ] {
+        let of = |id: &str| format!("{PATH}/{id}/{step}");
+        let refused = gateway.post("core", &of(theirs), &body).await;
+        assert_eq!(refused.problem(), (404, "not_found".to_owned()), "{step}");
+        assert_eq!(refused.json()["detail"], {
+            let missing = gateway.post("core", &of(none), &body).await;
+            missing.json()["detail"].clone()
+        });
+    }
+    let shown = gateway.get("core", &format!("{PATH}/{theirs}")).await;
+    let missing = gateway.get("core", &format!("{PATH}/{none}")).await;
+    assert_eq!(
+        (shown.status, shown.json()["detail"].clone()),
+        (StatusCode::NOT_FOUND, missing.json()["detail"].clone(),)
+    );
+    for path in ["?order_id=G-2", "?order_id=G-2&caller=other"] {
+        let refused = gateway.get("core", &format!("{PATH}{path}")).await;
+        assert_eq!(refused.problem(), (404, "not_found".to_owned()), "{path}");
+    }
+    let found = gateway.get("auditor", &format!("{PATH}?order_id=G-2&caller=other")).await;
+    assert_eq!(found.json()["id"], json!(theirs));
+    assert_eq!(gateway.bank.calls(), calls, "nothing was sent");
 }

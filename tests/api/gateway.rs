@@ -185,6 +185,7 @@ pub struct Gateway {
     pub bank: Arc<Bank>,
     pub state: Arc<ApiState>,
     clock: Arc<AtomicI64>,
+    ahead_ms: Arc<AtomicI64>,
     commits: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<usize>>,
@@ -228,7 +229,9 @@ impl Gateway {
         let read = settings(Some(("test.toml", &text)), Vec::new(), scratch.path());
         let settings = Arc::new(read.expect("good settings"));
         let millis = Arc::new(AtomicI64::new(moment(0).as_millis()));
-        let clock = Clock::Manual(Arc::clone(&millis));
+        let ahead_ms = Arc::new(AtomicI64::new(0));
+        let of = Box::new(Clock::Manual(Arc::clone(&millis)));
+        let clock = Clock::Wrong { of, by_ms: Arc::clone(&ahead_ms) };
         let registry = Arc::new(registry(&settings, scratch.path(), clock.clone()));
         let bank = Arc::new(Bank {
             registry: Arc::clone(&registry),
@@ -284,7 +287,7 @@ impl Gateway {
             entropy: Entropy::seeded(9),
             stopping: AtomicBool::new(false),
         });
-        Self::listen(scratch, (store, disk), bank, state, (millis, commits)).await
+        Self::listen(scratch, (store, disk), bank, state, (millis, ahead_ms, commits)).await
     }
 
     async fn listen(
@@ -292,7 +295,7 @@ impl Gateway {
         (store, disk): (MemoryStore, SlowStore),
         bank: Arc<Bank>,
         state: Arc<ApiState>,
-        (clock, commits): (Arc<AtomicI64>, Arc<AtomicU64>),
+        (clock, ahead_ms, commits): (Arc<AtomicI64>, Arc<AtomicI64>, Arc<AtomicU64>),
     ) -> Self {
         let any_port = "127.0.0.1:0".parse().expect("an address");
         let listener = Listener::bind(ListenerKind::Api, any_port, None).await.expect("a port");
@@ -318,6 +321,7 @@ impl Gateway {
             bank,
             state,
             clock,
+            ahead_ms,
             commits,
             stop,
             served,
@@ -387,6 +391,12 @@ impl Gateway {
     pub fn later(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a bearable time");
         self.clock.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Has the clock jump ahead, which no time has passed for.
+    pub fn clock_jumps(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a bearable time");
+        self.ahead_ms.fetch_add(millis, Ordering::SeqCst);
     }
 
     /// Drives a worker, whose rounds `GET /v1/workers` shows.

@@ -130,6 +130,7 @@ suite! {
     settled_dates_count_their_versions,
     i_9_a_caller_uses_an_id_of_a_verification_once,
     i_9_a_caller_uses_an_id_of_an_agreement_once,
+    agreements_are_found_by_caller_and_card,
     agreements_are_listed_by_merchant,
     what_was_read_must_be_as_it_was,
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,

@@ -1,12 +1,12 @@
 //! What a channel does with a card beside orders.
 
-use switchyard::domain::agreement::{Agreement, AgreementRequest};
+use switchyard::domain::agreement::{Agreement, AgreementFilter, AgreementRequest};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, VerificationId};
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::verification::{CardVerification, VerificationRequest};
 use switchyard::domain::write_set::WriteSet;
-use switchyard::store::Store;
+use switchyard::store::{AgreementPage, Store};
 
 use crate::support::books::{channel, id, moment};
 use crate::{commit, read, refuse};
@@ -62,6 +62,54 @@ pub async fn i_9_a_caller_uses_an_id_of_an_agreement_once(store: &dyn Store) {
     assert_eq!(read(store.agreement(AgreementId::of(id(9)))).await, None);
 }
 
+fn ids(page: &AgreementPage) -> Vec<String> {
+    page.agreements.iter().map(|row| row.asked.caller_order_id.to_string()).collect()
+}
+
+/// A page goes on behind its last row, and a filter that takes few shows no row of others.
+pub async fn agreements_are_found_by_caller_and_card(store: &dyn Store) {
+    let rows = [
+        (1, "core", "m-1", "621626*********0018", 5),
+        (2, "other", "m-1", "621626*********0018", 5),
+        (3, "core", "m-2", "621626*********0026", 7),
+        (4, "core", "m-2", "622202*********0018", 8),
+        (5, "core", "m-2", "621626*********0018", 5),
+    ];
+    for (sequence, caller, merchant, masked, pan) in rows {
+        let mut row = agreement(sequence, caller, &format!("G-{sequence}"), merchant);
+        row.asked.card.masked = MaskedPan::from_stored(masked);
+        row.asked.card.digests.pan = pan;
+        commit(store, agreements(&[row])).await;
+    }
+    let find = async |filter: &AgreementFilter, after: Option<u64>, limit| {
+        let after = after.map(|sequence| AgreementId::of(id(sequence)));
+        let page = read(store.search_agreements(filter.clone(), after, limit)).await;
+        (ids(&page), page.next)
+    };
+    let behind = |sequence| Some(AgreementId::of(id(sequence)));
+    let any = AgreementFilter::default();
+    let core = Some(CallerId::from_stored("core"));
+    let of_core = AgreementFilter { caller: core.clone(), ..any.clone() };
+    assert_eq!(
+        find(&any, None, 3).await,
+        (vec!["G-1".into(), "G-2".into(), "G-3".into()], behind(3))
+    );
+    assert_eq!(find(&any, Some(3), 3).await, (vec!["G-4".into(), "G-5".into()], None));
+    assert_eq!(find(&of_core, None, 2).await, (vec!["G-1".into(), "G-3".into()], behind(3)));
+    let merchant_id = Some(MerchantId::from_stored("m-1"));
+    let of_both = AgreementFilter { caller: core, merchant_id, ..any.clone() };
+    assert_eq!(find(&of_both, None, 1).await, (vec!["G-1".into()], behind(1)));
+    assert_eq!(find(&of_both, Some(1), 1).await, (vec![], None), "the other one's is not seen");
+    let digits = |text: &str| Some(text.to_owned());
+    let by_ends =
+        AgreementFilter { first_six: digits("621626"), last_four: digits("0018"), ..any.clone() };
+    assert_eq!(find(&by_ends, None, 9).await.0, ["G-1", "G-2", "G-5"]);
+    let by_last = AgreementFilter { last_four: digits("0018"), ..any.clone() };
+    assert_eq!(find(&by_last, None, 9).await.0, ["G-1", "G-2", "G-4", "G-5"]);
+    let by_number = AgreementFilter { pan_digest: Some(7), ..any };
+    assert_eq!(find(&by_number, None, 9).await, (vec!["G-3".into()], None));
+}
+
 pub async fn agreements_are_listed_by_merchant(store: &dyn Store) {
     for (sequence, merchant) in [(1, "m-1"), (2, "m-2"), (3, "m-1"), (4, "m-11"), (5, "m-1")] {
         let row = agreement(sequence, "core", &format!("G-{sequence}"), merchant);
@@ -69,9 +117,9 @@ pub async fn agreements_are_listed_by_merchant(store: &dyn Store) {
     }
     let list = async |merchant: &str, after: Option<u64>, limit| {
         let after = after.map(|sequence| AgreementId::of(id(sequence)));
-        let merchant = MerchantId::from_stored(merchant);
-        let rows = read(store.agreements_of_merchant(merchant, after, limit)).await;
-        rows.into_iter().map(|row| row.asked.caller_order_id.to_string()).collect::<Vec<_>>()
+        let merchant_id = Some(MerchantId::from_stored(merchant));
+        let filter = AgreementFilter { merchant_id, ..AgreementFilter::default() };
+        ids(&read(store.search_agreements(filter, after, limit)).await)
     };
     assert_eq!(list("m-1", None, 10).await, ["G-1", "G-3", "G-5"]);
     assert_eq!(list("m-1", Some(1), 1).await, ["G-3"]);

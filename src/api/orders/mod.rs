@@ -155,8 +155,7 @@ async fn named(
 /// its own.
 fn shown_caller(seat: &Seat, named: Option<CallerId>) -> Result<Option<CallerId>, ApiError> {
     match named {
-        None if seat.may_see_all() => Ok(None),
-        None => Ok(Some(seat.name().clone())),
+        None => Ok(seat.sees_only().cloned()),
         Some(named) if seat.may_see_of(&named) => Ok(Some(named)),
         Some(_) => {
             let detail = "only operators and auditors see the orders of another caller";

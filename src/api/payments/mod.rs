@@ -211,7 +211,7 @@ pub async fn by_order_id(
 ) -> Result<Response, ApiError> {
     let (id, caller) = Query::of(&uri).callers_id("an id of an order is needed")?;
     let is_named = caller.is_some();
-    let caller = caller.unwrap_or_else(|| seat.name().clone());
+    let caller = seat.asks_of(caller);
     let order = state.engine.store().order_by_caller(caller, id).await?;
     let order = order.filter(|order| seat.may_see(order)).ok_or_else(|| {
         if is_named || !seat.may_see_all() {

@@ -11,6 +11,10 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)
 }
 
+fn certain(seconds: i64) -> Present {
+    Present::certain(at(seconds))
+}
+
 fn begun() -> Agreement {
     let digests = CardDigests { pan: 1, holder: 2, phone: 3, ..CardDigests::default() };
     let masked = MaskedPan::from_stored("621626*********0018");
@@ -151,7 +155,7 @@ fn an_agreement_is_ended_once_and_is_not_paid_by_meanwhile() {
     let ending = active().end(at(30)).expect("it is active");
     assert!(ending.is_under_way());
     assert_eq!(ending.end(at(31)), Err(AgreementRefusal::UnderWay));
-    assert_eq!(ending.check_payable(at(31)), Err(AgreementRefusal::WrongState(Ending)));
+    assert_eq!(ending.check_payable(&certain(31)), Err(AgreementRefusal::WrongState(Ending)));
     let rows = [
         (approved(), Ended),
         (declined(Reason::NotEnrolled), Ended),
@@ -188,9 +192,9 @@ fn calls_that_are_lost_are_unknown() {
 #[test]
 fn an_agreement_is_good_until_its_date() {
     let active = active();
-    assert_eq!(active.check_payable(at(999)), Ok(()));
-    assert_eq!(active.check_payable(at(1_000)), Err(AgreementRefusal::Expired));
-    assert!(active.has_expired(at(1_000)) && !code_sent().has_expired(at(1_000)));
+    assert_eq!(active.check_payable(&certain(999)), Ok(()));
+    assert_eq!(active.check_payable(&certain(1_000)), Err(AgreementRefusal::Expired));
+    assert!(active.has_expired(&certain(1_000)) && !code_sent().has_expired(&certain(1_000)));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Agreements, by id. A caller's id belongs to one of them (I-9); a merchant has a list of its own.
 
+mod search;
+
 use serde::{Deserialize, Serialize};
 
 use super::card::{
@@ -15,12 +17,14 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, list_indexed, plan_put};
-use crate::store::sorted::{StoreResult, onward};
-use crate::store::sql::read::{after_id, page_limit, parameters};
+use crate::store::row::{Entries, Head, Table, Versioned, get, holder, plan_put};
+use crate::store::sorted::StoreResult;
+use crate::store::sql::read::parameters;
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
 use crate::store::{CommitError, Store, StoreError, StoreRead};
+
+pub use search::AgreementPage;
 
 const AGREEMENTS: StoredFields = StoredFields { table: "agreements" };
 const LETTER: u8 = b'Y';
@@ -203,29 +207,6 @@ impl dyn Store + '_ {
         }
         let entry = caller_key(caller.as_str(), caller_order_id.as_str());
         self.look(move |rows| holder::<Agreements>(rows, &entry))
-    }
-
-    /// The agreements of a merchant, by id.
-    pub fn agreements_of_merchant(
-        &self,
-        merchant: MerchantId,
-        after: Option<AgreementId>,
-        limit: usize,
-    ) -> StoreRead<'_, Vec<Agreement>> {
-        let after = after.map(AgreementId::chain);
-        if let Some(tables) = self.tables() {
-            let mut parameters = parameters![merchant, after_id(after)];
-            parameters.push(page_limit(limit));
-            return tables.list::<Agreements>(
-                "WHERE t.merchant_id = $1 AND t.id > $2 ORDER BY t.id LIMIT $3",
-                parameters,
-            );
-        }
-        let prefix = merchant_prefix(merchant.as_str());
-        let last = after.map(|id| [&prefix[..], &order_key(LETTER, id)[1..]].concat());
-        self.list(move |rows| {
-            list_indexed::<Agreements>(rows, onward(&prefix, last), prefix.len(), limit)
-        })
     }
 }
 

@@ -65,6 +65,7 @@ use reversal::Reversals;
 use transaction::Transactions;
 use verification::Verifications;
 
+pub use agreement::AgreementPage;
 pub use order::OrderPage;
 pub(super) use view::in_flight;
 
