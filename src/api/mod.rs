@@ -9,6 +9,7 @@ mod call;
 pub mod dto;
 pub mod error;
 pub mod input;
+pub mod language;
 
 pub mod payments;
 

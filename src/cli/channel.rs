@@ -18,11 +18,11 @@ use crate::cli::output::{say, write};
 use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::listing::{Listing, list as members};
 use crate::cli::remote::{DaemonArgs, blocking};
-use crate::cli::shown::{cell, major, money};
+use crate::cli::shown::{cell, money};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, major};
 
 #[derive(Debug, Args)]
 pub struct ChannelArgs {

@@ -12,10 +12,9 @@ use crate::cli::load::print_mistakes;
 use crate::cli::output::{say, write};
 use crate::cli::remote::listing::list;
 use crate::cli::remote::{DaemonArgs, DaemonRefusal, blocking};
-use crate::cli::shown::major;
 use crate::cli::table::aligned;
 use crate::domain::ids::ChannelId;
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, major};
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, major};
 
 /// A member as people read it, a moment to the minute; `-` if it is absent.
 pub fn cell(value: &Value, name: &str) -> String {
@@ -19,18 +19,6 @@ pub fn state_with_reason(row: &Value, name: &str) -> String {
         none if none == "-" => cell(row, name),
         reason => format!("{} ({reason})", cell(row, name)),
     }
-}
-
-/// An amount in major units: 12345 of CNY is `123.45`. One that has no currency of ours stays as it
-/// is.
-pub fn major(minor: i128, currency: Option<Currency>) -> String {
-    let digits = currency.map_or(0, |currency| usize::from(currency.exponent()));
-    let text = minor.unsigned_abs().to_string();
-    let text = format!("{text:0>width$}", width = digits + 1);
-    let (whole, part) = text.split_at(text.len() - digits);
-    let sign = if minor < 0 { "-" } else { "" };
-    let point = if part.is_empty() { "" } else { "." };
-    format!("{sign}{whole}{point}{part}")
 }
 
 /// A member that is an amount of this currency; `-` if it is absent.

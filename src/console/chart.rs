@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::{HtmlEscape, Value};
 
-use super::language::Language;
+use crate::api::language::Language;
 
 /// The drawing's size, and the space that the axes have at its left and below.
 const WIDTH: i64 = 960;

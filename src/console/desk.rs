@@ -12,10 +12,10 @@ use minijinja::Value;
 
 use super::Console;
 use super::call::{CallAnswer, CallMaker};
-use super::language::{Language, has_text};
 use super::session::OperatorSession;
 use crate::api::auth::Peer;
 use crate::api::input::{BodyLimits, media_type, read_body};
+use crate::api::language::{Language, has_text};
 
 /// The cookie of a session, and that of a visitor's language.
 pub const SESSION_COOKIE: &str = "sy-console";

@@ -10,7 +10,6 @@
 mod call;
 mod chart;
 mod desk;
-mod language;
 mod pages;
 mod session;
 mod sign_in;

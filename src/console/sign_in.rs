@@ -13,10 +13,10 @@ use super::desk::{
     PageVisit, SESSION_COOKIE, TOKEN, cookie, html_response, keep_language, language, link, pairs,
     see,
 };
-use super::language::Language;
 use super::session::OperatorSession;
 use crate::api::auth::Peer;
 use crate::api::input::{BodyLimits, read_body};
+use crate::api::language::Language;
 use crate::codec::sign::{equal_in_constant_time, hex_lower};
 use crate::config::checked::Role;
 

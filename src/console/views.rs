@@ -11,11 +11,11 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, HtmlEscape, State, UndefinedBehavior, Value};
 
 use super::chart;
-use super::language::Language;
+use crate::api::language::Language;
 use crate::domain::money::Currency;
 
 /// Each template by its name.
@@ -121,24 +121,6 @@ const BAD: &[&str] = &[
     "contradicted",
 ];
 
-/// Facts whose values are stable words.
-const WORDS: &[&str] = &[
-    "kind",
-    "state",
-    "outcome",
-    "cause",
-    "reason",
-    "remark",
-    "phase",
-    "claim",
-    "status",
-    "operation",
-    "event",
-    "class",
-    "remedy",
-    "settlement",
-];
-
 /// The templates, ready to be shown.
 pub struct Views {
     environment: Environment<'static>,
@@ -163,10 +145,6 @@ impl Views {
         environment.add_function("word", word);
         environment.add_function("state", state);
         environment.add_function("money", money);
-        let of_facts = zone.clone();
-        environment.add_function("facts", move |state: &State<'_, '_>, data: Value| {
-            Value::from_safe_string(facts(language(state), &data, &of_facts))
-        });
         let of_charts = zone.clone();
         environment.add_function("request_chart", move |state: &State<'_, '_>, day: Value| {
             Value::from_safe_string(chart::requests(&day, &of_charts, language(state)))
@@ -266,50 +244,6 @@ fn money(amount: &Value, currency: &Value) -> Value {
         "<span class=\"money\">{sign}{}{point}{minor} <small>{unit}</small></span>",
         grouped(major)
     ))
-}
-
-/// The facts of an event as a list of names and values. A channel's own words stand elsewhere.
-fn facts(language: Language, data: &Value, zone: &TimeZone) -> String {
-    let of = |name: &str| data.get_attr(name).unwrap_or_default();
-    let keys = data.try_iter().into_iter().flatten();
-    let told = keys.filter_map(|key| {
-        let key = key.as_str()?.to_owned();
-        let value = of(&key);
-        let is_empty = value.is_none() || value.len() == Some(0);
-        if is_empty || ["voucher", "currency"].contains(&key.as_str()) {
-            return None;
-        }
-        let shown = match key.as_str() {
-            "amount" => money(&value, &of("currency")).to_string(),
-            _ if key.ends_with("_at") || key.ends_with("_until") => time(&value, zone).to_string(),
-            _ => fact(language, &key, &value),
-        };
-        Some(format!("{} {shown}", escaped(language.word("fact", &key))))
-    });
-    told.collect::<Vec<_>>().join(" \u{b7} ")
-}
-
-/// A value of an event: a stable word as people say it, anything else as it stands.
-fn fact(language: Language, key: &str, value: &Value) -> String {
-    if WORDS.contains(&key) && value.as_str().is_some() {
-        return escaped(language.word(key, value.as_str().unwrap_or_default()));
-    }
-    match value.kind() {
-        ValueKind::Seq => {
-            let parts = value.try_iter().into_iter().flatten();
-            let parts: Vec<_> = parts.map(|part| fact(language, "", &part)).collect();
-            parts.join(", ")
-        }
-        ValueKind::Map => {
-            let keys = value.try_iter().into_iter().flatten();
-            let parts = keys.filter_map(|key| {
-                let inner = value.get_item(&key).ok()?;
-                Some(fact(language, key.as_str()?, &inner))
-            });
-            parts.collect::<Vec<_>>().join(" ")
-        }
-        _ => escaped(value),
-    }
 }
 
 /// An amount of a form, in major units, as minor ones; `None` where it is none.

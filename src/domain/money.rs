@@ -85,6 +85,18 @@ impl Currency {
     }
 }
 
+/// An amount in major units: 12345 of CNY is `123.45`. One that has no currency of ours stays as it
+/// is.
+pub fn major(minor: i128, currency: Option<Currency>) -> String {
+    let digits = currency.map_or(0, |currency| usize::from(currency.exponent()));
+    let text = minor.unsigned_abs().to_string();
+    let text = format!("{text:0>width$}", width = digits + 1);
+    let (whole, part) = text.split_at(text.len() - digits);
+    let sign = if minor < 0 { "-" } else { "" };
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{part}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

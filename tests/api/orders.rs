@@ -427,6 +427,31 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     assert_eq!(none.problem(), (404, "not_found".to_owned()));
 }
 
+/// By the query, or by what the caller accepts; the query counts for more.
+async fn tells_it_in_chinese(gateway: &Gateway, id: &Value) {
+    let path = format!("/v1/orders/{}/story", id.as_str().expect("an id"));
+    for (query, accepted, tag) in [
+        ("?language=zh", "en", "zh"),
+        ("", "zh-CN,zh;q=0.9,en;q=0.8", "zh"),
+        ("?language=en", "zh-CN", "en"),
+        ("", "fr", "en"),
+    ] {
+        let request = gateway.request("auditor", Method::GET, &format!("{path}{query}"));
+        let answer = gateway.send(request.header("accept-language", accepted)).await;
+        assert_eq!(answer.header("content-language"), Some(tag), "{query} {accepted}");
+        let told = answer.json();
+        let words = of_kind(&told, "learned")["words"].as_str().expect("a text").to_owned();
+        assert_eq!(words.contains("余额不足"), tag == "zh", "{words}");
+        assert!(
+            of_kind(&told, "asked")["words"]
+                .as_str()
+                .is_some_and(|words| { words.contains("10.01 CNY") })
+        );
+    }
+    let refused = gateway.get("auditor", &format!("{path}?language=fr")).await;
+    assert_eq!(refused.problem(), (400, "invalid_query".to_owned()));
+}
+
 #[tokio::test]
 async fn a_success_and_a_decline_have_their_stories_and_what_may_follow() {
     let gateway = Gateway::start().await;
@@ -456,6 +481,7 @@ async fn a_success_and_a_decline_have_their_stories_and_what_may_follow() {
     let learned = of_kind(&declined, "learned");
     assert_eq!(learned["data"]["code"], "51");
     assert_eq!(learned["data"]["cause"], "insufficient_funds");
-    assert!(learned["words"].as_str().is_some_and(|words| words.contains("insufficient_funds")));
+    assert!(learned["words"].as_str().is_some_and(|words| words.contains("insufficient funds")));
     assert!(of_kind(&declined, "finished").get("actions").is_none());
+    tells_it_in_chinese(&gateway, &all[1]["id"]).await;
 }

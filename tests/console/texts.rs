@@ -10,7 +10,7 @@ fn folder() -> PathBuf {
 
 /// The rows of the file of texts: key, English, Chinese.
 fn texts() -> Vec<(String, String, String)> {
-    let text = fs::read_to_string(folder().join("texts.csv")).expect("the file of texts");
+    let text = fs::read_to_string(folder().join("../api/texts.csv")).expect("the file of texts");
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     reader.deserialize().map(|row| row.expect("three columns")).collect()
 }

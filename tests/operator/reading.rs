@@ -197,6 +197,8 @@ async fn orders_are_listed_found_and_exported() {
     for words in ["asked for a payment", "was sent to harbour-bank", "The order ended: succeeded"] {
         assert!(told.contains(words), "{story}");
     }
+    let story = ask(&app, folder, &["order", "story", first.id(), "--language", "zh"]).await;
+    assert!(story.contains("订单结束：成功"), "{story}");
     let story = ask(&app, folder, &["order", "story", first.id(), "--json"]).await;
     assert!(story.lines().all(|line| line.contains("\"kind\"")), "{story}");
 

@@ -96,7 +96,8 @@ pub async fn told<'visit>(visit: &'visit PageVisit, id: &str) -> Result<PageView
     let mut page = visit.page("order");
     page.ask("order", &format!("/v1/payments/{id}")).await?;
     page.ask_if_there("entry", &format!("/v1/reversals/{id}")).await?;
-    page.ask("story", &format!("/v1/orders/{id}/story")).await?;
+    let language = visit.language().name();
+    page.ask("story", &format!("/v1/orders/{id}/story?language={language}")).await?;
     page.ask_if_there("notice", &format!("/v1/notices/{id}")).await?;
     // The first request of an order's chain.
     page.ask_if_there("booking", &format!("/v1/accounting-requests/{id}-1")).await?;

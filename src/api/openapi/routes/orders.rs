@@ -10,8 +10,11 @@ use crate::api::channels::routes::{self as rules, RoutesBody};
 use crate::api::dto::OrderBody;
 use crate::api::error::ProblemCode as P;
 use crate::api::input::forms;
+use crate::api::language::Language;
 use crate::api::openapi::Endpoint;
-use crate::api::openapi::parameters::{CallParameter, callers_id, card_length, flag, page, prefer};
+use crate::api::openapi::parameters::{
+    CallParameter, callers_id, card_length, flag, page, prefer, words,
+};
 use crate::api::orders::story::StoryBody;
 use crate::api::orders::{self as by_filter, OrdersBody};
 use crate::api::payments::follow_ups;
@@ -282,6 +285,11 @@ pub(super) fn search() -> Vec<Endpoint> {
         .fails(&[P::CardNumberFound]),
         Endpoint::get("/v1/orders/{id}/story", "tellStory", by_filter::story::tell)
             .says("Tell what happened to an order", "From its rows, in order of time.")
+            .asks([words(
+                "language",
+                &Language::ALL.map(Language::name),
+                "Of the sentences; else the one that `Accept-Language` names, or English.",
+            )])
             .may(MAY_INSPECT)
             .gives::<StoryBody<'static>>(200, "The story.")
             .fails(&[P::NotFound]),

@@ -2,7 +2,7 @@
 //!
 //! It is told from rows alone: the order with its route and attempts, what happened to it
 //! (`domain/flow/event`), and what other tables have of it. `words` makes sentences of an event's
-//! kind and data, and of nothing else, so that a reader can make its own in another language.
+//! kind and data, and of nothing else, in the language that is asked for.
 
 mod actions;
 mod read;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -24,6 +24,7 @@ use crate::api::dto::{MomentText, OrderBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
+use crate::api::language::Language;
 use crate::domain::closed_set;
 use crate::domain::flow::event::EventKind;
 use crate::domain::ids::OrderId;
@@ -84,7 +85,7 @@ struct StoryEventBody {
     at: MomentText,
     /// What kind of event it is.
     kind: &'static str,
-    /// A sentence in English, made of the other fields alone.
+    /// A sentence in the language that is asked for, made of the other fields alone.
     words: String,
     /// Who told it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,9 +180,9 @@ impl StoryEvent {
         self
     }
 
-    fn told(self) -> StoryEventBody {
+    fn told(self, language: Language) -> StoryEventBody {
         let Self { at, kind, source, data, links, actions } = self;
-        let words = words::of(kind, source, &data);
+        let words = words::of(language, kind, source, &data);
         StoryEventBody {
             at: MomentText(at),
             kind: kind.name(),
@@ -207,14 +208,19 @@ pub struct StoryBody<'row> {
     events_left_out: bool,
 }
 
-/// `GET /v1/orders/{id}/story`
+/// `GET /v1/orders/{id}/story?language=`: in the language that the query says, or else the one that
+/// the caller accepts.
 pub async fn tell(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
     PathSegment(id): PathSegment,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    Query::of(&uri).finish()?;
+    let mut query = Query::of(&uri);
+    let language = query.parsed("language", "en or zh", Language::parse)?;
+    let language = language.unwrap_or_else(|| Language::of(&headers));
+    query.finish()?;
     let missing = || ApiError::not_found("no order has this id");
     let id = OrderId::parse(&id).ok_or_else(missing)?;
     let rows = StoryRows::of(&**state.engine.store(), id).await?.ok_or_else(missing)?;
@@ -223,6 +229,9 @@ pub async fn tell(
     events.sort_by_key(|event| event.at);
     let events_left_out = rows.events_left_out;
     let order = OrderBody::from(&rows.order).with_caller(&rows.order);
-    let events = events.into_iter().map(StoryEvent::told).collect();
-    Ok(json(StatusCode::OK, &StoryBody { order, events, events_left_out }))
+    let events = events.into_iter().map(|event| event.told(language)).collect();
+    let mut answer = json(StatusCode::OK, &StoryBody { order, events, events_left_out });
+    let tag = HeaderValue::from_static(language.name());
+    answer.headers_mut().insert(header::CONTENT_LANGUAGE, tag);
+    Ok(answer)
 }

@@ -1,4 +1,5 @@
-//! The texts of the pages, in both languages, and which one a visitor reads.
+//! The texts that people read, in both languages: those of the console's pages and of an order's
+//! story; and which one a visitor reads.
 //!
 //! One file has every text: its key, English, Chinese. A stable word of the API has the key
 //! `word.<word>`, or `word.<set>.<word>` where it means another thing in that set.
@@ -14,7 +15,7 @@ use crate::domain::closed_set;
 const TEXTS: &str = include_str!("texts.csv");
 
 closed_set! {
-    /// A language of the pages; its name is its tag.
+    /// A language of the texts; its name is its tag.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Language {
         English => "en",
@@ -33,7 +34,7 @@ static BY_KEY: LazyLock<HashMap<String, BothTexts>> = LazyLock::new(|| {
 });
 
 impl Language {
-    /// The first of a browser's languages that there is, or English.
+    /// The first of a visitor's languages that there is, or English.
     pub fn of(headers: &HeaderMap) -> Self {
         let wanted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let tags = wanted.unwrap_or_default().split(',');
@@ -41,15 +42,9 @@ impl Language {
         known.next().unwrap_or(Self::English)
     }
 
-    /// The text of a key; the key itself shows that it has none.
-    pub fn text(self, key: &str) -> &str
-    where
-        Self: 'static,
-    {
-        match BY_KEY.get(key) {
-            Some(texts) => &texts[self as usize],
-            None => "",
-        }
+    /// The text of a key; empty where there is none.
+    pub fn text(self, key: &str) -> &'static str {
+        BY_KEY.get(key).map_or("", |texts| &texts[self as usize])
     }
 
     /// A stable word of the API as people say it.
