@@ -10,6 +10,7 @@ mod random;
 mod refusals;
 mod reply_days;
 mod stories;
+mod truths;
 #[path = "../support/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "one channel of them is used")]
