@@ -260,11 +260,12 @@ pub async fn orders_that_end_between_two_pages_are_shown_once(store: &dyn Store)
 }
 
 pub async fn a_search_of_many_orders_says_how_far_it_looked(store: &dyn Store) {
+    // One every four seconds: most of a day.
+    let later = |sequence: u64| i64::try_from(sequence).expect("some thousands") * 4_000;
     let orders: Vec<Order> = (1..=MANY)
         .map(|sequence| {
             let mut order = books::order(sequence);
-            let later = i64::try_from(sequence).expect("some thousands");
-            order.created_at = moment(later);
+            order.created_at = moment(later(sequence));
             if sequence == 1 {
                 order.instruction.merchant_id = MerchantId::from_stored("rare");
             }
@@ -281,7 +282,7 @@ pub async fn a_search_of_many_orders_says_how_far_it_looked(store: &dyn Store) {
     assert!(none.is_empty(), "the page ended before it was found");
     let until = next.expect("there is more").sequence();
     assert!(1 < until && until < MANY, "{until}");
-    let at = moment(i64::try_from(until).expect("some thousands"));
+    let at = moment(later(until));
     assert_eq!(looked_until, Some(at), "the last one that it looked at");
     assert_eq!(pages(store, &asked, 10).await, orders[..1], "it is found further on");
     // The page ends with the order before the last, with the last, and where it was found.
@@ -296,7 +297,19 @@ pub async fn a_search_of_many_orders_says_how_far_it_looked(store: &dyn Store) {
             assert_eq!((rest.orders.len() + found, rest.next), (1, None), "{looked} orders");
         }
     }
-    // A time leads past all of them.
+    // A time leads past what is newer and what is older, in one page.
+    let hours = |hour: i64| Some(moment(hour * HOUR_MS));
+    for (from, to) in [(None, hours(1)), (hours(-1), hours(1))] {
+        let asked = OrderFilter { from, to, ..asked.clone() };
+        let page = read(store.search_orders(asked, None, 10)).await;
+        assert_eq!((page.orders.as_slice(), page.next), (&orders[..1], None), "{from:?} {to:?}");
+    }
+    for (from, to) in [(hours(9), hours(10)), (hours(22), None)] {
+        let asked = OrderFilter { from, to, ..asked.clone() };
+        let page = read(store.search_orders(asked, None, 10)).await;
+        assert_eq!((page.orders.len(), page.next), (0, None), "{from:?} {to:?}");
+    }
+    // And past all of them.
     let before =
         Timestamp::from_millis(moment(0).as_millis()).minus(Duration::from_secs(72 * 3_600));
     let asked = OrderFilter { to: Some(before), ..asked };
