@@ -3,6 +3,8 @@
 //! Upholds I-9 as payments do, and I-11: what is shown is the masked card and the masked phone,
 //! never a token, and a code goes to the channel and nowhere else.
 
+mod asked;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -23,13 +25,14 @@ use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
 use crate::channel::ReplyMeaning;
 use crate::codec::word;
-use crate::domain::agreement::{Agreement, AgreementFilter, AgreementState};
+use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::card::words::CardEcho;
 use crate::domain::closed_set::ClosedSet as _;
-use crate::domain::ids::{AgreementId, MerchantId};
+use crate::domain::ids::AgreementId;
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
 use crate::domain::time::Present;
 use crate::engine::AgreementAnswer;
+use asked::AgreementQuestion;
 
 /// The form of a state as it is shown: those that are kept, and the one that a date makes.
 struct ShownState;
@@ -96,20 +99,27 @@ pub struct AgreementBody<'row> {
     changed_at: MomentText,
 }
 
-/// What `GET /v1/agreements` answers: one that was asked for by its own id, or those of a merchant.
+/// A page of agreements, by id.
+#[derive(JsonSchema)]
+#[schemars(rename = "AgreementPage")]
+#[allow(dead_code, reason = "it is written row by row; the document has its form")]
+pub struct AgreementPageBody<'row> {
+    /// The agreements.
+    agreements: Vec<AgreementBody<'row>>,
+    /// The `after` of the next page; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// What `GET /v1/agreements` answers: one that was asked for by its own id, or those of a merchant
+/// or a card.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[schemars(rename = "Agreements")]
 #[allow(dead_code, reason = "each is written by itself; the document has both")]
 pub enum AgreementsBody<'row> {
     One(Box<AgreementBody<'row>>),
-    Page {
-        /// The agreements.
-        agreements: Vec<AgreementBody<'row>>,
-        /// The `after` of the next page; absent at the end.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    },
+    Page(AgreementPageBody<'row>),
 }
 
 impl<'row> AgreementBody<'row> {
@@ -280,26 +290,40 @@ pub async fn by_id(
     show(&state, &seat, state.engine.store().agreement(id).await?).await
 }
 
-/// `GET /v1/agreements?order_id=`, and `GET /v1/agreements?merchant_id=&after=&limit=`: those of a
-/// merchant that the caller may see.
+/// `GET /v1/agreements?order_id=`, and `GET /v1/agreements?merchant_id=&first_six=&last_four=&…`:
+/// those of a merchant or a card that the caller may see.
 pub async fn all(
     State(state): State<Arc<ApiState>>,
     MayAsk(seat): MayAsk,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let parse = |text: &str| MerchantId::parse(text).ok();
-    let Some(merchant) = query.parsed("merchant_id", "the core's id of a merchant", parse)? else {
-        let needed = "an id of an agreement is needed, or merchant_id for a list";
-        let (id, caller) = query.callers_id(needed)?;
-        let caller = seat.asks_of(caller);
-        let found = state.engine.store().agreement_by_caller(caller, id).await?;
-        return show(&state, &seat, found).await;
-    };
-    let (after, limit) = query.page("an id, 19 digits", AgreementId::parse)?;
-    let caller = seat.sees_only().cloned();
-    let filter =
-        AgreementFilter { caller, merchant_id: Some(merchant), ..AgreementFilter::default() };
+    match AgreementQuestion::of_query(&state, &seat, Query::of(&uri))? {
+        Ok(question) => list(&state, question).await,
+        Err(query) => {
+            let needed = "an id of an agreement is needed; or merchant_id, first_six or last_four \
+                          for a list";
+            let (id, caller) = query.callers_id(needed)?;
+            let caller = seat.asks_of(caller);
+            let found = state.engine.store().agreement_by_caller(caller, id).await?;
+            show(&state, &seat, found).await
+        }
+    }
+}
+
+/// `POST /v1/agreements/search`: the list with the question in the body, where a whole card number
+/// may stand.
+pub async fn search(
+    State(state): State<Arc<ApiState>>,
+    MayAsk(seat): MayAsk,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts, body, state.body_limits()).await?;
+    list(&state, AgreementQuestion::of_body(&state, &seat, &body)?).await
+}
+
+async fn list(state: &ApiState, question: AgreementQuestion) -> Result<Response, ApiError> {
+    let AgreementQuestion { filter, after, limit } = question;
     let found = state.engine.store().search_agreements(filter, after, limit).await?;
     let present = state.engine.clock().present();
     let bodies = found.agreements.iter().map(|row| AgreementBody::of(row, &present));

@@ -401,3 +401,61 @@ async fn a_core_sees_nothing_of_another_core_s_agreements() {
     assert_eq!(found.json()["id"], json!(theirs));
     assert_eq!(gateway.bank.calls(), calls, "nothing was sent");
 }
+
+/// A page of agreements of these fields, asked for in a body.
+async fn found(gateway: &Gateway, caller: &str, question: Value) -> Vec<String> {
+    let answer = gateway.post(caller, "/v1/agreements/search", &question).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let body = answer.json();
+    let rows = body["agreements"].as_array().expect("a list").iter();
+    rows.map(|row| row["order_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn agreements_are_found_by_their_card() {
+    let gateway = able().await;
+    let second = ["621626", "10000000000", "26"].concat();
+    let second = second.as_str();
+    for (caller, order_id, merchant, pan) in [
+        ("core", "G-1", "m-1", CARD),
+        ("core", "G-2", "m-2", second),
+        ("other", "G-3", "m-1", CARD),
+        ("core", "G-4", "m-2", CARD),
+    ] {
+        let mut body = asked(order_id);
+        body["merchant_id"] = merchant.into();
+        body["card"]["pan"] = pan.into();
+        let opened = gateway.post(caller, PATH, &body).await;
+        assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
+    }
+    let by_number = json!({ "card": { "pan": CARD } });
+    assert_eq!(found(&gateway, "auditor", by_number.clone()).await, ["G-1", "G-3", "G-4"]);
+    assert_eq!(found(&gateway, "core", by_number).await, ["G-1", "G-4"]);
+    let of_both = json!({ "card": { "pan": CARD }, "merchant_id": "m-2" });
+    assert_eq!(found(&gateway, "core", of_both).await, ["G-4"]);
+    let named = json!({ "card": { "pan": CARD }, "caller": "other" });
+    assert_eq!(found(&gateway, "operator", named.clone()).await, ["G-3"]);
+    let refused = gateway.post("core", "/v1/agreements/search", &named).await;
+    assert_eq!(refused.problem(), (403, "forbidden".to_owned()));
+    let by_digits = json!({ "first_six": "621626", "last_four": "0026" });
+    assert_eq!(found(&gateway, "core", by_digits).await, ["G-2"]);
+    let all = found(&gateway, "auditor", json!({ "limit": 3 })).await;
+    assert_eq!(all, ["G-1", "G-2", "G-3"]);
+    let path = format!("{PATH}?first_six=621626&last_four=0018&limit=1");
+    let first = gateway.get("core", &path).await.json();
+    assert_eq!(first["agreements"][0]["order_id"], "G-1");
+    let next = first["next"].as_str().expect("there is more");
+    let rest = gateway.get("core", &format!("{path}&after={next}")).await.json();
+    assert_eq!(rest["agreements"][0]["order_id"], "G-4");
+    for (body, field) in [
+        (json!({ "first_six": "6216" }), "first_six"),
+        (json!({ "card": { "pan": "6216261000000000019" } }), "card.pan"),
+        (json!({ "merchant_id": CARD }), "merchant_id"),
+    ] {
+        let refused = gateway.post("core", "/v1/agreements/search", &body).await;
+        assert_eq!(refused.json()["field"], field, "{}", refused.text);
+        assert!(!refused.text.contains(CARD), "I-11: {}", refused.text);
+    }
+    let bare = gateway.get("core", PATH).await;
+    assert_eq!(bare.json()["field"], "order_id", "{}", bare.text);
+}

@@ -1,5 +1,7 @@
 //! What the commands say of cards that are bound, and of cards that were verified.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use switchyard::app::App;
 use switchyard::simulator::TEST_SMS_CODE;
@@ -83,6 +85,12 @@ async fn agreements_are_listed_shown_and_ended() {
     let none = ask(&app, folder, &["agreement", "list", "m-3"]).await;
     assert_eq!(none.lines().count(), 1, "a heading: {none}");
 
+    let by_card = ["agreement", "list", "--first-six", "621626", "--last-four", "0018"];
+    let listed = ask(&app, folder, &by_card).await;
+    assert_eq!(listed.lines().count(), 4, "a heading and all three: {listed}");
+    let none = ask(&app, folder, &["agreement", "list", "m-1", "--last-four", "0019"]).await;
+    assert_eq!(none.lines().count(), 1, "a heading: {none}");
+
     // By our id, by the caller's own, and by another's name for it.
     for words in [
         &["agreement", "show", &bound, "--json"][..],
@@ -97,7 +105,12 @@ async fn agreements_are_listed_shown_and_ended() {
     let shown = object(&ask(&app, folder, &["agreement", "show", &bound]).await);
     assert_eq!(shown["state"], "ended");
 
-    // What there is not is refused in the daemon's words.
+    refuses_what_there_is_not(&app, folder).await;
+    app.stop().await;
+}
+
+/// What there is not is refused in the daemon's words.
+async fn refuses_what_there_is_not(app: &App, folder: &Path) {
     let mut command = program(folder);
     let url = format!("http://{}", app.address());
     command.args(["agreement", "end", "2611221000000000001", "--url", &url, "--key", CALLER_KEY]);
@@ -106,7 +119,6 @@ async fn agreements_are_listed_shown_and_ended() {
     let told = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("not_found: no agreement has this id"), "{told}");
-    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,7 +32,7 @@ pub struct OrderQuestion {
 }
 
 /// One field's value as text, and the refusal of it.
-trait GivenFields {
+pub trait GivenFields {
     fn take(&mut self, name: &'static str) -> Result<Option<Cow<'_, str>>, ApiError>;
 
     fn refuse(&self, name: &'static str, detail: &'static str) -> ApiError;
@@ -86,7 +86,7 @@ impl OrderQuestion {
     /// Of `GET /v1/orders/find`, whose number has been taken.
     pub fn of_find(state: &ApiState, seat: &Seat, mut query: Query<'_>) -> Result<Self, ApiError> {
         let (from, to) = times(&mut query)?;
-        let caller = shown_caller(seat, caller(state, &mut query)?)?;
+        let caller = asked_caller(state, seat, &mut query)?;
         let (after, limit) = query.page(ORDER_ID, OrderId::parse)?;
         Ok(Self { filter: OrderFilter { from, to, caller, ..Default::default() }, after, limit })
     }
@@ -118,7 +118,7 @@ fn filter(
     asked: &mut impl GivenFields,
 ) -> Result<OrderFilter, ApiError> {
     let (from, to) = times(asked)?;
-    let caller = shown_caller(seat, caller(state, asked)?)?;
+    let caller = asked_caller(state, seat, asked)?;
     let exact = asked.read("amount", AMOUNT, minor)?;
     let amount_from = asked.read("amount_from", AMOUNT, minor)?;
     let amount_to = asked.read("amount_to", AMOUNT, minor)?;
@@ -153,13 +153,18 @@ fn times(asked: &mut impl GivenFields) -> Result<(Option<Timestamp>, Option<Time
     Ok((asked.read("from", MOMENT, Timestamp::parse)?, asked.read("to", MOMENT, Timestamp::parse)?))
 }
 
-fn caller(state: &ApiState, asked: &mut impl GivenFields) -> Result<Option<CallerId>, ApiError> {
+/// Whose rows are asked for; `None` where everybody's are.
+pub fn asked_caller(
+    state: &ApiState,
+    seat: &Seat,
+    asked: &mut impl GivenFields,
+) -> Result<Option<CallerId>, ApiError> {
     let parse = plain(state, |text| CallerId::parse(text).ok());
-    asked.read("caller", "the name of a caller", parse)
+    shown_caller(seat, asked.read("caller", "the name of a caller", parse)?)
 }
 
 /// A text in which no card number stands: URLs come to rest in logs of others.
-fn plain<'s, T>(
+pub fn plain<'s, T>(
     state: &'s ApiState,
     parse: impl Fn(&str) -> Option<T> + 's,
 ) -> impl Fn(&str) -> Option<T> + 's {
@@ -186,7 +191,8 @@ fn issuer_code(text: &str) -> Option<String> {
     (fits && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
-fn digits<const COUNT: usize>(text: &str) -> Option<String> {
+/// Exactly so many digits.
+pub fn digits<const COUNT: usize>(text: &str) -> Option<String> {
     let fits = text.len() == COUNT && text.bytes().all(|byte| byte.is_ascii_digit());
     fits.then(|| text.to_owned())
 }

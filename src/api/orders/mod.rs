@@ -3,7 +3,7 @@
 //!
 //! Upholds I-11: a whole card number comes in a body alone, and is looked for by its digest.
 
-mod asked;
+pub(in crate::api) mod asked;
 mod export;
 pub mod story;
 
@@ -151,14 +151,14 @@ async fn named(
     Ok(found)
 }
 
-/// The caller whose orders alone are shown: an operator or auditor may name one, another caller has
-/// its own.
+/// The caller whose orders, or agreements, alone are shown: an operator or auditor may name one,
+/// another caller has its own.
 fn shown_caller(seat: &Seat, named: Option<CallerId>) -> Result<Option<CallerId>, ApiError> {
     match named {
         None => Ok(seat.sees_only().cloned()),
         Some(named) if seat.may_see_of(&named) => Ok(Some(named)),
         Some(_) => {
-            let detail = "only operators and auditors see the orders of another caller";
+            let detail = "only operators and auditors see what another caller has asked for";
             Err(ApiError::new(ProblemCode::Forbidden, detail))
         }
     }

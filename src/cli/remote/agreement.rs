@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::cli::remote::listing::Listing;
-use crate::cli::remote::{DaemonArgs, blocking, encoded, one_of};
+use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
 use crate::cli::shown::{cell, state_with_reason};
 use crate::domain::ids::AgreementId;
 
@@ -23,10 +23,23 @@ pub struct AgreementArgs {
 
 #[derive(Debug, Subcommand)]
 enum AgreementCommand {
-    /// List a merchant's agreements
+    /// List the agreements of a merchant, or of a card
     List {
+        /// Those of this merchant
         #[arg(value_name = "MERCHANT")]
-        merchant: String,
+        merchant: Option<String>,
+        /// The first six digits of the card
+        #[arg(long, value_name = "DIGITS")]
+        first_six: Option<String>,
+        /// The last four digits of the card
+        #[arg(long, value_name = "DIGITS")]
+        last_four: Option<String>,
+        /// Read the whole card number from standard input: arguments are seen by others
+        #[arg(long)]
+        card_from_stdin: bool,
+        /// The caller that asked for it
+        #[arg(long, value_name = "NAME")]
+        caller: Option<String>,
     },
     /// Show one agreement; one whose end is unknown is inquired of at its channel
     Show {
@@ -61,9 +74,19 @@ const ROWS: Listing = Listing {
 pub fn run(args: &AgreementArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     match &args.command {
-        AgreementCommand::List { merchant } => {
-            let filters = [("merchant_id", Some(merchant.as_str()))];
-            blocking(ROWS.print(daemon, AGREEMENTS, &filters))?;
+        AgreementCommand::List { merchant, first_six, last_four, card_from_stdin, caller } => {
+            let fields = [
+                ("merchant_id", merchant),
+                ("first_six", first_six),
+                ("last_four", last_four),
+                ("caller", caller),
+            ];
+            let mut body = given(&fields);
+            if *card_from_stdin {
+                body.insert("card".to_owned(), card_from_input()?);
+            }
+            let path = format!("{AGREEMENTS}/search");
+            blocking(ROWS.print_found(daemon, &path, body))?;
         }
         AgreementCommand::Show { id, caller } => {
             let is_ours = AgreementId::parse(id).is_some();

@@ -1,6 +1,6 @@
 //! Listings of the running daemon, page by page, as a table or as one JSON object a line.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::output::{is_closed, say, write};
 use crate::cli::remote::{DaemonArgs, encoded};
@@ -43,6 +43,30 @@ impl Listing {
             match page.get("next") {
                 Some(next) if !is_closed() => {
                     after = Some(next.as_str().map_or_else(|| next.to_string(), str::to_owned));
+                }
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// Prints every row that a question in a body finds. Many pages may be empty before one has a
+    /// row.
+    pub async fn print_found(
+        &self,
+        daemon: &DaemonArgs,
+        path: &str,
+        mut body: Map<String, Value>,
+    ) -> anyhow::Result<()> {
+        let mut table = TextTable::new(self.heading);
+        body.insert("limit".to_owned(), PAGE_ROWS.into());
+        // Bounded by the listing: each page goes on behind the one before.
+        loop {
+            let asked = Value::Object(body.clone());
+            let page = daemon.json(reqwest::Method::POST, path, Some(&asked)).await?;
+            self.print_page(daemon, &mut table, &page)?;
+            match page.get("next") {
+                Some(next) if !is_closed() => {
+                    body.insert("after".to_owned(), next.clone());
                 }
                 Some(_) | None => return Ok(()),
             }

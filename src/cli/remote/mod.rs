@@ -10,6 +10,7 @@ pub mod verification;
 pub mod worker;
 
 use std::fmt;
+use std::io::BufRead as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use clap::Args;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::channel::transport::tls::client_config;
@@ -188,6 +189,21 @@ pub fn one_of(root: &str, id: &str, is_ours: bool, caller: Option<&str>) -> Stri
         None if is_ours => format!("{root}/{id}"),
         None => format!("{root}?order_id={}", encoded(id)),
     }
+}
+
+/// The members of a question's body that are given.
+pub fn given(fields: &[(&str, &Option<String>)]) -> Map<String, Value> {
+    let given = fields.iter().filter_map(|(name, value)| {
+        value.as_ref().map(|value| ((*name).to_owned(), Value::from(value.as_str())))
+    });
+    given.collect()
+}
+
+/// The card of a question, whose number is read from standard input.
+pub fn card_from_input() -> anyhow::Result<Value> {
+    let mut line = Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut line).context("no card number can be read")?;
+    Ok(serde_json::json!({ "pan": line.trim() }))
 }
 
 /// Percent-encodes a value for a path or query: everything but letters, digits and `-._`.

@@ -1,18 +1,17 @@
 //! `switchyard order list|show|story|find|export`: the orders of the running daemon.
 
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::api::language::Language;
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
 use crate::cli::remote::listing::{Listing, list};
-use crate::cli::remote::{DaemonArgs, blocking, encoded, one_of};
+use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
 use crate::cli::shown::{cell, money, second, state_with_reason};
 use crate::cli::table::TextTable;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
@@ -150,14 +149,9 @@ impl FilterArgs {
             ("reason", &self.reason),
             ("caller", &self.caller),
         ];
-        let given = fields.into_iter().filter_map(|(name, value)| {
-            value.as_ref().map(|value| (name.to_owned(), Value::from(value.as_str())))
-        });
-        let mut body: Map<String, Value> = given.collect();
+        let mut body = given(&fields);
         if self.card_from_stdin {
-            let mut line = Zeroizing::new(String::new());
-            std::io::stdin().lock().read_line(&mut line).context("no card number can be read")?;
-            body.insert("card".to_owned(), serde_json::json!({ "pan": line.trim() }));
+            body.insert("card".to_owned(), card_from_input()?);
         }
         Ok(body)
     }

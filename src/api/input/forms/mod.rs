@@ -408,6 +408,28 @@ pub fn order_question() -> RequestForm {
     RequestForm::new("OrderQuestion", fields, example)
 }
 
+/// What is asked about agreements, but for the card's whole number: name, form and meaning of each
+/// field.
+pub fn agreement_fields() -> impl Iterator<Item = (&'static str, Value, &'static str)> {
+    let asked = ["merchant_id", "first_six", "last_four", "caller"];
+    question_fields().filter(move |(name, ..)| asked.contains(name))
+}
+
+pub fn agreement_question() -> RequestForm {
+    let limit = json!({
+        "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": Query::LIMIT_DEFAULT,
+    });
+    let mut fields: Vec<FieldForm> =
+        agreement_fields().map(|(name, form, what)| field(name, form, what)).collect();
+    fields.extend([
+        field("card", object(&[pan()]), "A whole card number, looked for by its digest."),
+        field("after", number_id(), "Behind this agreement: the `next` of the page before."),
+        field("limit", limit, "The most agreements of the page."),
+    ]);
+    let example = json!({ "card": { "pan": CARD } });
+    RequestForm::new("AgreementQuestion", fields, example)
+}
+
 pub fn switch() -> RequestForm {
     let enabled = json!({ "type": "boolean" });
     let fields = vec![required("enabled", enabled, "Whether it gets new orders."), reason()];

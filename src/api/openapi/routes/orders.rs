@@ -1,7 +1,9 @@
 //! Orders, verifications of cards, and what is known of cards.
 
 use super::{CARD, FOLLOW_UP, ORDER};
-use crate::api::agreements::{self, AgreementBody, AgreementsBody, PaymentCodeBody};
+use crate::api::agreements::{
+    self, AgreementBody, AgreementPageBody, AgreementsBody, PaymentCodeBody,
+};
 use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
 use crate::api::bins::{LookupBody, TableBody};
 use crate::api::channels::ExplainedBody;
@@ -185,9 +187,9 @@ fn binding(endpoint: Endpoint) -> Endpoint {
 }
 
 pub(super) fn agreements() -> Vec<Endpoint> {
-    let of_merchant = "Those of this merchant, in place of `order_id`.";
-    let [order_id, caller] = callers_id();
-    let order_id = order_id.optional();
+    let [order_id, _] = callers_id();
+    let listed =
+        forms::agreement_fields().map(|(name, form, what)| CallParameter::query(name, form, what));
     vec![
         binding(
             Endpoint::post("/v1/agreements", "createAgreement", agreements::create)
@@ -195,16 +197,26 @@ pub(super) fn agreements() -> Vec<Endpoint> {
                 .takes(forms::agreement()),
         ),
         Endpoint::get("/v1/agreements", "findAgreements", agreements::all)
-            .says("Find an agreement, or a merchant's", "By the caller's own id, or by merchant.")
+            .says(
+                "Find an agreement, or those of a merchant or card",
+                "By the caller's own id; or, in place of it, a list by id. A page may be short, or \
+                 empty, and still have a `next`. A core sees its own alone.",
+            )
             .may(MAY_ASK)
-            .asks([
-                order_id,
-                caller,
-                CallParameter::query("merchant_id", forms::caller_order_id(), of_merchant),
-            ])
+            .asks([order_id.optional()])
+            .asks(listed)
             .asks(page(forms::number_id()))
             .gives::<AgreementsBody<'static>>(200, "The agreement, or a page.")
             .fails(&[P::NotFound]),
+        Endpoint::post("/v1/agreements/search", "searchAgreements", agreements::search)
+            .says(
+                "List agreements by a question in the body",
+                "The same, where a whole card number may stand; it is looked for by its digest.",
+            )
+            .may(MAY_ASK)
+            .takes(forms::agreement_question())
+            .gives::<AgreementPageBody<'static>>(200, "A page.")
+            .fails(&[P::InvalidCardNumber]),
         Endpoint::get("/v1/agreements/{id}", "getAgreement", agreements::by_id)
             .says("Show an agreement", "")
             .may(MAY_ASK)
