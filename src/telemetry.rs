@@ -335,6 +335,11 @@ pub fn gauge_clock(lead_ms: i64, is_doubted: bool) {
     gauge!("switchyard_clock_doubted").set(f64::from(u8::from(is_doubted)));
 }
 
+/// Whether a reload waits for a person's yes.
+pub fn gauge_reload_held(is_held: bool) {
+    gauge!("switchyard_reload_held").set(f64::from(u8::from(is_held)));
+}
+
 /// How long the store took to make a group of commits durable.
 pub fn observe_sync(took: Duration) {
     histogram!("switchyard_store_sync_seconds").record(took);

@@ -95,6 +95,8 @@ closed_set! {
             (StatusCode::CONFLICT, "The bank reference was recorded before with other content"),
         WrongPhase => "wrong_phase"
             (StatusCode::CONFLICT, "The resource's state does not allow the change"),
+        ReloadHeld => "reload_held"
+            (StatusCode::CONFLICT, "The files would move more orders than the settings allow"),
         AgreementNotActive => "agreement_not_active"
             (StatusCode::CONFLICT, "The agreement's state does not allow this"),
         NothingOpen => "nothing_open" (StatusCode::CONFLICT, "The order has nothing unresolved"),

@@ -52,6 +52,7 @@ use crate::domain::card::words::{CardEcho, holds_card_number};
 use crate::domain::flow::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
+use crate::engine::reload::Reloads;
 use crate::engine::shared_settings::SharedSettings;
 use crate::entropy::Entropy;
 use crate::reconciliation::incoming::{ImportDesk, StatementDesk};
@@ -75,6 +76,7 @@ pub struct ApiState {
     pub intake: Arc<Intake>,
     pub registry: Arc<Registry>,
     pub bins: Arc<LiveBinTable>,
+    pub reloads: Arc<Reloads>,
     /// What all nodes of the store run; `None` where the files are this machine's own.
     pub shared: Option<Arc<SharedSettings>>,
     pub statements: Arc<StatementDesk>,

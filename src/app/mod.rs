@@ -43,7 +43,7 @@ use crate::reconciliation::ChannelBooks;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::store::{Store, StoreError};
-use crate::tables::routes::{LiveRoutes, RoutesRefusal};
+use crate::tables::routes::LiveRoutes;
 use crate::telemetry;
 use crate::telemetry::workers::{WorkerReport, WorkerReports};
 use crate::workers::accounting::{AccountingWork, AccountingWorker};
@@ -113,7 +113,6 @@ pub struct App {
     listeners: Vec<ListenerUrl>,
     tls: Vec<Arc<ListenerTls>>,
     state: Arc<ApiState>,
-    routes: Arc<LiveRoutes>,
     notice_keys: NoticeKeyRing,
     first_key: Option<Zeroizing<String>>,
     ask_server: watch::Sender<bool>,
@@ -180,12 +179,13 @@ impl App {
             Arc::clone(&engine),
             Arc::clone(&registry),
             Arc::clone(&bins),
-            Arc::clone(&routes),
+            routes,
             entropy.clone(),
         ));
         let rate = (settings.caller_requests_per_second, settings.caller_burst);
         let state = Arc::new(ApiState {
             engine: Arc::clone(&engine),
+            reloads: intake.reloads(shared.is_some(), settings.hold_above_percent),
             intake,
             registry,
             bins,
@@ -204,13 +204,13 @@ impl App {
             stopping: AtomicBool::new(false),
         });
         let members = begin_work(&state).await?;
-        Self::listen((state, members), data, (routes, tls), notice_keys, first_key).await
+        Self::listen((state, members), data, tls, notice_keys, first_key).await
     }
 
     async fn listen(
         (state, (ask_members, members)): (Arc<ApiState>, RunningWorkers),
         data: &Path,
-        (routes, tls): (Arc<LiveRoutes>, Vec<Arc<ListenerTls>>),
+        tls: Vec<Arc<ListenerTls>>,
         notice_keys: NoticeKeyRing,
         first_key: Option<Zeroizing<String>>,
     ) -> Result<Self, StartError> {
@@ -232,7 +232,6 @@ impl App {
             listeners,
             tls,
             state,
-            routes,
             notice_keys,
             first_key,
             ask_server,
@@ -265,40 +264,17 @@ impl App {
     }
 
     /// Reloads channel files, routes, the keys for notices and the listeners' certificates, and the
-    /// BIN table if there is a newer version. A part with a mistake stays as it was. Where nodes
-    /// share their settings, credentials and keys are read again, and no other file.
-    pub fn reload(&self) {
+    /// BIN table if there is a newer version. A part with a mistake stays as it was, channels and
+    /// routes together, and those that would move too many orders are held. Where nodes share their
+    /// settings, credentials and keys are read again, and no other file.
+    pub fn reload(&self) -> JoinHandle<()> {
         for tls in &self.tls {
             tls.reload(self.state.engine.clock().now());
         }
         self.notice_keys.reload();
-        match self.state.registry.reload() {
-            Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
-            Err(mistakes) => report("the channels stay as they were", &mistakes),
-        }
-        if self.state.shared.is_some() {
-            // The store says what runs; `switchyard channel push` and `route push` change it.
-            return;
-        }
-        match self.routes.reload(&self.state.registry.ids()) {
-            Ok(reloaded) => tracing::info!(rules = reloaded.rules, "the routes are reloaded"),
-            Err(RoutesRefusal::Mistaken { mistakes }) => {
-                report("the routes stay as they were", &mistakes);
-            }
-            Err(refusal) => {
-                let error = crate::telemetry::chain(&refusal);
-                tracing::error!(error, "the routes stay as they were");
-            }
-        }
-        match self.state.bins.reload_if_newer() {
-            Ok(changed) => {
-                tracing::info!(changed, "a newer version of the BIN table was looked for");
-            }
-            Err(problem) => {
-                let error = crate::telemetry::chain(&problem);
-                tracing::error!(error, "the BIN table cannot be reloaded; it stays as it was");
-            }
-        }
+        let reloads = Arc::clone(&self.state.reloads);
+        // The log has what becomes of it. A signal to stop is not kept waiting.
+        tokio::spawn(async move { drop(reloads.reload(None).await) })
     }
 
     /// Stops in order: no new work, then the calls in flight, then the workers, then the store.
@@ -324,12 +300,6 @@ async fn end_by(deadline: tokio::time::Instant, workers: Vec<JoinHandle<()>>) {
         if tokio::time::timeout_at(deadline, worker).await.is_err() {
             abort.abort();
         }
-    }
-}
-
-fn report(what: &str, mistakes: &[Mistake]) {
-    for mistake in mistakes {
-        tracing::error!(%mistake, "{what}");
     }
 }
 

@@ -70,6 +70,8 @@ enum CliCommand {
     Route(route::RouteArgs),
     /// List, check and publish channel files
     Channel(channel::ChannelArgs),
+    /// Have the running daemon read channel files, routes and BIN table anew
+    Reload(remote::reload::ReloadArgs),
     /// List, find, show and export the running daemon's orders
     Order(remote::order::OrderArgs),
     /// List and show agreements, which bind cards, and end one
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         CliCommand::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
         CliCommand::Route(args) => route::run(args),
         CliCommand::Channel(args) => channel::run(args),
+        CliCommand::Reload(args) => remote::reload::run(args),
         CliCommand::Order(args) => remote::order::run(args),
         CliCommand::Agreement(args) => remote::agreement::run(args),
         CliCommand::Verification(args) => remote::verification::run(args),

@@ -27,9 +27,12 @@ use crate::domain::cluster::{
     SettingVersion,
 };
 use crate::domain::ids::ChannelId;
+use crate::domain::route::replay::RouteSet;
+use crate::domain::route::replay::moves::PlanMoves;
+use crate::engine::replay;
 use crate::engine::shared_settings::{channel_texts, channel_versions};
-use crate::store::ClusterState;
-use crate::store::postgres::PostgresState;
+use crate::store::postgres::{DatabaseBooks, PostgresState};
+use crate::store::{ClusterState, Store};
 
 /// The pause between two looks at what the nodes have loaded.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(500);
@@ -43,6 +46,9 @@ pub struct PushArgs {
     /// Your name, for the audit trail
     #[arg(long, value_name = "NAME", default_value = "command line")]
     who: String,
+    /// Publish it however many of the last day's orders go elsewhere
+    #[arg(long)]
+    accept_moves: bool,
 }
 
 /// A file that is published.
@@ -81,7 +87,8 @@ pub fn push(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let pushed = runtime.block_on(async {
         let state = PostgresState::open(&database).await?;
-        publish(&state, (&settings, data), files, (why, as_json)).await
+        let books = DatabaseBooks::snapshot(&database).await?;
+        publish((&state, &books), (&settings, data), files, (why, as_json)).await
     });
     match pushed {
         Ok(is_loaded) => Ok(ExitCode::from(u8::from(!is_loaded))),
@@ -97,7 +104,7 @@ pub fn push(
 }
 
 async fn publish(
-    state: &dyn ClusterState,
+    (state, books): (&dyn ClusterState, &dyn Store),
     (settings, data): (&Settings, &Path),
     files: &[PushedFile<'_>],
     (why, as_json): (&PushArgs, bool),
@@ -107,7 +114,7 @@ async fn publish(
     if history.is_empty() {
         anyhow::bail!("the database has no settings yet; the first node's start gives it some");
     }
-    let changed = changed(&history, files, why)?;
+    let mut changed = changed(&history, files, why)?;
     if changed.is_empty() {
         if as_json {
             say!("{}", json!({ "published": [], "nodes": [] }))?;
@@ -117,7 +124,21 @@ async fn publish(
         return Ok(true);
     }
     let planned = planned(&history, &changed);
-    check(settings, data, &planned)?;
+    let candidate = check(settings, data, &planned)?;
+    // What cannot run here cannot be compared: there is nothing good to keep then.
+    if let Ok(in_force) = check(settings, data, &history) {
+        let now = Clock::System.now();
+        let moves = replay::judge(books, now, &in_force, &candidate).await?;
+        if moves.exceed(settings.hold_above_percent) {
+            if !why.accept_moves {
+                return held(&moves, as_json);
+            }
+            // The audit trail has the publications' reasons.
+            for one in &mut changed {
+                one.reason = format!("{} (accepted: {moves})", one.reason);
+            }
+        }
+    }
     let (mut last, mut published) = (0, Vec::new());
     for publication in changed {
         let (version, active_at) = state.publish(&publication).await?;
@@ -184,12 +205,31 @@ fn planned(history: &SettingHistory, changed: &[Publication]) -> SettingHistory 
     planned
 }
 
-/// Every mistake of what will stand, as a node would find it.
-fn check(settings: &Settings, data: &Path, planned: &SettingHistory) -> Result<(), StartError> {
-    let up_to = planned.last();
-    let (texts, versions) = (channel_texts(planned, up_to), channel_versions(planned));
+/// What is planned by under these versions, or every mistake of them, as a node would find it.
+fn check(
+    settings: &Settings,
+    data: &Path,
+    history: &SettingHistory,
+) -> Result<RouteSet, StartError> {
+    let up_to = history.last();
+    let (texts, versions) = (channel_texts(history, up_to), channel_versions(history));
     let registry = load_shared_channels(settings, data, Clock::System, texts, versions)?;
-    load_shared_routes(settings, planned, up_to, &registry.ids()).map(|_| ())
+    let routes = load_shared_routes(settings, history, up_to, &registry.ids())?;
+    let rules = routes.current().rules.clone();
+    Ok(RouteSet { rules, profiles: registry.profiles() })
+}
+
+/// Says why nothing is published.
+fn held(moves: &PlanMoves, as_json: bool) -> anyhow::Result<bool> {
+    if as_json {
+        let held = json!({
+            "orders": moves.orders, "moved": moves.moved, "share_ppm": moves.share_ppm(),
+        });
+        say!("{}", json!({ "published": [], "held": held }))?;
+    }
+    note!("switchyard: nothing is published: {moves}");
+    note!("if that is meant, push once more with --accept-moves");
+    Ok(false)
 }
 
 /// Waits until each node has said whether it can run a version.

@@ -132,7 +132,7 @@ async fn wait_for_stop(app: &App, mut signals: DaemonSignals) -> StopCause {
             _ = signals.terminate.recv() => return StopCause::Asked,
             _ = signals.interrupt.recv() => return StopCause::Asked,
             () = app.state().engine.store_failure() => return StopCause::StoreFailed,
-            _ = signals.hangup.recv() => app.reload(),
+            _ = signals.hangup.recv() => drop(app.reload()),
         }
     }
 }

@@ -120,6 +120,8 @@ pub struct Settings {
     pub routes_file: PathBuf,
     /// The settings name it, so it must be there at a start.
     pub routes_is_named: bool,
+    /// The share of the last day's orders, in hundredths, that a reload may move without a yes.
+    pub hold_above_percent: u8,
     pub bin_table: BinTableSettings,
     pub accounting: DeliverySettings,
     /// The most accounting requests of one post, from 1.
@@ -166,6 +168,7 @@ impl Settings {
         node.finish();
         let channels = root.section("channels");
         let (channels_folder, routes) = (channels.text("folder"), channels.optional_text("routes"));
+        let hold_above_percent = channels.integer("hold_above_percent", 0..=100);
         channels.finish();
         let clock = root.section("clock");
         let clock_witnesses = positive(&clock, "witnesses", 100);
@@ -193,6 +196,7 @@ impl Settings {
             channels_folder: base.join(channels_folder),
             routes_file: base.join(routes.as_deref().unwrap_or(ROUTES_FILE)),
             routes_is_named: routes.is_some(),
+            hold_above_percent,
             bin_table: read_bin_table(&root),
             accounting,
             accounting_batch_max,

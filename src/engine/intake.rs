@@ -22,6 +22,7 @@ use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, RouteAsk, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
 use crate::domain::verification::VerificationRequest;
+use crate::engine::reload::Reloads;
 use crate::engine::{Acceptance, AgreementAnswer, Engine, EngineError, VerificationAnswer};
 use crate::entropy::Entropy;
 use crate::tables::bin::{LiveBinTable, RowView};
@@ -157,6 +158,13 @@ impl Intake {
     /// The routes in force now.
     pub fn routes(&self) -> Arc<Routes> {
         self.routes.current()
+    }
+
+    /// Reloads of the files that it plans by. `is_shared`: all nodes of the store run the same;
+    /// `hold_above_percent`: the share of the orders of late that a reload may move, 100 for any.
+    pub fn reloads(&self, is_shared: bool, hold_above_percent: u8) -> Arc<Reloads> {
+        let files = (Arc::clone(&self.registry), Arc::clone(&self.routes), Arc::clone(&self.bins));
+        Arc::new(Reloads::new(Arc::clone(&self.engine), files, is_shared, hold_above_percent))
     }
 
     pub fn engine(&self) -> &Arc<Engine> {

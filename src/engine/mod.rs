@@ -12,6 +12,7 @@ pub mod follow_ups;
 pub mod intake;
 pub mod link_keys;
 mod numbers;
+pub mod reload;
 pub mod replay;
 pub mod share;
 mod shares;

@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 49] = [
+pub const METRICS: [Metric; 50] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -280,6 +280,12 @@ pub const METRICS: [Metric; 49] = [
         "what the daemon may still write on the disk of the data folder",
     ),
     is_at("switchyard_disk_size_bytes", &[], Bytes, "the size of that disk"),
+    is_at(
+        "switchyard_reload_held",
+        &[],
+        Flag,
+        "1 while a reload is held since it would move more orders than the settings allow",
+    ),
     is_at(
         "switchyard_clock_doubted",
         &[],

@@ -270,6 +270,7 @@ impl Gateway {
             settlements: SettlementDesk::new(Arc::clone(&engine)),
             uploads: Uploads::default(),
             engine,
+            reloads: intake.reloads(false, settings.hold_above_percent),
             intake,
             statements: Arc::new(statements),
             registry,

@@ -21,6 +21,7 @@ mod orders;
 mod payments;
 mod reconciliation;
 mod refusals;
+mod reload;
 mod reversals;
 mod today;
 mod verifications;

@@ -177,3 +177,35 @@ async fn an_auditor_asks_what_other_routes_would_have_made_of_orders() {
     assert!(!refused.text.contains("<b>") && !refused.text.contains("id=\"report\""));
     town.app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_reload_is_shown_and_accepted_where_the_routes_are() {
+    const PAGE: &str = "/console/routes";
+    const RELOAD: &str = "/console/routes/reload";
+    let installation = Installation::new(|settings| settings).await;
+    let routes = installation.folder().join("routes.toml");
+    let town = Town::around(installation, |_| {}).await;
+    for number in 0..20 {
+        town.core().pay(&Payment::instant(&format!("A-{number}"), 12_345)).await;
+    }
+    let mut browser = town.visitor(OPERATOR).await;
+    assert!(!browser.get(PAGE).await.text.contains("id=\"held\""));
+    let all = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n";
+    std::fs::write(routes, all).expect("a file");
+    town.app.reload().await.expect("no panic");
+    for (language, words) in [("en", "A reload is held"), ("zh", "被搁置")] {
+        let shown = browser.get(&format!("{PAGE}?lang={language}")).await.text;
+        let held = shown.split_once("id=\"held\"").expect("a section").1;
+        assert!(held.contains(words) && held.contains("20 / 20"), "{held}");
+        assert!(held.contains("<td>harbour-bank</td><td>unionpay</td>"), "{held}");
+    }
+    let mut auditor = town.visitor(AUDITOR).await;
+    let read = auditor.get(PAGE).await.text;
+    assert!(read.contains("id=\"held\"") && !read.contains(RELOAD), "an auditor accepts nothing");
+    let done = browser.fill(PAGE, RELOAD, &[("reason", "a new contract")]).await;
+    let back = format!("{PAGE}?said=reloaded");
+    assert_eq!((done.status, done.header("location")), (303, &*back), "{}", done.text);
+    let shown = browser.get(&back).await.text;
+    assert!(shown.contains("<th scope=\"row\">all</th>") && !shown.contains("id=\"held\""));
+    town.app.stop().await;
+}

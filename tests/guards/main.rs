@@ -290,7 +290,7 @@ async fn a_limit_for_the_day_outlives_reloads_and_restarts_and_holds_at_once() {
     assert_eq!(pay(&core, "A-2", 20_000).await.outcome(), (202, "unknown"));
     assert_eq!(used(&core).await, 40_000, "what may have been charged counts");
     change_file(&town, "requests_per_second = 50", "requests_per_second = 49");
-    app.reload();
+    app.reload().await.expect("no panic");
     assert_eq!(used(&core).await, 40_000, "another pace forgets nothing");
     assert!(is_over_the_limit(&pay(&core, "A-3", 20_001).await));
     // The call that is under way when the process ends counts after it.

@@ -6,6 +6,7 @@ mod manual;
 mod metrics;
 mod pipes;
 mod reading;
+mod reload;
 mod services;
 mod shell;
 #[path = "../support/mod.rs"]

@@ -1,5 +1,6 @@
 //! Channels as operators see them, their switch, and the plan that routing would make.
 
+pub mod reload;
 pub mod replay;
 pub mod routes;
 pub mod statements;

@@ -28,6 +28,8 @@ use crate::tables::routes;
 
 /// What mistakes call the candidate's routes.
 const ROUTES_NAME: &str = "routes";
+/// What is not done with files that have mistakes.
+const PLANNED: &str = "planned";
 /// The most faults that a problem lists.
 const FAULTS_MAX: usize = 100;
 
@@ -78,12 +80,15 @@ fn read_question(
         return Err(fields.missing("routes"));
     }
     fields.finish()?;
-    let profiles = state.registry.profiles_with(&files).map_err(|found| refused(&found))?;
+    let profiles =
+        state.registry.profiles_with(&files).map_err(|found| refused(&found, PLANNED))?;
     let known: Vec<ChannelId> = profiles.iter().map(|profile| profile.id.clone()).collect();
     let rules = match text {
         None => in_force.rules.clone(),
         Some(text) => {
-            routes::read(ROUTES_NAME, &text, &known).map_err(|found| refused(&found))?.rules
+            routes::read(ROUTES_NAME, &text, &known)
+                .map_err(|found| refused(&found, PLANNED))?
+                .rules
         }
     };
     let period = ReplayPeriod { created: from..to, orders_max };
@@ -97,7 +102,8 @@ fn moment(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Timestamp, 
     Timestamp::parse(&text).ok_or_else(|| fields.invalid(name, detail))
 }
 
-fn refused(mistakes: &[Mistake]) -> ApiError {
+/// The mistakes of files; `done` says what was not done with them.
+pub fn refused(mistakes: &[Mistake], done: &str) -> ApiError {
     let fault = |mistake: &Mistake| {
         json!({
             "file": mistake.file, "line": mistake.line, "key": mistake.key,
@@ -106,7 +112,7 @@ fn refused(mistakes: &[Mistake]) -> ApiError {
     };
     let first: Vec<_> = mistakes.iter().take(FAULTS_MAX).map(fault).collect();
     let faults = json!({ "first": first, "count": mistakes.len() });
-    let detail = format!("the files have {} mistakes; nothing was planned", mistakes.len());
+    let detail = format!("the files have {} mistakes; nothing was {done}", mistakes.len());
     ApiError::new(ProblemCode::FilesRefused, detail).with("faults", faults)
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
+use crate::api::channels::reload::HeldReloadBody;
 use crate::api::dto::json;
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
@@ -25,6 +26,9 @@ pub struct RoutesBody<'row> {
     is_default: bool,
     /// The rules, in their order.
     rules: Vec<RouteRuleBody<'row>>,
+    /// A reload that waits for a person's yes, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldReloadBody>,
 }
 
 /// A rule.
@@ -96,6 +100,7 @@ pub async fn all(
     let body = RoutesBody {
         is_default: routes.origin == Origin::Default,
         rules: routes.rules.iter().map(RouteRuleBody::from).collect(),
+        held: state.reloads.held().map(|held| HeldReloadBody::from(&*held)),
     };
     Ok(json(StatusCode::OK, &body))
 }

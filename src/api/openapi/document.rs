@@ -389,6 +389,10 @@ fn problem_form() -> Value {
             "batch": text("Of `statement_refused`: the batch that was abandoned."),
             "stands_under": text("Of `statement_refused`: the date that has this content."),
             "faults": faults_form(),
+            "held": {
+                "type": "object",
+                "description": "Of `reload_held`: as `getRoutes` has it.",
+            },
         },
         "required": ["type", "title", "status", "code", "detail"],
     })

@@ -75,6 +75,32 @@ struct LoadedChannel {
 
 type Channelset = BTreeMap<ChannelId, Arc<LoadedChannel>>;
 
+/// Every mistake of channel files that were read.
+pub type FileMistakes = Vec<Mistake>;
+
+/// Channels that were read, and are not in force yet.
+pub struct ReadChannels {
+    channels: Channelset,
+    /// The files are this process's own: no other node runs them.
+    are_own: bool,
+}
+
+impl ReadChannels {
+    pub fn ids(&self) -> Vec<ChannelId> {
+        self.channels.keys().cloned().collect()
+    }
+
+    /// Every channel's profile, by id, with its switch as on.
+    pub fn profiles(&self) -> Vec<ChannelProfile> {
+        self.channels.values().map(|loaded| loaded.file.profile(true)).collect()
+    }
+
+    /// The whole text of each file, by id.
+    pub fn texts(&self) -> impl Iterator<Item = (&ChannelId, &str)> {
+        self.channels.iter().map(|(id, loaded)| (id, &*loaded.text))
+    }
+}
+
 /// All channels, swapped whole at a reload.
 pub struct Registry {
     folder: PathBuf,
@@ -164,20 +190,35 @@ impl Registry {
 
     /// Reads every file anew, or leaves everything as it is and says every mistake. Where nodes
     /// share their files, those of the store are read again, with the credentials of this machine.
-    pub fn reload(&self) -> Result<usize, Vec<Mistake>> {
-        let part = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn reload(&self) -> Result<usize, FileMistakes> {
+        self.read_again().and_then(|read| self.put_in_force(read))
+    }
+
+    /// The same without putting them in force. One reload is under way at a time.
+    pub fn read_again(&self) -> Result<ReadChannels, FileMistakes> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let after = match &shared {
+        let channels = match &shared {
             Some(texts) => self.read(|mistakes| of_versions(texts, mistakes))?,
             None => self.read(|mistakes| read_folder(&self.folder, &self.routes_file, mistakes))?,
         };
-        if self.keeps_history && shared.is_none() {
+        Ok(ReadChannels { channels, are_own: shared.is_none() })
+    }
+
+    /// Puts channels that were read in force, with the switches as they are by now.
+    pub fn put_in_force(&self, read: ReadChannels) -> Result<usize, FileMistakes> {
+        let ReadChannels { channels: mut after, are_own } = read;
+        let part = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.keeps_history && are_own {
             self.keep_history(&after)?;
         }
         let count = after.len();
         let now = self.clock.now();
-        for (id, loaded) in &after {
-            changes::standing(id, loaded.profile.enabled, loaded.runtime.breaker.is_open(now));
+        for (id, loaded) in &mut after {
+            let is_on = self.switches.is_on(id);
+            if loaded.profile.enabled != is_on {
+                Arc::make_mut(loaded).profile.enabled = is_on;
+            }
+            changes::standing(id, is_on, loaded.runtime.breaker.is_open(now));
             loaded.pace.enforce(*part);
         }
         self.channels.store(Arc::new(after));

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod listing;
 pub mod node;
 pub mod order;
+pub mod reload;
 pub mod reversal;
 pub mod verification;
 pub mod worker;
@@ -42,6 +43,11 @@ impl DaemonRefusal {
     #[cfg(test)]
     pub const fn of(problem: Value) -> Self {
         Self { status: reqwest::StatusCode::UNPROCESSABLE_ENTITY, problem }
+    }
+
+    /// A member of the problem, where it has it.
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.problem.get(name)
     }
 
     /// The mistakes of refused files, under the names that `name_of` gives them.

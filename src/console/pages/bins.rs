@@ -50,6 +50,15 @@ pub async fn routes(visit: PageVisit) -> PageResult {
     page.show()
 }
 
+/// `POST /console/routes/reload`: accepts the moves of the reload that is held, and of no other.
+pub async fn reload(visit: PageVisit, request: Request) -> PageResult {
+    let fields = visit.form(request).await?;
+    let mut body = members(&fields, &["reason", "files"]);
+    body["accept_moves"] = json!(true);
+    visit.send(Method::POST, "/v1/reload", &body).await?;
+    visit.done("/console/routes", "reloaded")
+}
+
 /// `POST /console/routes`: where an order would go, and why. A form's body, because what is asked
 /// for is no page's address.
 pub async fn explain(visit: PageVisit, request: Request) -> PageResult {

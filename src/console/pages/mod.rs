@@ -34,6 +34,7 @@ pub fn routes() -> Router<Arc<Console>> {
         .route("/console/channels/{id}", get(channels::one))
         .route("/console/channels/{id}/switch", post(channels::switch))
         .route("/console/routes", get(bins::routes).post(bins::explain))
+        .route("/console/routes/reload", post(bins::reload))
         .route("/console/routes/what-if", get(what_if::show).post(what_if::replay))
         .route("/console/bins", get(bins::show))
         .route("/console/bins/refresh", post(bins::refresh))

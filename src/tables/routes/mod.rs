@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::codec::sign::sha256_hex;
 use crate::config::mistake::Mistake;
 use crate::config::raw::TEXT_BYTES_MAX;
 use crate::domain::ids::ChannelId;
@@ -74,6 +75,14 @@ impl Routes {
     pub fn default_routes() -> Self {
         Self { rules: vec![Rule::default_rule()], origin: Origin::Default }
     }
+}
+
+/// Routes that were read, and are not in force yet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadRoutes {
+    pub routes: Routes,
+    /// Of the file's text; empty where there is no file.
+    pub sha256: String,
 }
 
 /// Why a routes file is refused. The running routes stay.
@@ -114,7 +123,7 @@ impl LiveRoutes {
     pub fn load(path: &Path, known: &[ChannelId]) -> Result<Self, RoutesRefusal> {
         let routes = match read_file(path, known) {
             Err(RoutesRefusal::Gone { .. }) => Routes::default_routes(),
-            other => other?,
+            other => other?.routes,
         };
         Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(routes) })
     }
@@ -146,18 +155,23 @@ impl LiveRoutes {
         Ok(())
     }
 
-    /// Loads the file again and puts its rules in force, or leaves everything as it is.
-    pub fn reload(&self, known: &[ChannelId]) -> Result<ReloadResult, RoutesRefusal> {
-        let before = self.current();
-        let routes = match read_file(&self.path, known) {
-            Err(RoutesRefusal::Gone { .. }) if before.origin == Origin::Default => {
-                Routes::default_routes()
+    /// Reads the file again; nothing changes yet. `known` as in [`Self::load`].
+    pub fn read_again(&self, known: &[ChannelId]) -> Result<ReadRoutes, RoutesRefusal> {
+        match read_file(&self.path, known) {
+            Err(RoutesRefusal::Gone { .. }) if self.current().origin == Origin::Default => {
+                Ok(ReadRoutes { routes: Routes::default_routes(), sha256: String::new() })
             }
-            other => other?,
-        };
-        let reloaded = ReloadResult { rules: routes.rules.len(), changed: routes != *before };
+            other => other,
+        }
+    }
+
+    /// Puts routes that were read in force.
+    pub fn put_in_force(&self, read: ReadRoutes) -> ReloadResult {
+        let ReadRoutes { routes, .. } = read;
+        let changed = routes != *self.current();
+        let reloaded = ReloadResult { rules: routes.rules.len(), changed };
         self.current.store(Arc::new(routes));
-        Ok(reloaded)
+        reloaded
     }
 
     /// The routes in force now. Plan one order with one of these, not with two calls.
@@ -181,7 +195,7 @@ fn read_shared(
     read(&name, text, known).map_err(|mistakes| RoutesRefusal::Mistaken { mistakes })
 }
 
-fn read_file(path: &Path, known: &[ChannelId]) -> Result<Routes, RoutesRefusal> {
+fn read_file(path: &Path, known: &[ChannelId]) -> Result<ReadRoutes, RoutesRefusal> {
     let unreadable = |source| RoutesRefusal::Unreadable { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -201,7 +215,9 @@ fn read_file(path: &Path, known: &[ChannelId]) -> Result<Routes, RoutesRefusal> 
         let mistake = Mistake::new(&name, line, "", "is not UTF-8", "save the file as UTF-8");
         RoutesRefusal::Mistaken { mistakes: vec![mistake] }
     })?;
-    read(&name, &text, known).map_err(|mistakes| RoutesRefusal::Mistaken { mistakes })
+    let routes = read(&name, &text, known);
+    let routes = routes.map_err(|mistakes| RoutesRefusal::Mistaken { mistakes })?;
+    Ok(ReadRoutes { routes, sha256: sha256_hex(text.as_bytes()) })
 }
 
 #[cfg(test)]

@@ -443,6 +443,21 @@ pub fn reasoned() -> RequestForm {
         .or_nothing()
 }
 
+pub fn reload() -> RequestForm {
+    let files = json!({ "type": "string", "example": "0a1b2c3d4e5f" });
+    let fields = vec![
+        needed_reason(),
+        field(
+            "accept_moves",
+            json!({ "type": "boolean", "default": false }),
+            "Put it in force however many of the last day's orders go elsewhere.",
+        ),
+        field("files", files, "With `accept_moves`: the files that were shown, and no others."),
+    ];
+    let example = json!({ "reason": "the bank's new fees", "accept_moves": false });
+    RequestForm::new("ReloadRequest", fields, example)
+}
+
 /// A change that must have a reason.
 pub fn decided() -> RequestForm {
     let example = json!({ "reason": "the bank's ticket 4711" });

@@ -1,6 +1,7 @@
 //! The process itself, and the doors that need no key.
 
 use crate::api::auth::{MAY_INSPECT, MAY_OPERATE};
+use crate::api::channels::reload::{self, ReloadedBody};
 use crate::api::error::ProblemCode as P;
 use crate::api::input::forms;
 use crate::api::notices;
@@ -29,6 +30,18 @@ pub(super) fn for_operators() -> Vec<Endpoint> {
             .takes(forms::clock_confirmation())
             .gives::<ClockBody<'static>>(200, "The clock as it stands now.")
             .fails(&[P::ClockDiffers]),
+        Endpoint::post("/v1/reload", "reload", reload::reload)
+            .says(
+                "Read channel files, routes and BIN table anew",
+                "As SIGHUP does. A reload that would send a larger share of the last day's \
+                 orders elsewhere than `channels.hold_above_percent` is held: what is in force \
+                 stays. `accept_moves` puts it in force, and is kept in the audit trail. Where \
+                 nodes share their settings, credentials alone are read.",
+            )
+            .may(MAY_OPERATE)
+            .takes(forms::reload())
+            .gives::<ReloadedBody>(200, "What is in force now.")
+            .fails(&[P::FilesRefused, P::ReloadHeld, P::CardNumberFound]),
         Endpoint::get("/v1/today", "getToday", today::show)
             .says("Show how the day stands", "What is open, what is owed, and what wants a person.")
             .may(MAY_INSPECT)

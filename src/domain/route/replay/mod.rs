@@ -11,6 +11,7 @@
 //! ([`Expectation`]), and it is told apart from what is known. Pure, like the plan itself.
 
 mod experience;
+pub mod moves;
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,7 @@ pub use experience::{Expectation, SAMPLES_MIN};
 use experience::{Experience, Situation};
 
 /// Rules and channels that orders are planned under.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RouteSet {
     pub rules: Vec<Rule>,
     /// By id, each once.
