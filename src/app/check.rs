@@ -12,6 +12,7 @@ use crate::domain::books::accounting::{AccountingRequest, PostingSide, RequestId
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::time::BusinessDate;
 use crate::store::{PAGE_MAX, Store, StoreError};
 
@@ -109,6 +110,7 @@ pub async fn check_books(
             let original = order.instruction.kind.original();
             families.originals.extend(original.map(|original| (order.id, original)));
         }
+        check_agreements(store, &orders, &mut report).await?;
         progress(0, report.orders);
     });
     families.gather();
@@ -119,6 +121,30 @@ pub async fn check_books(
     check_reconciliation(store, &mut report).await?;
     report.tell(store.unfollowed().await?);
     Ok(report)
+}
+
+/// What orders name to be paid by is there.
+async fn check_agreements(
+    store: &dyn Store,
+    orders: &[Order],
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let mut named = BTreeMap::new();
+    for order in orders {
+        if let Some(InstrumentFacts::Agreement { id, .. }) = &order.instruction.instrument {
+            named.insert(id.chain(), order.id);
+        }
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    for row in store.agreements_of(&Vec::from_iter(named.keys().copied())).await? {
+        named.remove(&row.id.chain());
+    }
+    report.tell(named.iter().map(|(agreement, order)| {
+        format!("order {order} is paid by agreement {agreement}, which is not there")
+    }));
+    Ok(())
 }
 
 fn count<R>(rows: &[R]) -> u64 {
@@ -323,11 +349,31 @@ async fn check_owners(store: &dyn Store, report: &mut CheckReport) -> Result<(),
     owned!(page_of_transactions, "I-7: a transaction");
     owned!(page_of_notices, "I-7: a notice");
     owned!(page_of_contradictions, "I-5: a contradiction");
+    owned!(page_of_events, "I-6: an event");
+    check_events(store, report).await?;
     let mut next = 1;
     pages!(store, page_of_audit, PAGE_MAX, |lines| {
         for (place, _) in lines {
             report.unless(place == next, || format!("the audit trail has a gap before {place}"));
             next = place + 1;
+        }
+    });
+    Ok(())
+}
+
+/// I-6: what is told of an order is of a version that it has had, and of an attempt that it has.
+async fn check_events(store: &dyn Store, report: &mut CheckReport) -> Result<(), StoreError> {
+    pages!(store, page_of_events, PAGE_MAX, |events| {
+        let ids: BTreeSet<OrderId> = events.iter().map(|event| event.order).collect();
+        let orders = store.orders_of(&Vec::from_iter(ids)).await?;
+        let orders: BTreeMap<OrderId, &Order> =
+            orders.iter().map(|order| (order.id, order)).collect();
+        for event in &events {
+            let Some(order) = orders.get(&event.order) else { continue };
+            let has_attempt = event.attempt == 0 || order.attempt(event.attempt).is_some();
+            report.unless(event.version <= order.version && has_attempt, || {
+                format!("I-6: an event tells what order {} has not had", event.order)
+            });
         }
     });
     Ok(())

@@ -1,6 +1,7 @@
 //! Reads for whoever checks whole books: rows by page, in an order of the store's own, and the rows
 //! of orders that are looked at together.
 
+use crate::domain::agreement::Agreement;
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::clearing::ClearingRecord;
@@ -8,6 +9,7 @@ use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
+use crate::domain::flow::event::OrderEvent;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
@@ -22,6 +24,7 @@ use crate::store::{Store, StoreRead};
 
 use super::TABLES;
 use super::accounting::AccountingRequests;
+use super::agreement::Agreements;
 use super::audit::Audit;
 use super::books::clearing_days::ShutDays;
 use super::books::day_close::DayCloses;
@@ -32,6 +35,7 @@ use super::books::settled_date::SettledDates;
 use super::books::settlement::Settlements;
 use super::clearing::{Clearing, key_of};
 use super::contradiction::Contradictions;
+use super::event::OrderEvents;
 use super::notice::CoreNotices;
 use super::order::Orders;
 use super::reversal::Reversals;
@@ -127,6 +131,7 @@ reads! {
     page_of_found: FoundDifferences, FoundDifference;
     page_of_settlements: Settlements, ChannelSettlement;
     page_of_settled: SettledDates, SettledDate;
+    page_of_events: OrderEvents, OrderEvent;
     page_of_audit: Audit, (u64, AuditEntry);
     ;
     orders_of: Orders, Order;
@@ -138,6 +143,7 @@ reads! {
     differences_of: Differences, Difference;
     reconciliations_of: Reconciliations, Reconciliation;
     settlements_of: Settlements, ChannelSettlement;
+    agreements_of: Agreements, Agreement;
 }
 
 impl dyn Store + '_ {
