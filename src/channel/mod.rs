@@ -57,6 +57,18 @@ pub struct AttemptFacts {
     pub channel_reference: Option<String>,
 }
 
+impl AttemptFacts {
+    const fn stated<'r>(&'r self, original: Option<&'r Self>) -> StatedFacts<'r> {
+        StatedFacts {
+            channel_order_no: self.channel_order_no,
+            sent_at: self.sent_at,
+            merchant_id: &self.merchant_id,
+            money: Some((self.amount, self.currency)),
+            original,
+        }
+    }
+}
+
 /// The facts of a request that is about a card and no order: no money moves by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceFacts {
@@ -199,20 +211,17 @@ impl ChannelRequest {
     /// What every request states, and its reply may repeat.
     pub const fn stated(&self) -> StatedFacts<'_> {
         match self {
-            Self::Charge { facts, .. }
-            | Self::Inquiry { facts, .. }
-            | Self::Reversal { facts, .. }
-            | Self::FollowUp { facts, .. } => StatedFacts {
-                channel_order_no: facts.channel_order_no,
-                sent_at: facts.sent_at,
-                merchant_id: &facts.merchant_id,
-                money: Some((facts.amount, facts.currency)),
-            },
+            Self::Charge { facts, .. } => facts.stated(None),
+            Self::Inquiry { facts, original, .. } | Self::Reversal { facts, original, .. } => {
+                facts.stated(original.as_ref())
+            }
+            Self::FollowUp { facts, original, .. } => facts.stated(Some(original)),
             Self::Service { facts, subject } => StatedFacts {
                 channel_order_no: facts.channel_order_no,
                 sent_at: facts.sent_at,
                 merchant_id: &facts.merchant_id,
                 money: subject.money,
+                original: None,
             },
         }
     }
@@ -226,6 +235,8 @@ pub struct StatedFacts<'r> {
     pub merchant_id: &'r MerchantId,
     /// `None` where no money is spoken of.
     pub money: Option<(AmountMinor, Currency)>,
+    /// What is followed up, where the request is about a follow-up.
+    pub original: Option<&'r AttemptFacts>,
 }
 
 /// An HTTP request, ready to be delivered. Its body may hold card data: it is never logged.

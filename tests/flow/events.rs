@@ -4,10 +4,10 @@ use switchyard::domain::command::{Command, Resolution};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::event::{EventKind, OrderEvent};
 use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::outcome::Reason;
+use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::Terms;
 
-use crate::build::{Desk, approved, card, decline, declined, terms, unknown};
+use crate::build::{Desk, approved, card, decline, declined, pending, terms, unknown};
 
 /// Kind, who told it, what, and why.
 fn told(event: &OrderEvent) -> (EventKind, Option<Source>, Option<&str>, Option<&str>) {
@@ -56,6 +56,45 @@ fn every_word_about_an_unknown_is_kept_beyond_its_entry() {
     let (_, source, outcome, cause) = told(&events[0]);
     assert_eq!((source, outcome), (Some(Source::Reply), Some("unknown")));
     assert!(cause.is_some());
+}
+
+#[test]
+fn inquiries_that_repeat_the_last_word_are_one_event() {
+    let mut desk = Desk::sending_to(terms(), &["one"]);
+    desk.learn(Source::Reply, pending());
+    let mut events = Vec::new();
+    let mut ask = |desk: &mut Desk, outcome: Outcome, times: u32| {
+        for _ in 0..times {
+            desk.wait_until_due();
+            events.extend(desk.learn(Source::Inquiry, outcome.clone()).writes.events);
+        }
+        (desk.entry().inquiries, desk.entry().history.last().map(|line| line.at), desk.now)
+    };
+    let (count, last, now) = ask(&mut desk, pending(), 60);
+    assert_eq!((count, last), (60, Some(now)), "the entry knows how often, and when last");
+    ask(&mut desk, Outcome::Pending { code: "other".to_owned(), channel_reference: None }, 2);
+    ask(&mut desk, unknown(), 3);
+    ask(&mut desk, pending(), 3);
+    // What somebody else tells stands between two inquiries.
+    desk.learn(Source::Notice, pending());
+    desk.wait_until_due();
+    events.extend(desk.learn(Source::Inquiry, pending()).writes.events);
+    desk.wait_until_due();
+    events.extend(desk.learn(Source::Inquiry, approved()).writes.events);
+    let said: Vec<(Option<&str>, Option<&str>)> =
+        events.iter().map(|event| (event.outcome.as_deref(), event.code.as_deref())).collect();
+    let pending_said = (Some("pending"), Some("05"));
+    assert_eq!(
+        said,
+        [
+            pending_said,
+            (Some("pending"), Some("other")),
+            (Some("unknown"), None),
+            pending_said,
+            pending_said,
+            (Some("approved"), Some("00")),
+        ]
+    );
 }
 
 #[test]

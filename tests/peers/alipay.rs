@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::support::installation::Installation;
+use crate::support::wire::until;
 use crate::{Peer, code_order, ended, lay_out, start};
 
 const CODE: &str = "287634438256643941";
@@ -13,6 +14,8 @@ const LOST: i64 = 5_005;
 const LOST_AND_UNPAID: i64 = 6_006;
 const TOLD: i64 = 7_007;
 const LOST_REFUND: i64 = 707;
+const NEVER_CAME: i64 = 8_008;
+const LOST_TRANSFER: i64 = 606;
 
 /// The shipped file, led to the peer and in a hurry. The peer has made the key pairs.
 fn lay_out_alipay(town: &Installation, peer: &Peer) {
@@ -60,19 +63,36 @@ async fn alipay_every_operation_ends_as_its_sdk_says() {
     let unpaid = ended(&core, pay("P-6", LOST_AND_UNPAID).await.id()).await;
     assert_eq!(unpaid.text("reason"), "reversed_after_unknown", "{}", unpaid.body);
 
+    // A cancellation that finds nothing has taken nothing back.
+    let nothing = ended(&core, pay("P-7", NEVER_CAME).await.id()).await;
+    assert_eq!(nothing.text("reason"), "never_arrived", "{}", nothing.body);
+
     let refund = core.refund(paid.id(), "R-1", 230).await;
     assert_eq!(refund.outcome(), (200, "succeeded"), "{}", refund.body);
     // The inquiry about a refund names its payment, without which Alipay finds none.
     let lost = ended(&core, core.refund(paid.id(), "R-2", LOST_REFUND).await.id()).await;
     assert_eq!(lost.text("status"), "succeeded", "{}", lost.body);
 
-    let payee = json!({
-        "order_id": "O-1", "merchant_id": "shop-1", "amount": 500, "currency": "CNY",
-        "card": { "pan": "6216261000000000018", "holder": "张三" },
-    });
-    let paid_out = core.post("/v1/payouts", &payee).await;
+    let payout = |id: &str, amount: i64| {
+        json!({
+            "order_id": id, "merchant_id": "shop-1", "amount": amount, "currency": "CNY",
+            "card": { "pan": "6216261000000000018", "holder": "张三" },
+        })
+    };
+    let paid_out = core.post("/v1/payouts", &payout("O-1", 500)).await;
     let paid_out = ended(&core, paid_out.id()).await;
     assert_eq!(paid_out.text("status"), "succeeded", "{}", paid_out.body);
+    // A transfer that is not there today may be there tomorrow: it is asked about again, beyond the
+    // moment from which a payment that is not there never arrived.
+    let lost = core.post("/v1/payouts", &payout("O-2", LOST_TRANSFER)).await;
+    let asked = until("it is asked about on the next day", async || {
+        let open = core.all("/v1/reversals", "reversals").await;
+        let of_it = open.into_iter().find(|one| one["id"] == lost.id());
+        of_it.filter(|one| one["inquiries"].as_u64() >= Some(3))
+    });
+    let asked = asked.await;
+    assert_eq!(asked["phase"], "inquiring", "{asked}");
+    assert_eq!(core.payment(lost.id()).await.text("status"), "unknown");
 
     let path = "/v1/channels/alipay/statements/fetch?date=2026-11-27";
     let fetched = core.post(path, &json!({})).await;

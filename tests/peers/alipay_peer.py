@@ -28,10 +28,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 KEYS, NOTICE_URL = sys.argv[1:3]
 APP_ID = "2014072300007148"
 REFUSED, LOST, LOST_AND_UNPAID, TOLD = 4004, 5005, 6006, 7007
-LOST_REFUND = 707
+LOST_REFUND, NEVER_CAME, LOST_TRANSFER = 707, 8008, 606
 
 lock = threading.Lock()
 requests, wrong, trades, refunds, transfers = [], [], {}, {}, {}
+never_came = set()
 
 
 def bare(pem):
@@ -155,7 +156,7 @@ class Side(http.server.BaseHTTPRequestHandler):
             "alipay.trade.refund": self.refund,
             "alipay.trade.fastpay.refund.query": query_refund,
             "alipay.fund.trans.uni.transfer": transfer,
-            "alipay.fund.trans.common.query": lambda content: transfers[content["out_biz_no"]],
+            "alipay.fund.trans.common.query": query_transfer,
             "alipay.data.dataservice.bill.downloadurl.query": self.bill_url,
         }[method](content)
         if answer is None:
@@ -174,6 +175,9 @@ class Side(http.server.BaseHTTPRequestHandler):
         amount, number = minor(content["total_amount"]), content["out_trade_no"]
         if amount == REFUSED:
             return failed("ACQ.BUYER_BALANCE_NOT_ENOUGH")
+        if amount == NEVER_CAME:
+            never_came.add(number)
+            return None
         unpaid = amount in (LOST_AND_UNPAID, TOLD)
         trade = {
             "out_trade_no": number,
@@ -217,17 +221,27 @@ def failed(code):
 
 
 def query(content):
+    # Only a cancellation tells that it never came.
+    if content["out_trade_no"] in never_came:
+        return failed("ACQ.SYSTEM_ERROR")
     with lock:
         found = trades.get(content["out_trade_no"])
     return found or failed("ACQ.TRADE_NOT_EXIST")
 
 
 def cancel(content):
+    number = content["out_trade_no"]
     with lock:
-        trade = trades.get(content["out_trade_no"], {})
+        trade = trades.get(number)
+        if trade is None:
+            return {"out_trade_no": number, "retry_flag": "N"}
         trade["trade_status"] = "TRADE_CLOSED"
-    numbers = {"out_trade_no": content["out_trade_no"], "trade_no": trade.get("trade_no", "")}
-    return {**numbers, "retry_flag": "N", "action": "close"}
+    return {
+        "out_trade_no": number,
+        "trade_no": trade["trade_no"],
+        "retry_flag": "N",
+        "action": "close",
+    }
 
 
 def query_refund(content):
@@ -236,6 +250,8 @@ def query_refund(content):
 
 
 def transfer(content):
+    if minor(content["trans_amount"]) == LOST_TRANSFER:
+        return None
     with lock:
         transfers[content["out_biz_no"]] = {
             "out_biz_no": content["out_biz_no"],
@@ -246,6 +262,11 @@ def transfer(content):
     made = dict(transfers[content["out_biz_no"]], status="DEALING")
     del made["trans_amount"]
     return made
+
+
+def query_transfer(content):
+    with lock:
+        return transfers.get(content["out_biz_no"]) or failed("ORDER_NOT_EXIST")
 
 
 def bill():

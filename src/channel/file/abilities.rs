@@ -120,6 +120,11 @@ pub(super) fn read_abilities(root: &Section<'_>) -> Abilities {
         brands: section.optional_choices("brands", &brands),
         currencies: section.choices("currencies", &currencies),
     };
+    if abilities.follow_up_needs_card && abilities.instruments != [InstrumentKind::Card] {
+        let advice = "leave only cards in abilities.instruments, or take it out";
+        let problem = "what an agreement or a code has paid has no card number to send again";
+        section.mistake("follow_up_needs_card", problem, advice);
+    }
     section.finish();
     abilities
 }

@@ -440,6 +440,11 @@ rate_ppm = 6000
             ("\"inquiry\", ", "", "a.toml:11: unknown.inquire"),
             ("\"10m\"", "\"1s\"", "a.toml:14: unknown.not_found_final_after"),
             (
+                "[\"CNY\"]",
+                "[\"CNY\"]\ninstruments = [\"card\", \"code\"]\nfollow_up_needs_card = true",
+                "a.toml:8: abilities.follow_up_needs_card: what an agreement or a code has paid",
+            ),
+            (
                 "\"10m\"",
                 "\"10m\"\nnot_found_final_after_of = { payment = \"1s\" }",
                 "a.toml:15: unknown.not_found_final_after_of.payment: ",
@@ -477,6 +482,17 @@ rate_ppm = 6000
             let (_, mistakes) = read(&changed);
             assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{to}: {mistakes:?}");
         }
+    }
+
+    #[test]
+    fn only_where_cards_alone_pay_is_a_number_kept() {
+        let keeps = WHOLE.replacen("then = ", "keeps_pan = true\nthen = ", 1);
+        assert_eq!(read(&keeps).1, Vec::<String>::new());
+        let codes = keeps.replacen("[limits]", "instruments = [\"card\", \"code\"]\n[limits]", 1);
+        let (_, mistakes) = read(&codes);
+        let expected = "a.toml:13: unknown.keeps_pan: an agreement or a code has no card number";
+        assert!(mistakes[0].starts_with(expected), "{mistakes:?}");
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     }
 
     #[test]

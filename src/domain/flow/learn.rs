@@ -48,8 +48,10 @@ impl DecisionDraft<'_> {
         let held = self.is_held(evidence);
         let absent = matches!(evidence.outcome, Outcome::NotFound { .. });
         let disowned = absent && attempt.acknowledged_at.is_some();
-        self.note(evidence, held, disowned);
-        self.tell(evidence, held, disowned);
+        let is_repeated = self.note(&attempt, evidence, held, disowned);
+        if !is_repeated {
+            self.tell(evidence, held, disowned);
+        }
         match &evidence.outcome {
             Outcome::Approved(approval) => {
                 match held {
@@ -123,8 +125,11 @@ impl DecisionDraft<'_> {
         entry.ask_after_reversal(self.terms, source, &self.present);
     }
 
-    fn note(&mut self, evidence: &Evidence, held: bool, disowned: bool) {
-        let Some(entry) = &mut self.entry else { return };
+    /// Writes it into the entry's history, which has the time of the last one, and counts inquiries.
+    /// Returns whether an inquiry has told no more than what was heard last: that is no event of its
+    /// own, for an attempt may be asked about for weeks.
+    fn note(&mut self, attempt: &Attempt, evidence: &Evidence, held: bool, disowned: bool) -> bool {
+        let Some(entry) = &mut self.entry else { return false };
         if evidence.source == Source::Inquiry {
             entry.inquiries += 1;
         }
@@ -134,7 +139,18 @@ impl DecisionDraft<'_> {
             (false, false) => "",
         };
         let said = format!("{}: {}{remark}", evidence.source.name(), evidence.words());
+        let code = match &evidence.outcome {
+            Outcome::Pending { code, .. } | Outcome::NotFound { code } => Some(code),
+            Outcome::Approved(_)
+            | Outcome::Declined(_)
+            | Outcome::Unknown(_)
+            | Outcome::NotSent(_) => None,
+        };
+        let is_repeated = evidence.source == Source::Inquiry
+            && entry.history.last().is_some_and(|last| last.what == said)
+            && code.is_none_or(|code| attempt.code.as_ref() == Some(code));
         entry.note(self.now, said);
+        is_repeated
     }
 
     /// Keeps what was told, but for a success in the attempt's own reply.

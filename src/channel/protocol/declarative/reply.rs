@@ -12,7 +12,7 @@ use super::kind::Action;
 use super::path::{Inside, Path};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
-use crate::channel::{IssuedToken, StatedFacts, Uncertainty};
+use crate::channel::{AttemptFacts, IssuedToken, StatedFacts, Uncertainty};
 use crate::codec::order_form::OrderForm;
 use crate::domain::card::CardToken;
 use crate::domain::money::{AmountMinor, Currency};
@@ -88,6 +88,10 @@ pub struct ReplyMap {
     pub list: Option<Path>,
     pub order_form: OrderForm,
     pub order_no: Option<Path>,
+    /// Our number of what is followed up.
+    pub original_no: Option<Path>,
+    /// The channel's own number of what is followed up.
+    pub original_reference: Option<Path>,
     pub amount: Option<Path>,
     pub amount_form: AmountForm,
     /// Three letters or three digits.
@@ -103,6 +107,11 @@ pub struct ReplyMap {
 }
 
 impl ReplyMap {
+    /// The paths that name what is followed up, with their keys.
+    pub const fn originals(&self) -> [(&'static str, &Option<Path>); 2] {
+        [("original_no", &self.original_no), ("original_reference", &self.original_reference)]
+    }
+
     /// What a verified reply proves about what was asked. A notice is read without: whoever knows
     /// the attempt compares then.
     pub fn outcome(
@@ -361,6 +370,7 @@ impl ReplyMap {
         if number.is_some_and(|text| !is_ours(&text)) {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its order number is not ours"));
         }
+        self.compare_original(answer, asked.original, need)?;
         // The reader takes no path to money from what has none.
         let Some((amount, currency)) = asked.money else { return Ok(()) };
         if let Some(text) = find(answer, self.currency.as_ref(), PathNeed::IfThere)?
@@ -371,6 +381,29 @@ impl ReplyMap {
         match find(answer, self.amount.as_ref(), PathNeed::IfThere)? {
             Some(text) => self.compare_amount(&text, amount, currency),
             None => Ok(()),
+        }
+    }
+
+    /// Many follow-ups are answered in the name of their original alone.
+    fn compare_original(
+        &self,
+        answer: &ChannelAnswer,
+        original: Option<&AttemptFacts>,
+        need: PathNeed,
+    ) -> Result<(), Uncertainty> {
+        let Some(original) = original else { return Ok(()) };
+        let another = |what| Err(Uncertainty::new(UnknownCause::Mismatched, what));
+        let number = find(answer, self.original_no.as_ref(), need)?;
+        let is_its = |text: &str| self.order_form.read(text) == Some(original.channel_order_no);
+        if number.is_some_and(|text| !is_its(&text)) {
+            return another("it is about another original");
+        }
+        let reference = find(answer, self.original_reference.as_ref(), need)?;
+        match (reference, &original.channel_reference) {
+            (Some(text), Some(known)) if text != known.as_str() => {
+                another("it is about another original, by the channel's number")
+            }
+            (Some(_) | None, _) => Ok(()),
         }
     }
 

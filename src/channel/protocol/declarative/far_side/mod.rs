@@ -110,7 +110,7 @@ impl FarSide {
         let call: &Call =
             self.adapter.call(request).ok_or("the file has no section for this request")?;
         let form = self.adapter.reply_form;
-        let inner = self.draft(&call.reply, form, word)?;
+        let inner = self.draft(&call.reply, form, word, request.stated().original)?;
         let draft = match &self.adapter.reply_decryption {
             Some(decryption) => hidden(decryption, form, &inner)?,
             None => inner,
@@ -126,7 +126,7 @@ impl FarSide {
     pub fn notice(&self, word: &FarWord<'_>, now: Timestamp) -> Result<WireNotice, String> {
         let notices = self.adapter.notices.as_ref().ok_or("the file describes no notices")?;
         let kind = self.notice_kind(word.about).ok_or("the file describes no such notice")?;
-        let inner = self.draft(&kind.map, notices.form, word)?;
+        let inner = self.draft(&kind.map, notices.form, word, None)?;
         let mut draft = match &notices.decryption {
             Some(decryption) => hidden(decryption, notices.form, &inner)?,
             None => inner,
@@ -148,6 +148,7 @@ impl FarSide {
         map: &ReplyMap,
         form: BodyForm,
         word: &FarWord<'_>,
+        original: Option<&AttemptFacts>,
     ) -> Result<MessageDraft, String> {
         let mut draft = MessageDraft::new(form);
         let FarWord { about, saying, settle_date, .. } = word;
@@ -184,6 +185,11 @@ impl FarSide {
             lay(&map.currency, about.currency.name());
             lay(&map.reference, &reference_of(about));
             lay(&map.settle_date, &format!("{:04}", settle_date.yyyymmdd() % 10_000));
+        }
+        if let Some(original) = original {
+            lay(&map.original_no, &map.order_form.write(original.channel_order_no));
+            let reference = original.channel_reference.as_deref();
+            lay(&map.original_reference, reference.unwrap_or_default());
         }
         Ok(draft)
     }

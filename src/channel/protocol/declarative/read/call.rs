@@ -65,6 +65,7 @@ impl CallReader<'_> {
         let reply = self.reply(Some(kind.action), &section, &from);
         if let Some(reply) = &reply {
             check_token(kind, reply, &section);
+            check_original(kind, reply, &section);
         }
         section.finish();
         Some(Call { kind, of, first: first?, sending: sending?, reply: reply? })
@@ -285,6 +286,8 @@ impl CallReader<'_> {
             list: path("list"),
             order_form: self.order_form.clone(),
             order_no: path("order_no"),
+            original_no: path("original_no"),
+            original_reference: path("original_reference"),
             amount: path("amount"),
             amount_form: reply.choice_or("amount_form", AmountForm::Minor, &forms),
             currency: path("currency"),
@@ -477,6 +480,8 @@ fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
         ("state", &read.state),
         ("result_code", &read.result_code),
         ("order_no", &read.order_no),
+        ("original_no", &read.original_no),
+        ("original_reference", &read.original_reference),
         ("amount", &read.amount),
         ("currency", &read.currency),
         ("reference", &read.reference),
@@ -511,6 +516,16 @@ fn check_token(kind: RequestKind, read: &ReplyMap, call: &Section<'_>) {
     }
 }
 
+/// What follows nothing up has no original to compare.
+fn check_original(kind: RequestKind, read: &ReplyMap, call: &Section<'_>) {
+    for (key, path) in read.originals() {
+        if path.is_some() && !kind.has_original() {
+            let problem = format!("`{key}` is of no meaning here");
+            call.mistake("reply", &problem, "take it out");
+        }
+    }
+}
+
 /// Reports mistakes that no single key shows: a table without a yes, an inquiry that asks about
 /// nothing.
 fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
@@ -539,6 +554,11 @@ fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
         } else if !names_order {
             let advice = "say where the order found has our number: order_no = \"/data/0/no\"";
             reply.mistake("list", "may hold another order than ours", advice);
+        }
+    }
+    for (key, _) in read.originals().iter().filter(|(_, path)| path.is_some()) {
+        if read.action.is_none() {
+            reply.mistake(key, "is of no meaning where nothing was asked", "take it out");
         }
     }
     if read.action == Some(Action::Service) {
