@@ -27,8 +27,6 @@ use crate::engine::EngineError;
 pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
     let id = rehearsal.file.id.as_str();
     let mut report = CertifyReport::new(id, &rehearsal.name);
-    let why = "a far side writes no statements: `switchyard simulate --differences-percent` does";
-    report.leave_out(LeftOut::new("statement", "every difference", why));
     for operation in Operation::ALL {
         if !rehearsal.file.abilities.can(Ability::of(operation)) {
             continue;
@@ -86,22 +84,22 @@ struct CasePlayer<'r> {
 impl CasePlayer<'_> {
     /// A made-up request of the operation, by which the file's words for it are found.
     fn sample(&self) -> ChannelRequest {
-        let is_it = |request: &ChannelRequest| {
-            let begins =
-                matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. });
-            begins && request.attempt().is_some_and(|facts| facts.operation == self.operation)
-        };
-        let found = sample_requests(sample_now()).into_iter().find(is_it);
-        found.expect("there is a sample of every operation")
+        self.sample_of(|request| {
+            matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. })
+        })
     }
 
     fn sample_inquiry(&self) -> ChannelRequest {
+        self.sample_of(|request| matches!(request, ChannelRequest::Inquiry { .. }))
+    }
+
+    fn sample_of(&self, is_such: fn(&ChannelRequest) -> bool) -> ChannelRequest {
         let is_it = |request: &ChannelRequest| {
-            let inquires = matches!(request, ChannelRequest::Inquiry { .. });
-            inquires && request.attempt().is_some_and(|facts| facts.operation == self.operation)
+            let of_it = request.attempt().is_some_and(|facts| facts.operation == self.operation);
+            of_it && is_such(request)
         };
         let found = sample_requests(sample_now()).into_iter().find(is_it);
-        found.expect("there is an inquiry about every operation")
+        found.expect("there is a request, an inquiry and a reversal of every operation")
     }
 
     fn play(&self, first: FirstAnswer) -> CasePlay {
@@ -331,7 +329,7 @@ impl CasePlayer<'_> {
         let can_end = self.can_end(fact, script.play.is_mute);
         case.wrong.extend(judge_end(&books, fact, self.operation, can_end));
         if !order.status.is_final() {
-            case.notes.push("an operator ends it: the file has no other way".to_owned());
+            case.notes.push("a notice, a statement or an operator ends it".to_owned());
         }
         case.books = Some(books);
         self.late_notice(stage, script, &order, case).await
@@ -342,7 +340,9 @@ impl CasePlayer<'_> {
     fn can_end(&self, fact: Fact, is_mute: bool) -> bool {
         let terms = &self.rehearsal.file.terms;
         if is_mute {
-            return terms.can_reverse(self.operation);
+            let words = self.rehearsal.far_side().vocabulary(&self.sample_of(is_reversal));
+            let tells = words.iter().any(|word| word.means == ToldMeaning::Approved);
+            return terms.can_reverse(self.operation) && tells;
         }
         if terms.inquire.is_empty() || (self.operation == Operation::Undo && fact != Fact::Done) {
             return false;
@@ -403,6 +403,13 @@ impl CasePlayer<'_> {
         };
         self.post(stage, order, saying, MessageSigner::Channel, case).await?;
         let after = stage.order(order.id).await?;
+        if !order.status.is_final() {
+            // A reversal that nobody answered may still undo what the notice tells (I-3).
+            case.notes
+                .push(format!("it had not ended; the notice makes it {}", after.status.name()));
+            case.books = Some(BooksSeen::of(stage, &after).await?);
+            return Ok(());
+        }
         if after.status != order.status {
             let (was, is) = (order.status.name(), after.status.name());
             case.wrong.push(format!("final is final: a notice makes {was} into {is}"));
@@ -415,13 +422,21 @@ impl CasePlayer<'_> {
         if kept != usize::from(is_against) {
             case.wrong.push(format!("{kept} contradictions are kept"));
         }
-        let owes = is_against && reported == ReportedEnd::Success;
+        // What gives money back is taken back by nobody: the statement and a person settle it.
+        let is_undone =
+            matches!(self.operation, Operation::Payment | Operation::Preauth | Operation::Capture);
+        let owes = is_against && reported == ReportedEnd::Success && is_undone;
         let undoes = self.rehearsal.file.abilities.can(Ability::Undo);
         match stage.undo_owed() {
             None if owes => case.wrong.push("no undo is owed for the claimed success".to_owned()),
             Some(undo) if owes && undoes => {
                 let undo = stage.drain(undo).await?;
-                if undo.status != OrderStatus::Succeeded {
+                let undoer = CasePlayer { operation: Operation::Undo, ..*self };
+                let words = self.rehearsal.far_side().vocabulary(&undoer.sample());
+                let is_told = words.iter().any(|word| word.means == ToldMeaning::Approved);
+                // Where its reply only says that it is received, a notice ends it.
+                let may_wait = !is_told && !undo.status.is_final();
+                if undo.status != OrderStatus::Succeeded && !may_wait {
                     let status = undo.status.name();
                     case.wrong.push(format!("the undo of the claimed success is {status}"));
                 }
@@ -454,6 +469,10 @@ impl CasePlayer<'_> {
         }
         Ok(())
     }
+}
+
+const fn is_reversal(request: &ChannelRequest) -> bool {
+    matches!(request, ChannelRequest::Reversal { .. })
 }
 
 fn meaning(means: ToldMeaning) -> String {

@@ -92,6 +92,12 @@ impl PageShown {
         Self::new((head, texts(&notice.headers), &notice.body), text, (keys, CardEcho::NONE, &[]))
     }
 
+    /// A statement's file, which has no card and no key.
+    pub fn of_statement(head: &str, text: &str) -> Self {
+        let page = (head.to_owned(), Vec::new(), text.as_bytes());
+        Self::new(page, None, (&[], CardEcho::NONE, &[]))
+    }
+
     fn json(&self) -> Json {
         let headers: serde_json::Map<String, Json> =
             self.headers.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect();
@@ -133,6 +139,11 @@ impl CaseExchange {
 
     pub fn notice(at_ms: u64, came: PageShown, heard: String) -> Self {
         let (what, happened) = ("notice".to_owned(), "the channel posts a notice".to_owned());
+        Self { at_ms, took_ms: 0, what, sent: None, came: Some(came), happened, heard }
+    }
+
+    pub fn statement(at_ms: u64, came: PageShown, heard: String) -> Self {
+        let (what, happened) = ("statement".to_owned(), "its file is handed in".to_owned());
         Self { at_ms, took_ms: 0, what, sent: None, came: Some(came), happened, heard }
     }
 

@@ -3,18 +3,20 @@
 //!
 //! Each case has an engine of its own on a store in memory and a clock that is moved by hand. The
 //! other side is made from the file itself (`channel`), so any file of the protocol `http` has one;
-//! its golden samples, which the file did not make, are played beside it. Must not know the command
-//! line.
+//! its golden samples, which the file did not make, are played beside it. Its statements are
+//! written by its layout, whatever the protocol (`statements`). Must not know the command line.
 
 mod case;
 mod cases;
 mod channel;
+mod desk;
 mod exchange;
 mod host;
 mod keys;
 mod report;
 mod samples;
 mod stage;
+mod statements;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,8 +44,8 @@ pub use report::{CertifyReport, LeftOut};
 pub use samples::stand_ins;
 
 use channel::HostLine;
+use desk::CaseSubject;
 use keys::RehearsalKeys;
-use stage::CaseSubject;
 
 /// The amount of every order, in minor units, unless the file's limits leave no room for it. Digits
 /// of the sample card's expiry would be masked.
@@ -114,16 +116,8 @@ impl Rehearsal {
         Ok(Some(Self { file, name, document, keys, adapter, merchant }))
     }
 
-    /// What orders are about: within the file's limits.
     fn subject(&self) -> CaseSubject {
-        let limits = &self.file.limits;
-        let minor = AMOUNT_MINOR.clamp(limits.per_order_min_minor, limits.per_order_max_minor);
-        CaseSubject {
-            merchant: self.merchant.clone(),
-            amount: AmountMinor::new(minor).expect("the limits are amounts"),
-            currency: self.file.abilities.currencies.first().copied().unwrap_or(Currency::Cny),
-            by_code: !self.file.abilities.instruments.contains(&InstrumentKind::Card),
-        }
+        subject_of(&self.file, self.merchant.clone())
     }
 
     fn far_side(&self) -> FarSide {
@@ -160,6 +154,26 @@ impl Rehearsal {
     }
 }
 
+/// What orders are about: within the file's limits.
+fn subject_of(file: &ChannelFile, merchant: MerchantId) -> CaseSubject {
+    let limits = &file.limits;
+    let minor = AMOUNT_MINOR.clamp(limits.per_order_min_minor, limits.per_order_max_minor);
+    CaseSubject {
+        merchant,
+        amount: AmountMinor::new(minor).expect("the limits are amounts"),
+        currency: file.abilities.currencies.first().copied().unwrap_or(Currency::Cny),
+        by_code: !file.abilities.instruments.contains(&InstrumentKind::Card),
+    }
+}
+
+/// The part of a file that every protocol shares; `None` where it has mistakes.
+fn shared_part(path: &Path) -> Option<ChannelFile> {
+    let WholeFile { document, .. } = WholeFile::read(path).ok()?;
+    let id = ChannelId::parse(path.file_stem()?.to_str()?).ok()?;
+    let common = CommonTerms { has_accounting: true, ..CommonTerms::default() };
+    Some(ChannelFile::read(&document.root(&Mistakes::new()), id, &common))
+}
+
 /// Plays at a bank's test host, `url`, what needs no control of the other side, with the file's
 /// real credentials. The error is every mistake that makes the file useless.
 pub async fn certify_at(path: &Path, url: &str) -> Result<CertifyReport, Vec<Mistake>> {
@@ -184,12 +198,16 @@ pub async fn certify(path: &Path, now: Timestamp) -> Result<CertifyReport, Vec<M
         None => {
             let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
             let mut report = CertifyReport::new(id, &path.display().to_string());
-            let why = "a far side is made from files of the protocol `http`; golden samples and \
-                       `--against` show the others";
+            let why = "a far side is made from files of the protocol `http`; statements and golden \
+                       samples show the others";
             report.leave_out(LeftOut::new("every operation", "every case", why));
             report
         }
     };
+    if let Some(file) = shared_part(path) {
+        let subject = subject_of(&file, MerchantId::from_stored("merchant"));
+        statements::play(&file, &subject, &mut report).await;
+    }
     report.cases.extend(samples);
     Ok(report)
 }

@@ -1,78 +1,24 @@
-//! The real engine on a store in memory, with a clock that is moved by hand: an hour's wait is over
-//! at once, and every row that a case leaves is seen.
+//! A desk with the channel of one case and a clock that is moved by hand: an hour's wait is over at
+//! once.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::certify::channel::DeskChannel;
-use crate::channel::protocol::sample::{sample_card, sample_code};
+use crate::certify::desk::{CaseDesk, CaseSubject};
 use crate::channel::{Adapter, AttemptFacts, ChannelRequest, ReplyMeaning, WireNotice};
-use crate::clock::{Clock, stopwatch};
-use crate::codec::seal::{DigestKey, SealKey, SealKeys};
-use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::card::{CardFacts, CardInput};
+use crate::clock::Clock;
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
-use crate::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
-use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{CallerId, CallerOrderId, MerchantId, OrderId};
-use crate::domain::instrument::{Instrument, InstrumentFacts};
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::flow::order::Order;
+use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Approval, Outcome};
-use crate::domain::payer_code::CodeFacts;
 use crate::domain::terms::Terms;
-use crate::domain::time::Timestamp;
-use crate::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
-use crate::engine::follow_ups::FollowUp;
-use crate::engine::{Acceptance, Engine, EngineError, Vault};
-use crate::entropy::Entropy;
-use crate::store::Store;
-use crate::store::memory::MemoryStore;
+use crate::engine::EngineError;
 
 /// Rounds of work on one order before it counts as one that never ends.
 const ROUNDS_MAX: usize = 400;
-/// How long a call waits for its order to be durable: in memory it is at once.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The rows that a case has written.
-#[derive(Default)]
-pub struct RowsSeen {
-    pub transactions: Vec<OrderId>,
-    pub clearing: Vec<ClearingRecord>,
-    pub contradictions: Vec<Contradiction>,
-    pub accounting: Vec<AccountingRequest>,
-    undos: Vec<OrderId>,
-}
-
-impl RowsSeen {
-    fn see(&mut self, writes: &WriteSet) {
-        self.transactions.extend(writes.transactions.iter().map(|one| one.order));
-        self.clearing.extend(writes.clearing.iter().cloned());
-        self.contradictions.extend(writes.contradictions.iter().cloned());
-        for request in &writes.accounting {
-            self.accounting.retain(|one| one.id != request.id);
-            self.accounting.push(request.clone());
-        }
-        let undos = writes.orders.iter();
-        let undos = undos.filter(|one| matches!(one.instruction.kind, OrderKind::Undo { .. }));
-        for undo in undos {
-            if !self.undos.contains(&undo.id) {
-                self.undos.push(undo.id);
-            }
-        }
-    }
-}
-
-/// What the orders of a case are about.
-#[derive(Debug, Clone)]
-pub struct CaseSubject {
-    pub merchant: MerchantId,
-    pub amount: AmountMinor,
-    pub currency: Currency,
-    /// Whether payments are made by a payer's code, since the channel takes no card.
-    pub by_code: bool,
-}
 
 /// The clock of a rehearsal.
 pub enum RehearsalClock {
@@ -82,17 +28,20 @@ pub enum RehearsalClock {
     Machine { patience: Duration },
 }
 
-/// One engine with one channel.
+/// A desk whose channel is asked and answers, and whose waits are over at once.
 pub struct RehearsalStage {
-    engine: Arc<Engine>,
+    desk: CaseDesk,
     pub channel: Arc<DeskChannel>,
-    terms: Arc<Terms>,
     adapter: Arc<dyn Adapter>,
     clock: RehearsalClock,
-    rows: Arc<Mutex<RowsSeen>>,
-    card: Arc<CardInput>,
-    subject: CaseSubject,
-    next: AtomicI64,
+}
+
+impl Deref for RehearsalStage {
+    type Target = CaseDesk;
+
+    fn deref(&self) -> &CaseDesk {
+        &self.desk
+    }
 }
 
 impl RehearsalStage {
@@ -103,120 +52,13 @@ impl RehearsalStage {
         clock: RehearsalClock,
         subject: CaseSubject,
     ) -> Self {
-        let store = MemoryStore::new();
-        let rows: Arc<Mutex<RowsSeen>> = Arc::default();
-        let seen = Arc::clone(&rows);
-        store.on_commit(Box::new(move |writes| {
-            seen.lock().unwrap_or_else(PoisonError::into_inner).see(writes);
-        }));
-        let keys = SealKey::new("rehearsal", &[7; 32]).expect("32 bytes");
-        let vault = Vault::new(
-            SealKeys::new(keys, Vec::new()).expect("one key"),
-            DigestKey::new(&[9; 32]).expect("32 bytes"),
-            Entropy::seeded(1),
-        );
         let channel = Arc::new(channel);
         let channels: Arc<DeskChannel> = Arc::clone(&channel);
-        let store: Arc<dyn Store> = Arc::new(store);
         let read = match &clock {
             RehearsalClock::Hand(hand) => Clock::Manual(Arc::clone(hand)),
             RehearsalClock::Machine { .. } => Clock::System,
         };
-        let engine = Arc::new(Engine::new(store, channels, read, vault, 1));
-        let (card, next) = (Arc::new(sample_card()), AtomicI64::new(1));
-        Self { engine, channel, terms, adapter, clock, rows, card, subject, next }
-    }
-
-    pub fn rows(&self) -> MutexGuard<'_, RowsSeen> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn name(&self) -> (CallerId, CallerOrderId) {
-        let number = self.next.fetch_add(1, Ordering::SeqCst);
-        (CallerId::from_stored("core"), CallerOrderId::from_stored(&format!("rehearsal-{number}")))
-    }
-
-    /// The sample card, and what an order keeps of it.
-    fn by_card(&self) -> (Instrument, InstrumentFacts) {
-        let digests = self.engine.vault().digests(&self.card);
-        let facts = CardFacts { masked: self.card.pan.masked(), digests, row: None };
-        (sample_card().into(), facts.into())
-    }
-
-    /// The same of a payer's code.
-    fn by_code(&self) -> (Instrument, InstrumentFacts) {
-        let code = sample_code();
-        let (masked, digest) = (code.masked(), self.engine.vault().code_digest(&code));
-        (Instrument::Code(code), InstrumentFacts::Code(CodeFacts { masked, digest }))
-    }
-
-    /// Takes an order that begins with an instrument as far as one call does.
-    pub async fn charge(&self, kind: OrderKind) -> Result<Order, EngineError> {
-        let id = self.engine.next_order_id().await?;
-        let (caller, own) = self.name();
-        let CaseSubject { merchant, amount, currency, by_code } = self.subject.clone();
-        let (instrument, facts) = match by_code && kind != OrderKind::Payout {
-            true => self.by_code(),
-            false => self.by_card(),
-        };
-        let instruction = Instruction {
-            instrument: Some(facts),
-            description: Some("rehearsal".to_owned()),
-            ..Instruction::new(caller, own, kind, merchant, amount, currency)
-        };
-        let mut order = Order::accepted(id, instruction, self.engine.clock().now());
-        let (channel, keeps_pan) = (self.terms.channel.clone(), self.terms.keeps_pan);
-        order.candidates = vec![Candidate { channel, keeps_pan }];
-        let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
-        let accepted = self.engine.accept(order, Arc::new(instrument), until).await?;
-        Acceptance::outcome(accepted).await
-    }
-
-    /// Takes a payout, has it booked, and carries it out.
-    pub async fn pay_out(&self) -> Result<Order, EngineError> {
-        let order = self.charge(OrderKind::Payout).await?;
-        self.book().await?;
-        self.order(order.id).await
-    }
-
-    /// Takes a follow-up of an order, has it booked where that comes first, and carries it out.
-    pub async fn follow_up(&self, of: &Order, kind: OrderKind) -> Result<Order, EngineError> {
-        let (caller, own) = self.name();
-        let instruction = Instruction::on(of, kind, caller, own);
-        let card = self.terms.follow_up_needs_card.then(|| Arc::clone(&self.card));
-        let asked = FollowUp { instruction, amount: None, card };
-        let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
-        let accepted = self.engine.follow_up(asked, until).await?;
-        let order = Acceptance::outcome(accepted).await?;
-        self.book().await?;
-        self.order(order.id).await
-    }
-
-    /// The accounting system takes everything that it is owed.
-    async fn book(&self) -> Result<(), EngineError> {
-        let owed: Vec<AccountingRequest> = {
-            let rows = self.rows();
-            let owed = |one: &&AccountingRequest| one.delivery.status == DeliveryStatus::Owed;
-            rows.accounting.iter().filter(owed).cloned().collect()
-        };
-        for mut request in owed {
-            request.delivery.version += 1;
-            request.delivery.tries += 1;
-            request.delivery.status = DeliveryStatus::Acknowledged;
-            request.delivery.acknowledged_at = Some(self.engine.clock().now());
-            if let Some(id) = self.engine.acknowledge(request).await? {
-                self.engine.carry_out(id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    pub async fn order(&self, id: OrderId) -> Result<Order, EngineError> {
-        self.engine.store().order(id).await?.ok_or(EngineError::NoSuchOrder { id })
-    }
-
-    pub async fn entry(&self, id: OrderId) -> Result<Option<ReversalEntry>, EngineError> {
-        Ok(self.engine.store().reversal(id).await?)
+        Self { desk: CaseDesk::new(channels, terms, read, subject), channel, adapter, clock }
     }
 
     /// Works an order's entry, each time when it is due, until nothing is due any more.
@@ -234,7 +76,7 @@ impl RehearsalStage {
                     tokio::time::sleep(due_at.since(self.now())).await;
                 }
             }
-            self.engine.work(&entry).await?;
+            self.engine().work(&entry).await?;
         }
         self.order(id).await
     }
@@ -242,7 +84,7 @@ impl RehearsalStage {
     /// Works an order's entry once.
     pub async fn work_once(&self, id: OrderId) -> Result<(), EngineError> {
         if let Some(entry) = self.entry(id).await? {
-            self.engine.work(&entry).await?;
+            self.engine().work(&entry).await?;
         }
         Ok(())
     }
@@ -269,8 +111,8 @@ impl RehearsalStage {
             description: of.description.clone(),
             channel_reference: attempt.channel_reference.clone(),
         };
-        let pan = Some(self.card.pan.clone());
-        let original = self.engine.original_facts(order).await.ok()?;
+        let pan = Some(self.card().pan.clone());
+        let original = self.engine().original_facts(order).await.ok()?;
         let request = ChannelRequest::Inquiry { facts, original, pan, now: self.now() };
         self.channel.far.section(&request)?;
         Some(self.channel.ask(request).await)
@@ -278,7 +120,7 @@ impl RehearsalStage {
 
     /// Takes a notice as the daemon does; the answer is what became of it.
     pub async fn take_notice(&self, wire: &WireNotice) -> Result<String, EngineError> {
-        let now = self.engine.clock().now();
+        let now = self.engine().clock().now();
         let notice = match self.adapter.decode_notice(wire, now) {
             Ok(notice) => notice,
             Err(refusal) => return Ok(format!("refused: {refusal}")),
@@ -291,7 +133,7 @@ impl RehearsalStage {
         }
         let heard = notice.understood.outcome.name().to_owned();
         let evidence = notice.understood.into_evidence(Source::Notice, number.attempt);
-        self.engine.weigh(number.order, evidence).await?;
+        self.engine().weigh(number.order, evidence).await?;
         Ok(format!("taken: {heard}"))
     }
 
@@ -311,23 +153,7 @@ impl RehearsalStage {
             as_of: None,
             transcript: "a success that the books do not have".to_owned(),
         };
-        self.engine.weigh(order.id, evidence).await?;
+        self.engine().weigh(order.id, evidence).await?;
         Ok(self.undo_owed())
-    }
-
-    /// The undo that the case has brought about.
-    pub fn undo_owed(&self) -> Option<OrderId> {
-        self.rows().undos.last().copied()
-    }
-
-    /// How often a contradiction of this kind was written.
-    pub fn contradictions(&self, order: OrderId, reported: ReportedEnd) -> usize {
-        let rows = self.rows();
-        let like = |one: &&Contradiction| one.order == order && one.reported == reported;
-        rows.contradictions.iter().filter(like).count()
-    }
-
-    pub fn now(&self) -> Timestamp {
-        self.engine.clock().now()
     }
 }

@@ -41,7 +41,11 @@ const ARROWS: [(&str, &str, &str); 19] = [
     // An error of ours must not be repeated on the channels' side.
     ("simulator", "domain codec config", "channel reconciliation::matching"),
     // It plays a channel file with the real engine, and nothing of it runs in a daemon.
-    ("certify", "domain codec clock entropy config store channel engine simulator", ""),
+    (
+        "certify",
+        "domain codec clock entropy config store channel engine reconciliation simulator",
+        "",
+    ),
     (
         "app",
         "domain codec clock entropy telemetry config tables store channel engine reconciliation \

@@ -125,9 +125,9 @@ impl DecisionDraft<'_> {
         entry.ask_after_reversal(self.terms, source, &self.present);
     }
 
-    /// Writes it into the entry's history, which has the time of the last one, and counts inquiries.
-    /// Returns whether an inquiry has told no more than what was heard last: that is no event of its
-    /// own, for an attempt may be asked about for weeks.
+    /// Writes it into the entry's history, which has the time of the last one, and counts
+    /// inquiries. Returns whether an inquiry has told no more than what was heard last: that is no
+    /// event of its own, for an attempt may be asked about for weeks.
     fn note(&mut self, attempt: &Attempt, evidence: &Evidence, held: bool, disowned: bool) -> bool {
         let Some(entry) = &mut self.entry else { return false };
         if evidence.source == Source::Inquiry {

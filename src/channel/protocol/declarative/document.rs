@@ -211,8 +211,13 @@ impl MessageBody {
             Self::Json(whole) => {
                 let mut at = whole;
                 for step in way {
-                    let members = at.as_object_mut()?;
-                    at = members.entry(step.clone()).or_insert_with(|| Json::Object(Map::new()));
+                    at = match at {
+                        Json::Array(items) => items.get_mut(step.parse::<usize>().ok()?)?,
+                        other => {
+                            let members = other.as_object_mut()?;
+                            members.entry(step.clone()).or_insert_with(|| Json::Object(Map::new()))
+                        }
+                    };
                 }
                 at.as_object_mut()?.insert(last.clone(), Json::from(text));
                 Some(())
