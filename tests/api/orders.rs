@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use switchyard::channel::ReplyMeaning;
 use switchyard::domain::flow::attempt::{Evidence, Source};
+use switchyard::domain::flow::event::{EventKind, OrderEvent};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::WriteSet;
@@ -425,6 +426,32 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     assert_eq!(core.problem(), (403, "forbidden".to_owned()));
     let none = gateway.get("auditor", "/v1/orders/2611220010000009999/story").await;
     assert_eq!(none.problem(), (404, "not_found".to_owned()));
+}
+
+/// A channel that says the same every minute for days fills no memory, and nothing goes unsaid.
+#[tokio::test]
+async fn a_story_of_thousands_of_events_says_that_some_are_left_out() {
+    let gateway = Gateway::start().await;
+    gateway.bank.will_answer(unknown());
+    let order = gateway.pay(&payment("A-1")).await.json();
+    let id = OrderId::parse(order["id"].as_str().expect("an id")).expect("19 digits");
+    let short = story(&gateway, &order["id"]).await;
+    assert_eq!(short.get("events_left_out"), None);
+    let at = books::moment(3_600_000);
+    for first in (10..5_010_u32).step_by(1_000) {
+        let events = (first..first + 1_000).map(|version| {
+            let event = OrderEvent::new(id, at, EventKind::Learned, 1);
+            OrderEvent { version, outcome: Some("pending".to_owned()), ..event }
+        });
+        let writes = WriteSet { events: events.collect(), ..WriteSet::default() };
+        gateway.store.commit(&writes).await.expect("they are written");
+    }
+    let long = story(&gateway, &order["id"]).await;
+    assert_eq!(long["events_left_out"], true);
+    let events = long["events"].as_array().expect("events").len();
+    let others = short["events"].as_array().expect("events").len();
+    // One of the five thousand was there before.
+    assert_eq!(events, 5_000 + others - 1);
 }
 
 /// By the query, or by what the caller accepts; the query counts for more.

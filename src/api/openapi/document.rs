@@ -40,7 +40,7 @@ BIN table: 32 MB; a statement: `server.statement_bytes_max`; a channel's notice:
 for header and body (`server.request_timeout`), a caller's rate (`caller_limits`).";
 
 /// Headers of answers, with what they say.
-const ANSWER_HEADERS: [(&str, &str, &str); 5] = [
+const ANSWER_HEADERS: [(&str, &str, &str); 6] = [
     (
         "X-Request-Id",
         "RequestId",
@@ -54,6 +54,7 @@ const ANSWER_HEADERS: [(&str, &str, &str); 5] = [
     ("Preference-Applied", "PreferenceApplied", "`wait=N`: how long was waited at most."),
     ("Retry-After", "RetryAfter", "Seconds after which the call may be sent again."),
     ("WWW-Authenticate", "WwwAuthenticate", "`Bearer`: how a key is shown."),
+    ("Content-Language", "ContentLanguage", "The language of the sentences: `en` or `zh`."),
 ];
 
 /// The document. It is the same for every installation.

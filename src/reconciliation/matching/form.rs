@@ -188,3 +188,41 @@ fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa:
     let date = item.date.map(|date| date.to_string()).unwrap_or_default();
     row.push_field(date.as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::books::reconcile::{Item, MatchKey, Status};
+    use crate::domain::flow::attempt::Operation;
+
+    #[test]
+    fn what_a_channel_has_written_is_no_formula_in_the_list() {
+        let item = Item {
+            movement: Operation::Refund,
+            amount_minor: -100,
+            fee_minor: Some(-1),
+            currency: Currency::Cny,
+            status: Status::Succeeded,
+            date: None,
+        };
+        let line = Side {
+            line: 7,
+            order_no: "=1+1".to_owned(),
+            reference: "-5".to_owned(),
+            item: Some(item),
+            unreadable: Some(("no amount".to_owned(), "@SUM(A1)".to_owned())),
+        };
+        let (class, key) = (Class::OnlyTheirs, MatchKey::OrderNo);
+        let verdict = Verdict { class, key, line: Some(line), record: None };
+        let (mut row, mut numbers) = (csv::ByteRecord::new(), itoa::Buffer::new());
+        list(&verdict, &mut row, &mut numbers);
+        let cell = |name: &str| {
+            let place = COLUMNS.iter().position(|one| *one == name).expect("a column");
+            String::from_utf8_lossy(&row[place]).into_owned()
+        };
+        assert_eq!((cell("order_no"), cell("reference")), ("'=1+1".into(), "'-5".into()));
+        assert_eq!(cell("text"), "'@SUM(A1)");
+        // Numbers of ours stay numbers.
+        assert_eq!((cell("amount"), cell("fee")), ("-100".into(), "-1".into()));
+    }
+}

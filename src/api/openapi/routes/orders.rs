@@ -304,6 +304,7 @@ pub(super) fn search() -> Vec<Endpoint> {
             )])
             .may(MAY_INSPECT)
             .gives::<StoryBody<'static>>(200, "The story.")
+            .with_headers(&["Content-Language"])
             .fails(&[P::NotFound]),
     ]
 }
