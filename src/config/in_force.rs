@@ -1,9 +1,9 @@
 //! The settings as they are in force, as texts for people: which value, and who gave it.
 //!
 //! Upholds I-11: what may be a secret by its name is not shown, unless it is a credential's
-//! reference, and neither is a password in an address.
+//! reference, and neither is who signs in at an address or what its query says.
 
-use super::mistake::{hide_long_digits, is_secret};
+use super::mistake::{hide_address_secrets, hide_long_digits, is_secret};
 use super::raw::{DEFAULT_FILE, Document, Node, NodeContent, SettingsTable, join_path};
 
 /// One setting.
@@ -65,7 +65,7 @@ fn show(content: &NodeContent, is_secret: bool) -> String {
             if is_secret && !is_reference && !text.is_empty() {
                 return "\u{2026}".to_owned();
             }
-            format!("\"{}\"", hide_long_digits(&without_password(text)).escape_debug())
+            format!("\"{}\"", hide_long_digits(&hide_address_secrets(text)).escape_debug())
         }
         NodeContent::Integer(number) => number.to_string(),
         NodeContent::Boolean(is_so) => is_so.to_string(),
@@ -78,15 +78,6 @@ fn show(content: &NodeContent, is_secret: bool) -> String {
     }
 }
 
-/// An address without what stands between `:` and `@`.
-fn without_password(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let host = rest.split('/').next().unwrap_or_default();
-    let Some((user, _)) = host.rsplit_once('@') else { return text.to_owned() };
-    let name = user.split(':').next().unwrap_or_default();
-    format!("{scheme}://{name}{}", &rest[user.len()..])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,7 +86,7 @@ mod tests {
     fn i_11_what_may_be_secret_is_not_shown() {
         let text = r#"
 [store]
-url = "postgres://user:word@db.example/books"
+url = "postgres://user:w/or?d@db.example/books?sslpassword=x"
 [notices]
 key = "file:notice.key"
 [[callers]]
@@ -110,7 +101,7 @@ key_sha256 = "0011"
             one.map(|one| (one.value.as_str(), one.given_by.as_deref(), one.line))
         };
         assert_eq!(of("log.level"), Some(("\"info\"", None, None)));
-        let address = "\"postgres://user@db.example/books\"";
+        let address = "\"postgres://\u{2026}@db.example/books?sslpassword=\u{2026}\"";
         assert_eq!(of("store.url"), Some((address, Some("a.toml"), Some(3))));
         assert_eq!(of("notices.key"), Some(("\"file:notice.key\"", Some("a.toml"), Some(5))));
         assert_eq!(of("callers[0].key_sha256"), Some(("\u{2026}", Some("a.toml"), Some(8))));

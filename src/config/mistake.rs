@@ -2,7 +2,7 @@
 //!
 //! This file must not know what any setting means. It upholds I-11 for every message about
 //! settings: a run of twelve or more digits never gets through `Mistake::new`, and `quote` keeps
-//! the values of secrets back.
+//! the values of secrets back, and what an address may hide.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -134,11 +134,43 @@ pub(super) fn quote(value: &str, secret: bool) -> String {
     if secret {
         return "the value (not shown)".to_owned();
     }
-    // Digits are hidden first: shortening could otherwise leave the first part of a card number.
-    let safe = hide_long_digits(value);
+    // All is hidden first: shortening could otherwise leave the first part of a card number.
+    let safe = hide_long_digits(&hide_address_secrets(value));
     let shown: String = safe.chars().take(QUOTE_LENGTH_MAX).collect();
     let rest = if shown.len() < safe.len() { "…" } else { "" };
     format!("\"{}{rest}\"", shown.escape_debug())
+}
+
+/// A text as an address that may hold secrets: who signs in there, each value of its query, and its
+/// fragment are replaced by "…".
+///
+/// A password that was not escaped may hold `/`, `?`, `#` and `@` itself, so that all before the
+/// last `@` is hidden, at worst a piece of the path.
+pub(super) fn hide_address_secrets(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('@') => (format!("{scheme}://"), rest),
+        // Without an `@` it is no address: keys and times stand in texts too.
+        _ if !text.contains('@') => return text.to_owned(),
+        _ => (String::new(), text),
+    };
+    let (who, place) = match rest.rsplit_once('@') {
+        Some((_, place)) => ("\u{2026}@", place),
+        None => ("", rest),
+    };
+    let (place, fragment) = match place.split_once('#') {
+        Some((place, _)) => (place, "#\u{2026}"),
+        None => (place, ""),
+    };
+    let Some((place, query)) = place.split_once('?') else {
+        return format!("{scheme}{who}{place}{fragment}");
+    };
+    let values = query.split(['&', ';']).map(|pair| match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() => format!("{name}=\u{2026}"),
+        Some(_) => pair.to_owned(),
+        None if pair.is_empty() => String::new(),
+        None => "\u{2026}".to_owned(),
+    });
+    format!("{scheme}{who}{place}?{}{fragment}", values.collect::<Vec<_>>().join("&"))
 }
 
 /// Replaces each run of twelve or more digits, also one written in groups.
@@ -240,6 +272,31 @@ mod tests {
         ] {
             assert_eq!(hide_long_digits(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn i_11_an_address_shows_neither_who_signs_in_nor_what_its_query_says() {
+        for (text, shown) in [
+            ("postgres://user:pa/ss@host/db", "postgres://\u{2026}@host/db"),
+            ("postgres://user:p?a#s@s@host:5432/db", "postgres://\u{2026}@host:5432/db"),
+            ("postgres://user:%40%2F@host", "postgres://\u{2026}@host"),
+            ("https://token@host/a", "https://\u{2026}@host/a"),
+            (
+                "postgres://host/db?user=u&password=a:b&sslpassword=&sslmode=disable",
+                "postgres://host/db?user=\u{2026}&password=\u{2026}&sslpassword=&sslmode=\u{2026}",
+            ),
+            ("https://host/hook?token=a@b", "https://\u{2026}@b"),
+            ("https://host/hook?abc;d=e#token", "https://host/hook?\u{2026}&d=\u{2026}#\u{2026}"),
+            ("user:word@host", "\u{2026}@host"),
+            ("a@b://word@host", "\u{2026}@host"),
+            ("https://host/path", "https://host/path"),
+            ("10s", "10s"),
+            ("file:key?", "file:key?"),
+        ] {
+            assert_eq!(hide_address_secrets(text), shown, "{text:?}");
+        }
+        let quoted = quote("postgres://user:pa/ss@host/db", false);
+        assert_eq!(quoted, "\"postgres://\u{2026}@host/db\"");
     }
 
     #[test]
