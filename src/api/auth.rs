@@ -7,7 +7,7 @@
 //! (I-11).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -22,6 +22,7 @@ use http::request::Parts;
 use crate::api::ApiState;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::clock::stopwatch;
+use crate::codec::sign::{HmacKey, equal_in_constant_time, hex_lower};
 use crate::config::checked::{Caller, Role};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::CallerId;
@@ -42,9 +43,23 @@ pub struct Peer {
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    fn of(key: &str) -> Self {
+    pub fn of(key: &str) -> Self {
         let digest = digest::digest(&digest::SHA256, key.as_bytes());
         Self(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// What shows, without the key, that it was right in a browser, which this text names.
+    pub fn browser_tag(&self, browser: &str) -> [u8; 32] {
+        HmacKey::new(&self.0).tag(&[b"switchyard console browser ", browser.as_bytes()])
+    }
+}
+
+/// What tries are counted by: an IPv4 address, or the network of an IPv6 one (RFC 4291, 2.5.4: the
+/// first 64 bits), in which one machine may take any address.
+pub fn address_block(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 64).into(),
+        address => address,
     }
 }
 
@@ -132,6 +147,18 @@ impl Callers {
         all
     }
 
+    /// Whoever has this key now.
+    pub fn seat(&self, KeyDigest(digest): &KeyDigest) -> Option<Arc<Seat>> {
+        self.seats.load().get(digest).map(Arc::clone)
+    }
+
+    /// Whether one of the keys has made this tag, in hexadecimal digits, of a browser.
+    pub fn have_tagged(&self, browser: &str, tag: &str) -> bool {
+        let seats = self.seats.load();
+        let mut tags = seats.keys().map(|digest| KeyDigest(*digest).browser_tag(browser));
+        tags.any(|made| equal_in_constant_time(hex_lower(&made).as_bytes(), tag.as_bytes()))
+    }
+
     /// The names of all callers, sorted.
     pub fn names(&self) -> Vec<CallerId> {
         let mut names: Vec<_> = self.seats.load().values().map(|seat| seat.name.clone()).collect();
@@ -203,16 +230,12 @@ impl Callers {
 
     /// Whoever signs in with this key to look at everything, as any request of theirs is admitted.
     /// The digest stands for the key from then on.
-    pub fn sign_in(
-        &self,
-        key: &str,
-        (peer, route): (&Peer, &str),
-    ) -> Result<(KeyDigest, Arc<Seat>), ApiError> {
+    pub fn sign_in(&self, key: &str, (peer, route): (&Peer, &str)) -> Result<KeyDigest, ApiError> {
         let digest = KeyDigest::of(key.trim());
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.extensions.insert(digest);
-        let seat = self.admit(&parts, (peer, route), &[Role::Operator, Role::Auditor])?;
-        Ok((digest, seat))
+        self.admit(&parts, (peer, route), MAY_INSPECT)?;
+        Ok(digest)
     }
 
     /// Counts a refused call, and logs it as often as the log can bear.
@@ -326,6 +349,21 @@ mod tests {
         callers.replace(&[caller("core", "new")]);
         assert_eq!(code(&callers, Some("Bearer sesame")), Some(ProblemCode::Unauthorized));
         assert_eq!(code(&callers, Some("Bearer new")), None);
+    }
+
+    #[test]
+    fn tries_are_counted_by_networks_of_ipv6_and_addresses_of_ipv4() {
+        for (address, block) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2:ffff::", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("::1", "::"),
+        ] {
+            let [address, block] = [address, block].map(|text| text.parse().expect("an address"));
+            assert_eq!(address_block(address), block);
+        }
     }
 
     #[test]

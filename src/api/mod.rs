@@ -157,7 +157,7 @@ impl ApiState {
 
 /// Carries a change to its end even if its caller hangs up: the steps after a commit (its entry in
 /// the audit trail, the waking of waiters) must not depend on a connection.
-async fn run_detached<T: Send + 'static>(
+pub async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {

@@ -17,6 +17,8 @@ const ABOVE: i64 = 8;
 /// Slots of the axis: 24 hours of five minutes.
 const SLOTS: i64 = 288;
 const HOURS_BETWEEN_TICKS: i64 = 3;
+/// Zones are whole quarters of an hour away from UTC.
+const QUARTER_S: i64 = 900;
 
 /// A number that a slot has.
 fn number(slot: &Value, name: &str) -> i64 {
@@ -89,11 +91,12 @@ impl Axes {
     /// The full hours of the operator's zone.
     fn hours(&mut self, zone: &TimeZone) {
         let last_s = self.first_s + SLOTS * self.slot_s;
-        let mut second = self.first_s.div_euclid(3_600) * 3_600 + 3_600;
+        let mut second = self.first_s.div_euclid(QUARTER_S) * QUARTER_S + QUARTER_S;
         // Bounded by the 24 hours.
         while second < last_s {
             let shown = Timestamp::from_second(second).map(|at| at.to_zoned(zone.clone()));
             if let Ok(shown) = shown
+                && shown.minute() == 0
                 && i64::from(shown.hour()) % HOURS_BETWEEN_TICKS == 0
             {
                 let (x, y) = (self.x(second), HEIGHT - BELOW);
@@ -106,7 +109,7 @@ impl Axes {
                     shown.hour()
                 );
             }
-            second += 3_600;
+            second += QUARTER_S;
         }
     }
 
@@ -210,6 +213,28 @@ mod tests {
         assert!(svg.contains(">200 ms</text>"), "{svg}");
         assert!(svg.matches('L').count() >= 2, "{svg}");
         assert!(!svg.contains("style="), "the policy forbids inline styles");
+    }
+
+    #[test]
+    fn the_hours_are_those_of_any_zone() {
+        // The 24 hours end at 08:05 UTC, at x = 960; an hour is 904 / 24 wide.
+        for (zone, hour, minutes_before) in [
+            ("Asia/Shanghai", "15:00", 65),
+            ("Asia/Kolkata", "12:00", 95),
+            ("Asia/Kathmandu", "12:00", 110),
+            ("Pacific/Chatham", "21:00", 50),
+            ("America/St_Johns", "03:00", 95),
+        ] {
+            let svg = requests(&day(), &TimeZone::get(zone).expect("a zone"), Language::English);
+            let x = WIDTH - (WIDTH - LEFT) * minutes_before / (24 * 60);
+            let found = svg.split("<text class=\"axis mid\" x=\"").skip(1).find_map(|tick| {
+                let (at, rest) = tick.split_once('"')?;
+                rest.contains(&format!(">{hour}</text>")).then(|| at.parse::<i64>().ok())?
+            });
+            let off = found.map(|at| (at - x).abs());
+            assert!(off.is_some_and(|off| off <= 1), "{zone}: {found:?} is not {x}: {svg}");
+            assert_eq!(svg.matches("class=\"tick\"").count(), 8, "{zone}");
+        }
     }
 
     #[test]

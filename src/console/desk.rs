@@ -3,19 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use minijinja::Value;
 
 use super::Console;
 use super::call::{CallAnswer, CallMaker};
+use super::sent::{LedTo, ONCE};
 use super::session::OperatorSession;
-use crate::api::auth::Peer;
+use super::views::minor;
+use crate::api::auth::{Peer, Seat};
 use crate::api::input::{BodyLimits, media_type, read_body};
 use crate::api::language::{Language, has_text};
+use crate::clock::stopwatch;
+use crate::codec::sign::hex_lower;
+use crate::config::checked::Role;
+use crate::domain::money::Currency;
 
 /// The cookie of a session, and that of a visitor's language.
 pub const SESSION_COOKIE: &str = "sy-console";
@@ -111,10 +119,25 @@ pub fn link(path: &str, query: &BTreeMap<String, String>, changed: &[(&str, &str
 pub struct PageVisit {
     pub console: Arc<Console>,
     pub session: Arc<OperatorSession>,
+    /// Whose key it is now.
+    seat: Arc<Seat>,
     peer: Arc<Peer>,
     language: (Language, bool),
     uri: Uri,
     pub query: BTreeMap<String, String>,
+}
+
+/// The session that a cookie names, and whose it is. One whose key is known no more, or may no
+/// longer look at everything, ends.
+fn signed_in(console: &Console, headers: &HeaderMap) -> Option<(Arc<OperatorSession>, Arc<Seat>)> {
+    let id = cookie(headers, SESSION_COOKIE)?;
+    let now = (console.state.engine.clock().now(), stopwatch());
+    let session = console.sessions.find(id, now)?;
+    let seat = console.state.callers.seat(&session.key).filter(|seat| seat.may_see_all());
+    if seat.is_none() {
+        console.sessions.end(id);
+    }
+    Some((session, seat?))
 }
 
 impl FromRequestParts<Arc<Console>> for PageVisit {
@@ -124,11 +147,9 @@ impl FromRequestParts<Arc<Console>> for PageVisit {
         parts: &mut Parts,
         console: &Arc<Console>,
     ) -> Result<Self, Response> {
-        let now = console.state.engine.clock().now();
-        let found =
-            cookie(&parts.headers, SESSION_COOKIE).and_then(|id| console.sessions.find(id, now));
+        let found = signed_in(console, &parts.headers);
         let query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
-        let Some(session) = found else {
+        let Some((session, seat)) = found else {
             // A form that was sent too late is not sent again behind somebody's back.
             let wanted = match parts.method {
                 Method::GET => parts.uri.path_and_query().map_or("", |path| path.as_str()),
@@ -141,6 +162,7 @@ impl FromRequestParts<Arc<Console>> for PageVisit {
         Ok(Self {
             console: Arc::clone(console),
             session,
+            seat,
             peer: Arc::clone(peer),
             language: language(&parts.headers, &query),
             uri: parts.uri.clone(),
@@ -252,29 +274,91 @@ impl PageVisit {
         bytes_max: usize,
     ) -> Result<(Vec<String>, BTreeMap<String, String>), Stop> {
         let (parts, body) = request.into_parts();
-        let refuse = |status: StatusCode, key: &str| {
-            let text = self.language().text(key);
-            let body = serde_json::json!({ "title": text, "detail": "" });
-            Stop::from(self.problem(status, &body))
-        };
-        if media_type(&parts.headers).as_deref() != Some("application/x-www-form-urlencoded") {
-            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "problem.no_form"));
+        let bytes = self.read_bytes(&parts.headers, body, bytes_max).await?;
+        let mut fields = pairs(&bytes);
+        if !self.has_token(parts.uri.path(), &fields) {
+            return Err(self.refuse(StatusCode::FORBIDDEN, "problem.token"));
+        }
+        for name in [TOKEN, ONCE, "id"] {
+            fields.remove(name);
+        }
+        let chosen = form_urlencoded::parse(&bytes).filter(|(name, _)| name == "id");
+        Ok((chosen.map(|(_, id)| id.into_owned()).collect(), fields))
+    }
+
+    /// The body of a form that is no larger than an order.
+    pub async fn form_bytes(&self, headers: &HeaderMap, body: Body) -> Result<Bytes, Stop> {
+        self.read_bytes(headers, body, self.console.state.settings.server.body_bytes_max).await
+    }
+
+    async fn read_bytes(
+        &self,
+        headers: &HeaderMap,
+        body: Body,
+        bytes_max: usize,
+    ) -> Result<Bytes, Stop> {
+        if media_type(headers).as_deref() != Some("application/x-www-form-urlencoded") {
+            return Err(self.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "problem.no_form"));
         }
         let timeout = self.console.state.settings.server.request_timeout;
         let limits = BodyLimits { bytes_max, timeout };
-        let bytes = read_body(&parts.headers, body, limits).await;
-        let bytes = bytes.map_err(|error| {
-            let status = error.code().status();
-            Stop::from(self.problem(status, &error.body()))
-        })?;
-        let mut fields = pairs(&bytes);
-        let shown = fields.remove(TOKEN).unwrap_or_default();
-        if !self.session.has_token(parts.uri.path(), &shown) {
-            return Err(refuse(StatusCode::FORBIDDEN, "problem.token"));
+        let bytes = read_body(headers, body, limits).await;
+        bytes.map_err(|error| self.problem(error.code().status(), &error.body()).into())
+    }
+
+    /// Whether a form's token is that of this path.
+    pub fn has_token(&self, path: &str, fields: &BTreeMap<String, String>) -> bool {
+        self.session.has_token(path, fields.get(TOKEN).map(String::as_str).unwrap_or_default())
+    }
+
+    /// A refusal of the console's own, as a page: this text.
+    pub fn refuse(&self, status: StatusCode, key: &str) -> Stop {
+        self.problem(status, &serde_json::json!({ "title": self.language().text(key) })).into()
+    }
+
+    /// The same of a field that cannot be read: what was expected there.
+    pub fn unreadable(&self, field: &str, key: &str) -> Stop {
+        let title = self.language().text(key);
+        let problem = serde_json::json!({ "title": title, "field": field });
+        self.problem(StatusCode::UNPROCESSABLE_ENTITY, &problem).into()
+    }
+
+    /// An amount of a form or filter in minor units: its fields have it in major ones, with its
+    /// currency. `None` where none was filled in.
+    pub fn amount(&self, fields: &BTreeMap<String, String>) -> Result<Option<i64>, Stop> {
+        let filled = |name: &str| fields.get(name).filter(|text| !text.trim().is_empty());
+        let Some(amount) = filled("amount") else { return Ok(None) };
+        let currency = filled("currency").map_or("CNY", |text| text.trim());
+        if Currency::parse(currency).is_none() {
+            return Err(self.unreadable("currency", "problem.currency"));
         }
-        fields.remove("id");
-        let chosen = form_urlencoded::parse(&bytes).filter(|(name, _)| name == "id");
-        Ok((chosen.map(|(_, id)| id.into_owned()).collect(), fields))
+        let minor = minor(Some(amount), currency);
+        minor.map(Some).ok_or_else(|| self.unreadable("amount", "problem.amount"))
+    }
+
+    /// A whole number of a form. `None` where none was filled in.
+    pub fn number(
+        &self,
+        fields: &BTreeMap<String, String>,
+        name: &str,
+    ) -> Result<Option<u32>, Stop> {
+        let filled = fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+        let number = filled.map(|text| text.parse().map_err(|_| text)).transpose();
+        number.map_err(|_| self.unreadable(name, "problem.number"))
+    }
+
+    /// The beginning of the date of a field, in the operator's zone, so many days later. `None`
+    /// where none was filled in.
+    pub fn date(
+        &self,
+        fields: &BTreeMap<String, String>,
+        name: &str,
+        days: i32,
+    ) -> Result<Option<String>, Stop> {
+        let filled = fields.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+        let Some(text) = filled else { return Ok(None) };
+        let begins = beginning(text, days, &self.console.state.settings.console.zone);
+        begins.map(Some).ok_or_else(|| self.unreadable(name, "problem.date"))
     }
 
     /// The page of those of many calls that were refused; the others were carried out.
@@ -293,14 +377,27 @@ impl PageVisit {
     }
 
     /// Back to a page, which says what was done.
-    pub fn done(&self, path: &str, said: &str) -> PageResult {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        Ok(see(&link(path, &pairs(query.as_bytes()), &[("said", said)])))
+    pub fn done(&self, path: &str, said: &str) -> Response {
+        let (plain, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = link(plain, &pairs(query.as_bytes()), &[("said", said)]);
+        let mut response = see(&path);
+        response.extensions_mut().insert(LedTo(path));
+        response
     }
 
     pub fn page(&self, name: &'static str) -> PageView<'_> {
         PageView::new(self, name)
     }
+}
+
+/// The beginning of a date in the operator's zone, so many days later.
+fn beginning(text: &str, days: i32, zone: &TimeZone) -> Option<String> {
+    let mut date: Date = text.parse().ok()?;
+    for _ in 0..days {
+        date = date.tomorrow().ok()?;
+    }
+    let begins = date.to_zoned(zone.clone()).ok()?;
+    Some(begins.timestamp().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string())
 }
 
 /// The fields of a form as the members of a call: those that were filled in.
@@ -403,8 +500,8 @@ impl<'visit> PageView<'visit> {
         self.put("lang", visit.language().name());
         self.put("path", path);
         self.put("query", query);
-        self.put("caller", &visit.session.caller);
-        self.put("may_operate", visit.session.may_operate);
+        self.put("caller", visit.seat.name().as_str());
+        self.put("may_operate", visit.seat.has(Role::Operator));
         let link = |call: &String| (call.clone(), format!("/console/json{call}"));
         let calls: Vec<_> = self.calls.iter().map(link).collect();
         self.put("calls", calls);
@@ -412,25 +509,22 @@ impl<'visit> PageView<'visit> {
             self.put("said", said);
         }
         let session = Arc::clone(&visit.session);
+        let mut once = [0; 16];
+        visit.console.entropy.fill(&mut once);
+        let once = hex_lower(&once);
         let token = move |action: String| {
-            let token = session.token(&action);
-            let field = format!("<input type=\"hidden\" name=\"{TOKEN}\" value=\"{token}\">");
-            Value::from_safe_string(field)
+            let fields = [(TOKEN, session.token(&action)), (ONCE, once.clone())];
+            let fields = fields.map(|(name, value)| {
+                format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")
+            });
+            Value::from_safe_string(fields.concat())
         };
         self.values.insert("token", Value::from_function(token));
-        let html = visit.console.views.render(&format!("{}.html", self.name), &self.values);
-        let mut response = html_response(html);
+        let name = format!("{}.html", self.name);
+        let mut response = visit.console.views.page(&name, &self.values, visit.language());
         if visit.language.1 {
             keep_language(&mut response, visit.language());
         }
         Ok(response)
     }
-}
-
-/// An answer of HTML.
-pub fn html_response(html: String) -> Response {
-    let mut response = Response::new(Body::from(html));
-    let kind = HeaderValue::from_static("text/html; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
 }

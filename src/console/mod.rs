@@ -10,12 +10,14 @@
 mod call;
 mod chart;
 mod desk;
+mod once;
 mod pages;
+mod sent;
 mod session;
 mod sign_in;
+mod tries;
 mod views;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,17 +25,14 @@ use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::{HeaderValue, header};
 
 use crate::api::{ApiState, ServedPages, router};
 use crate::config::server::ListenerKind;
 use crate::entropy::Entropy;
 use session::Sessions;
+use tries::Tries;
 use views::Views;
-
-/// Tries to sign in from one address in a minute.
-const SIGN_INS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 
 /// Nothing is loaded from elsewhere, nothing runs inline, nobody frames a page.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
@@ -47,7 +46,7 @@ struct Console {
     sessions: Sessions,
     views: Views,
     entropy: Entropy,
-    sign_ins: DefaultKeyedRateLimiter<std::net::IpAddr>,
+    tries: Tries,
     has_tls: bool,
 }
 
@@ -59,18 +58,19 @@ pub fn routes(state: Arc<ApiState>, entropy: Entropy) -> ServedPages {
         sessions: Sessions::new(settings.console.idle_end),
         views: Views::new(settings.console.zone.clone()),
         entropy,
-        sign_ins: RateLimiter::keyed(Quota::per_minute(SIGN_INS_PER_MINUTE)),
+        tries: Tries::new(),
         has_tls: settings.server.api.tls.is_some(),
         state,
     };
+    let console = Arc::new(console);
     Router::new()
         .route("/console/style.css", get(views::style))
         .route("/console/console.js", get(views::script))
         .route("/console/login", get(sign_in::show).post(sign_in::take))
         .route("/console/logout", axum::routing::post(sign_in::leave))
-        .merge(pages::routes())
+        .merge(pages::routes(&console))
         .layer(middleware::from_fn(guard))
-        .with_state(Arc::new(console))
+        .with_state(console)
 }
 
 /// Adds what keeps a browser from doing more with a page than is meant.
@@ -81,7 +81,8 @@ async fn guard(request: Request, next: Next) -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With less, a browser says at no form how it has come: see `sign_in::came_by_tls`.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

@@ -10,21 +10,22 @@ use minijinja::Value;
 
 use super::Console;
 use super::desk::{
-    PageVisit, SESSION_COOKIE, TOKEN, cookie, html_response, keep_language, language, link, pairs,
-    see,
+    PageVisit, SESSION_COOKIE, TOKEN, cookie, keep_language, language, link, pairs, see,
 };
 use super::session::OperatorSession;
+use super::tries;
 use crate::api::auth::Peer;
 use crate::api::input::{BodyLimits, read_body};
 use crate::api::language::Language;
+use crate::clock::stopwatch;
 use crate::codec::sign::{equal_in_constant_time, hex_lower};
-use crate::config::checked::Role;
 
 /// The cookie that the form of the key must repeat: another site can't know it.
 const FORM_COOKIE: &str = "sy-sign-in";
 const ROUTE: &str = "/console/login";
-/// Addresses whose tries are remembered before those that have none left to wait for are dropped.
-const ADDRESSES_MAX: usize = 10_000;
+/// The cookie of a browser that has signed in before, and for how long, in seconds.
+const BROWSER_COOKIE: &str = "sy-browser";
+const BROWSER_KNOWN_FOR_S: u32 = 180 * 24 * 60 * 60;
 
 /// `GET /console/login`
 pub async fn show(State(console): State<Arc<Console>>, request: Request) -> Response {
@@ -54,8 +55,10 @@ fn form(
         ("problem", Value::from_serialize(problem)),
         ("form_token", Value::from(token.clone())),
     ]);
-    let mut response = html_response(console.views.render("login.html", &values));
-    *response.status_mut() = status;
+    let mut response = console.views.page("login.html", &values, language);
+    if response.status().is_success() {
+        *response.status_mut() = status;
+    }
     set_cookie(&mut response, console, headers, (FORM_COOKIE, &token), "; Path=/console/login");
     if is_chosen {
         keep_language(&mut response, language);
@@ -85,14 +88,12 @@ pub async fn take(State(console): State<Arc<Console>>, request: Request) -> Resp
     if known.is_empty() || !equal_in_constant_time(known.as_bytes(), field(TOKEN).as_bytes()) {
         return again(StatusCode::FORBIDDEN, "problem.token");
     }
-    if console.sign_ins.len() > ADDRESSES_MAX {
-        console.sign_ins.retain_recent();
-    }
-    if console.sign_ins.check_key(&peer.address).is_err() {
+    let known = cookie(&parts.headers, BROWSER_COOKIE);
+    if !console.tries.admit(known, peer.address, &console.state.callers) {
         return again(StatusCode::TOO_MANY_REQUESTS, "login.too_often");
     }
     let admitted = console.state.callers.sign_in(field("key"), (&peer, ROUTE));
-    let (key, seat) = match admitted {
+    let key = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             let problem = match error.code().status() {
@@ -105,13 +106,15 @@ pub async fn take(State(console): State<Arc<Console>>, request: Request) -> Resp
     };
     let mut forms = [0; 32];
     console.entropy.fill(&mut forms);
-    let session =
-        OperatorSession::new(seat.name().to_string(), key, seat.has(Role::Operator), &forms);
+    let session = OperatorSession::new(key, &forms);
     let id = secret(&console);
-    console.sessions.begin(&id, session, console.state.engine.clock().now());
+    console.sessions.begin(&id, session, (console.state.engine.clock().now(), stopwatch()));
     let mut response = see(next_page(field("next")));
     let place = (SESSION_COOKIE, id.as_str());
     set_cookie(&mut response, &console, &parts.headers, place, "; Path=/console");
+    let mark = tries::mark(key, &console.entropy);
+    let rest = format!("; Path=/console/login; Max-Age={BROWSER_KNOWN_FOR_S}");
+    set_cookie(&mut response, &console, &parts.headers, (BROWSER_COOKIE, &mark), &rest);
     response
 }
 
@@ -144,7 +147,7 @@ fn secret(console: &Console) -> String {
 }
 
 /// A cookie that scripts do not see and other sites do not send. Where TLS leads to us, whoever
-/// ends it, it never goes without: a browser says by `Origin` how it has come.
+/// ends it, it never goes without.
 fn set_cookie(
     response: &mut Response,
     console: &Console,
@@ -152,18 +155,59 @@ fn set_cookie(
     (name, value): (&str, &str),
     rest: &str,
 ) {
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let by_tls = console.has_tls || origin.is_some_and(|origin| origin.starts_with("https://"));
-    let secure = if by_tls { "; Secure" } else { "" };
+    let secure = if console.has_tls || came_by_tls(headers) { "; Secure" } else { "" };
     let text = format!("{name}={value}; HttpOnly; SameSite=Strict{secure}{rest}");
     if let Ok(value) = HeaderValue::from_str(&text) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }
 
+/// Whether a browser has come by https: it says so itself with `Origin` at each form and with
+/// `Referer` behind a page of ours, or a proxy that ended its TLS says so. Any of them is enough:
+/// who lies gets a cookie that their own browser sends back less often.
+fn came_by_tls(headers: &HeaderMap) -> bool {
+    let says = |name: &str, told: fn(&str) -> bool| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split([',', ';'])).any(|value| told(value.trim()))
+    };
+    let begins_so =
+        |text: &str| text.get(..8).is_some_and(|it| it.eq_ignore_ascii_case("https://"));
+    says("origin", begins_so)
+        || says("referer", begins_so)
+        || says("x-forwarded-proto", |proto| proto.eq_ignore_ascii_case("https"))
+        || says("forwarded", |pair| {
+            let proto = pair.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("proto"));
+            proto.is_some_and(|(_, value)| value.trim_matches('"').eq_ignore_ascii_case("https"))
+        })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::next_page;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{came_by_tls, next_page};
+
+    #[test]
+    fn a_browser_has_come_by_tls_where_it_or_its_proxy_says_so() {
+        for (name, value, by_tls) in [
+            ("origin", "https://switchyard.example", true),
+            ("origin", "http://switchyard.example", false),
+            ("origin", "null", false),
+            ("referer", "https://switchyard.example/console/login", true),
+            ("referer", "http://switchyard.example/https://", false),
+            ("x-forwarded-proto", "https", true),
+            ("x-forwarded-proto", "https, http", true),
+            ("x-forwarded-proto", "http", false),
+            ("forwarded", "for=192.0.2.60;proto=https;by=203.0.113.43", true),
+            ("forwarded", "for=192.0.2.60;Proto=\"HTTPS\"", true),
+            ("forwarded", "host=https", false),
+            ("x-nothing", "https", false),
+        ] {
+            let name = HeaderName::from_static(name);
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+            assert_eq!(came_by_tls(&headers), by_tls, "{headers:?}");
+        }
+    }
 
     #[test]
     fn one_goes_on_to_our_own_pages_alone() {

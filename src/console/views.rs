@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use minijinja::value::Kwargs;
@@ -145,6 +145,7 @@ impl Views {
         environment.add_function("word", word);
         environment.add_function("state", state);
         environment.add_function("money", money);
+        environment.add_function("counted", counted);
         let of_charts = zone.clone();
         environment.add_function("request_chart", move |state: &State<'_, '_>, day: Value| {
             Value::from_safe_string(chart::requests(&day, &of_charts, language(state)))
@@ -155,13 +156,28 @@ impl Views {
         Self { environment }
     }
 
-    /// A template with these values. A mistake in one is ours, and is said in the log.
-    pub fn render(&self, name: &str, values: &BTreeMap<&'static str, Value>) -> String {
+    /// A template with these values, as an answer. A mistake in one is ours: it is said in the log,
+    /// and to the visitor as a failure.
+    pub fn page(
+        &self,
+        name: &str,
+        values: &BTreeMap<&'static str, Value>,
+        language: Language,
+    ) -> Response {
         let shown = self.environment.get_template(name).and_then(|found| found.render(values));
-        shown.unwrap_or_else(|error| {
-            tracing::error!(page = name, %error, "a page of the console cannot be shown");
-            String::from("500")
-        })
+        let (status, html) = match shown {
+            Ok(html) => (StatusCode::OK, html),
+            Err(error) => {
+                tracing::error!(page = name, %error, "a page of the console cannot be shown");
+                let told = escaped(language.text("problem.page_failed"));
+                (StatusCode::INTERNAL_SERVER_ERROR, format!("<!doctype html>\n<p>{told}</p>\n"))
+            }
+        };
+        let mut response = Response::new(Body::from(html));
+        *response.status_mut() = status;
+        let kind = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
     }
 }
 
@@ -220,6 +236,15 @@ fn count(value: &Value) -> String {
     match value.to_string() {
         text if text.bytes().all(|byte| byte.is_ascii_digit()) => grouped(&text),
         text => text,
+    }
+}
+
+/// A number of what was counted; where there may be more, it says so.
+fn counted(state: &State<'_, '_>, number: &Value, more: &Value) -> String {
+    let shown = count(number);
+    match more.is_true() {
+        true => language(state).text("today.at_least").replace("{count}", &shown),
+        false => shown,
     }
 }
 
@@ -337,6 +362,17 @@ mod tests {
             ("+1", "CNY"),
         ] {
             assert_eq!(read(text, currency), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_shown_is_a_failure_by_its_status() {
+        let mut views = Views::new(TimeZone::UTC);
+        views.environment.add_template("broken.html", "{{ none() }}").expect("a template");
+        for (name, status) in [("login.html", 200), ("broken.html", 500), ("gone.html", 500)] {
+            let shown = views.page(name, &BTreeMap::new(), Language::Chinese);
+            assert_eq!(shown.status().as_u16(), status, "{name}");
+            assert_eq!(shown.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
         }
     }
 

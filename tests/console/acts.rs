@@ -88,10 +88,19 @@ async fn a_refund_is_made_from_the_story_as_it_is_at_that_moment() {
     assert!(refund.ends_with("?said=taken") && !refund.contains(paid.id()), "{refund}");
     let refund = browser.get(&refund).await.text;
     assert!(refund.contains("23.45 <small>CNY</small>") && refund.contains("R-1"), "{refund}");
-    // The rest, and then the same form once more: the story has it no longer.
-    let made = browser.post(&action, &with(&[("order_id", "R-2")])).await;
+    // The same form once more, whatever stands in it: it leads to where it has led.
+    let again = browser.post(&action, &with(&[("order_id", "R-2")])).await;
+    assert_eq!(again.header("location"), made.header("location").replace("taken", "already"));
+    let told = browser.get(again.header("location")).await.text;
+    assert!(told.contains("nothing was done a second time"), "{told}");
+    // The rest, by a page that is loaded anew, and a form of a page from before: the story has it
+    // no longer.
+    let late = browser.get(&page).await.hidden(&action);
+    let made = browser.fill(&page, &action, &[("order_id", "R-2")]).await;
     assert_eq!(made.status, 303, "{}", made.text);
-    let again = browser.post(&action, &with(&[("order_id", "R-3")])).await;
+    let mut late = late;
+    late.insert("order_id".to_owned(), "R-3".to_owned());
+    let again = browser.post(&action, &late).await;
     assert_eq!(again.status, 409, "{}", again.text);
     assert!(again.text.contains("does not allow this any more"), "{}", again.text);
     let refunded = town.core().payment(paid.id()).await;

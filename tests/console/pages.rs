@@ -136,6 +136,104 @@ async fn a_refusal_of_the_api_is_shown_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_refused_with_what_was_expected() {
+    let town = Town::new().await;
+    town.core().pay(&Payment::instant("A-1", 12_345)).await;
+    let mut browser = town.visitor(OPERATOR).await;
+    for (query, field, told) in [
+        ("orders?from=22.11.2026", "from", "A date was expected, as 2026-11-22"),
+        ("orders?to=2026-13-01", "to", "A date was expected"),
+        ("orders?amount=1.234", "amount", "An amount in major units was expected"),
+        ("orders?amount=1,5", "amount", "An amount in major units was expected"),
+        ("orders?amount=1&currency=XXZ", "currency", "The code of a currency was expected"),
+        ("orders?status=none", "status", "invalid_query"),
+        ("orders?kind=%00", "kind", "invalid_query"),
+        ("orders?after=%FF", "after", "invalid_query"),
+        ("orders?last_four=12", "last_four", "invalid_query"),
+        ("unknowns?after=x", "after", "invalid_query"),
+        ("accounting?status=lost", "status", "invalid_query"),
+        ("notices?after=-1", "after", "invalid_query"),
+        ("differences?state=lost", "state", "invalid_query"),
+        ("audit?after=x", "after", "invalid_query"),
+        ("settlement?after=x%20y", "after", "invalid_query"),
+        ("reconciliation/unionpay?through=x", "through", "invalid_query"),
+        ("bins?prefix=621626&length=x", "length", "invalid_query"),
+    ] {
+        let shown = browser.get(&format!("/console/{query}")).await;
+        let is_refused = [400, 422].contains(&shown.status);
+        assert!(is_refused, "{query}: {} {}", shown.status, shown.text);
+        let refused = shown.text.split_once("role=\"alert\"").map_or("", |parts| parts.1);
+        assert!(refused.contains(told) && refused.contains(field), "{query}: {refused}");
+    }
+    for (page, action, fields) in [
+        ("routes", "routes", [("bin", "621626"), ("amount", "1.234"), ("currency", "CNY")]),
+        ("routes", "routes", [("bin", "621626"), ("length", "x"), ("amount", "1")]),
+        ("bins", "bins/refresh", [("as_of", "soon"), ("source", ""), ("force", "")]),
+    ] {
+        let [page, action] = [page, action].map(|path| format!("/console/{path}"));
+        let refused = browser.fill(&page, &action, &fields).await;
+        assert!([400, 422].contains(&refused.status), "{fields:?}: {}", refused.text);
+        assert!(refused.text.contains("role=\"alert\""), "{fields:?}: {}", refused.text);
+    }
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_is_sent_twice_is_carried_out_once() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let page = "/console/channels/unionpay";
+    let action = "/console/channels/unionpay/switch";
+    let mut fields = browser.get(page).await.hidden(action);
+    fields.insert("reason".to_owned(), "night work".to_owned());
+    let written = async || {
+        let audit = town.core().get("/v1/audit?order=newest").await;
+        audit.body["entries"].as_array().map_or(0, Vec::len)
+    };
+    let before = written().await;
+    // At the same time, and again afterwards.
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&fields).finish();
+    let send = || {
+        let request = browser.request(reqwest::Method::POST, action);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(body.clone()).send()
+    };
+    let (one, two) = tokio::join!(send(), send());
+    let mut led = [one, two].map(|answer| {
+        let answer = answer.expect("the daemon answers");
+        assert_eq!(answer.status().as_u16(), 303);
+        answer.headers()["location"].to_str().expect("text").to_owned()
+    });
+    led.sort();
+    let already = format!("{page}?said=already");
+    assert_eq!(led, [already.clone(), format!("{page}?said=switched_off")]);
+    assert_eq!(browser.post(action, &fields).await.header("location"), already);
+    assert_eq!(written().await, before + 1);
+    let told = browser.get(&format!("{already}&lang=zh")).await.text;
+    assert!(told.contains("未重复执行"), "{told}");
+    // A form that was refused may be put right and sent again.
+    let mut wrong = browser.get("/console/settlement").await.hidden("/console/settlement");
+    for (name, value) in [
+        ("channel", "unionpay"),
+        ("from", "2026-11-22"),
+        ("currency", "CNY"),
+        ("amount", "7.505"),
+        ("bank_reference", "B-1"),
+        ("received_on", "2026-11-23"),
+    ] {
+        wrong.insert(name.to_owned(), value.to_owned());
+    }
+    assert_eq!(browser.post("/console/settlement", &wrong).await.status, 422);
+    wrong.insert("amount".to_owned(), "7.50".to_owned());
+    let recorded = browser.post("/console/settlement", &wrong).await;
+    assert!(recorded.header("location").ends_with("?said=recorded"), "{}", recorded.text);
+    // Without its mark a form is none of ours.
+    fields.remove("once");
+    assert_eq!(browser.post(action, &fields).await.status, 403);
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn amounts_times_and_alerts_are_for_people() {
     let town = Town::new().await;
     town.core().pay(&Payment::instant("A-1", 987_654)).await;

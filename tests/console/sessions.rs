@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 
+use switchyard::config::checked::Role;
+
 use crate::town::{AUDITOR, CORE, OPERATOR, Town};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +53,10 @@ async fn where_a_proxy_speaks_tls_the_cookie_never_goes_without() {
     let request = request.header("origin", "https://switchyard.example").body(body.finish());
     let signed_in = browser.send(request).await;
     assert!(signed_in.header("set-cookie").contains("; Secure"));
+    // The form's own cookie as well, where only the proxy says it.
+    let request = town.browser().request(Method::GET, "/console/login");
+    let shown = town.browser().send(request.header("x-forwarded-proto", "https")).await;
+    assert!(shown.header("set-cookie").contains("; Secure"), "{:?}", shown.headers);
     town.app.stop().await;
 }
 
@@ -74,6 +80,62 @@ async fn wrong_keys_are_refused_and_tries_are_limited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_uses_up_an_addresss_tries_keeps_out_no_browser_that_was_let_in_before() {
+    let town = Town::new().await;
+    let mut known = town.visitor(OPERATOR).await;
+    let mark = known.cookies["sy-browser"].clone();
+    known.fill("/console", "/console/logout", &[]).await;
+    let mut stranger = town.browser();
+    let mut last = 0;
+    for _ in 0..11 {
+        last = stranger.sign_in("sy_nobody").await.status;
+    }
+    assert_eq!(last, 429);
+    // A mark that nobody gave out is none.
+    let made_up = format!("{}{}", &mark[..95], if mark.ends_with('0') { '1' } else { '0' });
+    for made_up in [made_up, "0".repeat(96), "0".to_owned()] {
+        stranger.cookies.insert("sy-browser".to_owned(), made_up);
+        assert_eq!(stranger.sign_in(OPERATOR).await.status, 429);
+    }
+    assert_eq!(known.sign_in(OPERATOR).await.status, 303);
+    // Its own tries have a bound as well, and it is known for as long as its key is.
+    known.cookies.insert("sy-browser".to_owned(), mark);
+    let mut tries = Vec::new();
+    for _ in 0..11 {
+        tries.push(known.sign_in("sy_nobody").await.status);
+    }
+    assert_eq!((tries[0], tries[10]), (401, 429), "{tries:?}");
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_the_roles_that_its_key_has_at_that_moment() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let page = "/console/channels/harbour-bank";
+    let action = "/console/channels/harbour-bank/switch";
+    let fields = browser.get(page).await.hidden(action);
+    let state = town.app.state();
+    let with = |roles: &[Role]| {
+        let mut callers = state.settings.callers.clone();
+        let olga = callers.iter_mut().find(|caller| caller.name.as_str() == "olga");
+        olga.expect("the operator").roles = roles.to_vec();
+        state.callers.replace(&callers);
+    };
+    with(&[Role::Auditor]);
+    let shown = browser.get(page).await;
+    assert!(!shown.text.contains(action) && shown.text.contains("auditor"), "{}", shown.text);
+    assert_eq!(browser.post(action, &fields).await.status, 403);
+    with(&[Role::Operator]);
+    assert!(browser.get(page).await.text.contains(action));
+    with(&[Role::Core]);
+    assert_eq!(browser.get("/console").await.status, 303);
+    with(&[Role::Operator]);
+    assert_eq!(browser.get("/console").await.status, 303, "it has ended and does not come back");
+    town.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_needs_the_token_of_its_own_path_and_session() {
     let town = Town::new().await;
     let mut browser = town.visitor(OPERATOR).await;
@@ -81,7 +143,8 @@ async fn a_form_needs_the_token_of_its_own_path_and_session() {
     let action = "/console/channels/harbour-bank/switch";
     let own = browser.get("/console/channels/harbour-bank").await;
     let with = |token: &str| -> BTreeMap<String, String> {
-        [("token", token), ("enabled", "false"), ("reason", "a test")]
+        let once = &own.hidden(action)["once"];
+        [("token", token), ("once", once), ("enabled", "false"), ("reason", "a test")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into()
     };
@@ -144,7 +207,7 @@ async fn an_idle_session_ends_and_so_does_one_of_a_key_that_is_withdrawn() {
     let others = state.settings.callers.iter().filter(|caller| caller.name.as_str() != "olga");
     state.callers.replace(&others.cloned().collect::<Vec<_>>());
     let page = browser.get("/console").await;
-    assert_eq!((page.status, page.header("location")), (303, "/console/login"));
+    assert_eq!((page.status, page.header("location")), (303, "/console/login?next=%2Fconsole"));
     town.app.stop().await;
 }
 
@@ -169,6 +232,8 @@ async fn every_answer_binds_the_browser() {
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(sight.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(sight.header("x-frame-options"), "DENY", "{path}");
+        // With none, a form's `Origin` is "null", and says nothing of TLS.
+        assert_eq!(sight.header("referrer-policy"), "same-origin", "{path}");
     }
     assert_eq!(browser.get("/console").await.header("cache-control"), "no-store");
     assert_eq!(browser.get("/console/nothing").await.status, 404);

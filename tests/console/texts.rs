@@ -45,7 +45,15 @@ fn both_languages_have_every_key_once() {
 fn every_key_that_is_used_is_there() {
     let keys: BTreeSet<_> = texts().into_iter().map(|row| row.0).collect();
     let mut sources = templates();
-    for name in ["pages/actions.rs", "desk.rs", "sign_in.rs", "chart.rs", "pages/mod.rs"] {
+    for name in [
+        "pages/actions.rs",
+        "desk.rs",
+        "views.rs",
+        "once.rs",
+        "sign_in.rs",
+        "chart.rs",
+        "pages/mod.rs",
+    ] {
         let text = fs::read_to_string(folder().join(name)).expect("a source");
         sources.push((name.to_owned(), text));
     }

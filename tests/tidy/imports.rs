@@ -32,7 +32,7 @@ const ARROWS: [(&str, &str, &str); 19] = [
         "",
     ),
     // Its pages show what the API's own calls answer, so it reads no store and asks no engine.
-    ("console", "domain codec entropy config api", ""),
+    ("console", "domain codec clock entropy config api", ""),
     (
         "workers",
         "domain codec clock telemetry config tables store channel engine reconciliation",

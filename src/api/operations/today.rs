@@ -2,6 +2,7 @@
 //! person should look at. Sums are of durable rows; the channels' traffic is this process's own.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,13 @@ use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::{Backlog, PAGE_MAX};
 use crate::telemetry::backlog::AgeBand;
 
-/// The most rows of one table that are counted; `more` says that there are others.
-const COUNTED_MAX: usize = 20 * PAGE_MAX;
+/// The most unknowns that are counted; `more` says that there are others.
+const UNKNOWNS_MAX: usize = 2 * PAGE_MAX;
+/// The most rows of a table that are counted over all channels, which share them; `more` says that
+/// a channel has others. A day's sums are for a glance: its report has them whole.
+const COUNTED_MAX: usize = 5 * PAGE_MAX;
+/// What one channel has of them, however few or many channels there are.
+const CHANNEL_COUNTED: RangeInclusive<usize> = 100..=PAGE_MAX / 2;
 /// A worker's failure is told for so long.
 const FAILURE_TOLD_FOR: Duration = Duration::from_secs(3_600);
 
@@ -183,6 +189,9 @@ struct StandingAlertBody {
     /// How many.
     #[serde(skip_serializing_if = "Option::is_none")]
     count: Option<u64>,
+    /// There may be more than were counted; absent where there are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
 }
 
 /// `GET /v1/today`
@@ -198,10 +207,12 @@ pub async fn show(
     let accounting = BacklogBody::from(state.engine.store().accounting_backlog().await?);
     let notices = BacklogBody::from(state.engine.store().notice_backlog().await?);
     let (mut days_open, mut differences, mut channels) = (Vec::new(), Vec::new(), Vec::new());
+    let share = COUNTED_MAX / statuses.len().max(1);
+    let most = share.clamp(*CHANNEL_COUNTED.start(), *CHANNEL_COUNTED.end());
     for status in &statuses {
-        channels.extend(channel_today(&state, status, now).await?);
+        channels.extend(channel_today(&state, status, now, most).await?);
         days_open.extend(days_not_closed(&state, &status.id, now).await?);
-        differences.extend(open_differences(&state, &status.id).await?);
+        differences.extend(open_differences(&state, &status.id, most).await?);
     }
     let mut alerts = readiness_alerts(&state);
     let counted = [
@@ -211,7 +222,9 @@ pub async fn show(
     ];
     let counted = counted.into_iter().filter_map(|(what, count)| {
         let count = count.filter(|count| *count > 0)?;
-        Some(StandingAlertBody { what: what.name(), about: None, count: Some(count as u64) })
+        let more = what == StandingAlert::OperatorNeeded && unknowns.more;
+        let count = Some(count as u64);
+        Some(StandingAlertBody { what: what.name(), about: None, count, more })
     });
     alerts.extend(counted);
     alerts.extend(statuses.iter().flat_map(|status| channel_alerts(status, now)));
@@ -228,6 +241,7 @@ async fn channel_today(
     state: &ApiState,
     status: &ChannelStatus,
     now: Timestamp,
+    most: usize,
 ) -> Result<Option<ChannelTodayBody>, ApiError> {
     let terms = state.engine.channels().terms(&status.id);
     let traffic = state.registry.traffic(&status.id);
@@ -236,7 +250,7 @@ async fn channel_today(
     let date = terms.calendar.date_of(now);
     let is_today = |slot: &TrafficSlot| terms.calendar.date_of(slot.begins_at()) == date;
     let slots: Vec<TrafficSlot> = slots.into_iter().filter(is_today).collect();
-    let (cleared, more) = cleared(state, &status.id, date).await?;
+    let (cleared, more) = cleared(state, &status.id, date, most).await?;
     Ok(Some(ChannelTodayBody {
         id: status.id.to_string(),
         name: status.name.clone(),
@@ -255,18 +269,15 @@ async fn cleared(
     state: &ApiState,
     channel: &ChannelId,
     date: BusinessDate,
+    most: usize,
 ) -> Result<(Vec<TotalsBody>, bool), ApiError> {
-    let (mut totals, mut after, mut records, mut more) = (DayTotals::default(), None, 0, true);
-    // Ends with the day's last record, or at the bound.
-    while more && records < COUNTED_MAX {
-        let store = state.engine.store();
-        let page = store.clearing(channel.clone(), date, after, PAGE_MAX).await?;
-        more = page.len() == PAGE_MAX;
-        let last = page.last().map(|record| record.channel_order_no);
-        after = last.map(|number| (number.order, number.attempt)).or(after);
-        records += page.len();
-        totals.add(&page);
-    }
+    let store = state.engine.store();
+    // One more says whether there are others.
+    let mut page = store.clearing(channel.clone(), date, None, most + 1).await?;
+    let more = page.len() > most;
+    page.truncate(most);
+    let mut totals = DayTotals::default();
+    totals.add(&page);
     let totals = totals.into_list();
     Ok((totals.iter().map(|(a, b)| TotalsBody::from((a, b))).collect(), more))
 }
@@ -276,7 +287,7 @@ async fn unknowns(state: &ApiState, now: Timestamp) -> Result<UnknownsBody, ApiE
     let mut by_age: BTreeMap<_, _> = AgeBand::ALL.map(|age| (age.name(), 0)).into();
     let (mut open, mut oldest, mut after, mut more) = (0, None::<Timestamp>, None, true);
     // Ends with the table, or at the bound.
-    while more && open < COUNTED_MAX {
+    while more && open < UNKNOWNS_MAX {
         let page = state.engine.store().reversals(after, PAGE_MAX).await?;
         more = page.len() == PAGE_MAX;
         after = page.last().map(|entry| entry.order).or(after);
@@ -289,6 +300,7 @@ async fn unknowns(state: &ApiState, now: Timestamp) -> Result<UnknownsBody, ApiE
             *first = (*first).min(entry.opened_at);
         }
     }
+    let more = more && !state.engine.store().reversals(after, 1).await?.is_empty();
     Ok(UnknownsBody { open, more, by_phase, by_age, oldest_at: oldest.map(MomentText) })
 }
 
@@ -311,24 +323,20 @@ async fn days_not_closed(
 async fn open_differences(
     state: &ApiState,
     channel: &ChannelId,
+    most: usize,
 ) -> Result<Option<ChannelDifferencesBody>, ApiError> {
-    let (mut carried, mut suspended, mut after, mut more) = (0, 0, None, true);
-    // Ends with the channel's last one, or at the bound.
-    while more && carried + suspended < COUNTED_MAX {
-        let page = state.engine.store().open_differences(channel.clone(), after, PAGE_MAX).await?;
-        more = page.len() == PAGE_MAX;
-        after = page.last().map(|row| row.id).or(after);
-        let in_suspense = page.iter().filter(|row| row.state == DifferenceState::Suspended).count();
-        suspended += in_suspense;
-        carried += page.len() - in_suspense;
-    }
+    let store = state.engine.store();
+    let mut page = store.open_differences(channel.clone(), None, most + 1).await?;
+    let more = page.len() > most;
+    page.truncate(most);
+    let suspended = page.iter().filter(|row| row.state == DifferenceState::Suspended).count();
+    let carried = page.len() - suspended;
     let channel = channel.to_string();
-    let any = carried + suspended > 0;
-    Ok(any.then_some(ChannelDifferencesBody { channel, carried, suspended, more }))
+    Ok((!page.is_empty()).then_some(ChannelDifferencesBody { channel, carried, suspended, more }))
 }
 
 fn about(what: StandingAlert, about: &str) -> StandingAlertBody {
-    StandingAlertBody { what: what.name(), about: Some(about.to_owned()), count: None }
+    StandingAlertBody { what: what.name(), about: Some(about.to_owned()), count: None, more: false }
 }
 
 fn readiness_alerts(state: &ApiState) -> Vec<StandingAlertBody> {

@@ -110,6 +110,7 @@ impl OrderQuestion {
 
 const ORDER_ID: &str = "the `next` of a page, 19 digits";
 const MOMENT: &str = "a time as 2026-11-22T08:00:00Z, or a date, whose beginning in UTC it is";
+const STATUS: &str = "accepted, processing, unknown, succeeded, failed or reversed";
 const AMOUNT: &str = "a whole number of minor units";
 
 fn filter(
@@ -129,7 +130,7 @@ fn filter(
         from,
         to,
         caller,
-        status: asked.read("status", "a status of an order", OrderStatus::parse)?,
+        status: asked.read("status", STATUS, OrderStatus::parse)?,
         kind: asked.read("kind", "a kind of order", kind)?,
         channel: asked.read("channel", "the id of a channel", plain(state, parse_channel))?,
         merchant_id: asked.read(

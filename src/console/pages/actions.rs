@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::{orders, plain};
-use crate::console::desk::{PageResult, PageVisit, see};
+use crate::console::desk::{PageResult, PageVisit};
 use crate::console::views::minor;
 
 /// Where the calls of actions lie.
@@ -86,7 +86,7 @@ fn body<'story>(
 fn after(visit: &PageVisit, id: &str, answer: &Value) -> PageResult {
     let made = answer["id"].as_str().filter(|_| answer["kind"].is_string());
     match made.filter(|made| *made != id).and_then(|made| plain(made).ok()) {
-        Some(made) => Ok(see(&format!("/console/orders/{made}?said=taken"))),
-        None => visit.done(&format!("/console/orders/{id}"), "carried_out"),
+        Some(made) => Ok(visit.done(&format!("/console/orders/{made}"), "taken")),
+        None => Ok(visit.done(&format!("/console/orders/{id}"), "carried_out")),
     }
 }

@@ -30,16 +30,16 @@ pub async fn refresh(visit: PageVisit, request: Request) -> PageResult {
         body["force"] = json!(true);
     }
     visit.send(Method::POST, "/v1/bin-table/refresh", &body).await?;
-    visit.done("/console/bins", "refreshed")
+    Ok(visit.done("/console/bins", "refreshed"))
 }
 
 /// `POST /console/bins/rollback`
 pub async fn rollback(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
-    let version = fields.get("version").and_then(|text| text.parse::<u32>().ok());
+    let version = visit.number(&fields, "version")?;
     let body = version.map_or_else(|| json!({}), |version| json!({ "version": version }));
     visit.send(Method::POST, "/v1/bin-table/rollback", &body).await?;
-    visit.done("/console/bins", "rolled_back")
+    Ok(visit.done("/console/bins", "rolled_back"))
 }
 
 /// `GET /console/routes`
@@ -65,15 +65,12 @@ pub async fn explain(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
     let keys = ["currency", "settlement", "merchant_id", "merchant_category", "operation"];
     let mut body = members(&fields, &keys);
-    let number = |name: &str| fields.get(name).and_then(|text| text.trim().parse::<i64>().ok());
     let mut card = members(&fields, &["bin"]);
-    if let Some(length) = number("length") {
+    if let Some(length) = visit.number(&fields, "length")? {
         card["length"] = json!(length);
     }
     body["card"] = card;
-    let currency = fields.get("currency").map(String::as_str).unwrap_or_default();
-    let minor = crate::console::views::minor(fields.get("amount"), currency);
-    body["amount"] = minor.map_or(Value::Null, Value::from);
+    body["amount"] = visit.amount(&fields)?.map_or(Value::Null, Value::from);
     let explained = visit.send(Method::POST, "/v1/routes/explain", &body).await?;
     let mut page = visit.page("routes");
     page.ask("routes", "/v1/routes").await?;

@@ -32,5 +32,5 @@ pub async fn switch(visit: PageVisit, Path(id): Path<String>, request: Request) 
     body["enabled"] = json!(enabled);
     visit.send(Method::PATCH, &format!("/v1/channels/{id}"), &body).await?;
     let said = if enabled { "switched_on" } else { "switched_off" };
-    visit.done(&format!("/console/channels/{id}"), said)
+    Ok(visit.done(&format!("/console/channels/{id}"), said))
 }

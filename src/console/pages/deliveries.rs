@@ -31,7 +31,7 @@ pub async fn withdraw(visit: PageVisit, Path(id): Path<String>, request: Request
     let (id, fields) = (plain(&id)?, visit.form(request).await?);
     let body = members(&fields, &["reason"]);
     visit.send(Method::POST, &format!("/v1/accounting-requests/{id}/withdraw"), &body).await?;
-    visit.done(&format!("/console/accounting/{id}"), "withdrawn")
+    Ok(visit.done(&format!("/console/accounting/{id}"), "withdrawn"))
 }
 
 /// `POST /console/accounting/retry`
@@ -57,7 +57,7 @@ async fn retry_each(visit: PageVisit, request: Request, listing: &str, back: &st
     let body = members(&fields, &["reason"]);
     each(&visit, &ids, |id| format!("{listing}/{id}/retry"), &body).await?;
     let status = BTreeMap::from([("status".to_owned(), "parked".to_owned())]);
-    visit.done(&crate::console::desk::link(back, &status, &[]), "retried_all")
+    Ok(visit.done(&crate::console::desk::link(back, &status, &[]), "retried_all"))
 }
 
 /// Makes the same call for each of these ids. Those that are refused are shown together, each with

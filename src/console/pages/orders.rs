@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Request};
 use http::Method;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::json;
 
 use super::plain;
 use crate::console::desk::{PageResult, PageView, PageVisit, Stop, link, members, see};
-use crate::console::views::minor;
 
 /// What a form may ask for, as the API has it.
 const ASKED: [&str; 11] = [
@@ -31,35 +28,19 @@ const ASKED: [&str; 11] = [
 /// `GET /console/orders?…`
 pub async fn all(visit: PageVisit) -> PageResult {
     let mut page = visit.page("orders");
-    let zone = visit.console.state.settings.console.zone.clone();
-    let mut changed = Vec::new();
-    if let Some(from) = visit.asked("from").and_then(|text| beginning(text, 0, &zone)) {
-        changed.push(("from", from));
-    }
-    if let Some(to) = visit.asked("to").and_then(|text| beginning(text, 1, &zone)) {
-        changed.push(("to", to));
-    }
-    let currency = visit.asked("currency").unwrap_or("CNY");
-    if let Some(amount) = minor(visit.query.get("amount"), currency) {
-        changed.push(("amount", amount.to_string()));
-    }
+    let changed = [
+        ("from", visit.date(&visit.query, "from", 0)?),
+        ("to", visit.date(&visit.query, "to", 1)?),
+        ("amount", visit.amount(&visit.query)?.map(|minor| minor.to_string())),
+    ];
     let path = visit.call_path("/v1/orders", &ASKED);
     let (path, query) = path.split_once('?').unwrap_or((&path, ""));
     let query = crate::console::desk::pairs(query.as_bytes());
-    let changed: Vec<_> = changed.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let changed = changed.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
+    let changed: Vec<_> = changed.collect();
     page.list("found", &link(path, &query, &changed)).await?;
     page.ask("known", "/v1/channels").await?;
     page.show()
-}
-
-/// The beginning of a date in the operator's zone, so many days later.
-pub fn beginning(text: &str, days: i32, zone: &TimeZone) -> Option<String> {
-    let mut date: Date = text.parse().ok()?;
-    for _ in 0..days {
-        date = date.tomorrow().ok()?;
-    }
-    let begins = date.to_zoned(zone.clone()).ok()?;
-    Some(begins.timestamp().strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string())
 }
 
 /// `POST /console/orders/find`: by any number. What is typed stands in no URL: it may be a card's,
@@ -118,7 +99,7 @@ pub async fn retry(visit: PageVisit, Path(id): Path<String>, request: Request) -
     let (id, fields) = (plain(&id)?, visit.form(request).await?);
     let body = members(&fields, &["reason"]);
     visit.send(Method::POST, &format!("/v1/reversals/{id}/retry"), &body).await?;
-    visit.done(&format!("/console/orders/{id}"), "retried")
+    Ok(visit.done(&format!("/console/orders/{id}"), "retried"))
 }
 
 /// `POST /console/orders/{id}/resolve`
@@ -126,5 +107,5 @@ pub async fn resolve(visit: PageVisit, Path(id): Path<String>, request: Request)
     let (id, fields) = (plain(&id)?, visit.form(request).await?);
     let body = members(&fields, &["outcome", "reason"]);
     visit.send(Method::POST, &format!("/v1/reversals/{id}/resolve"), &body).await?;
-    visit.done(&format!("/console/orders/{id}"), "resolved")
+    Ok(visit.done(&format!("/console/orders/{id}"), "resolved"))
 }

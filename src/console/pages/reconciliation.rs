@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, Request};
-use http::Method;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::deliveries::each;
@@ -55,11 +55,12 @@ pub async fn act(
     let (call, said) = match act {
         "fetch" => ("statements/fetch", "fetched"),
         "run" => ("reconciliations", "run"),
-        _ => ("clearing/close", "closed"),
+        "close" => ("clearing/close", "closed"),
+        _ => return Err(visit.refuse(StatusCode::NOT_FOUND, "problem.no_page")),
     };
     let body = members(&fields, &["reason"]);
     visit.send(Method::POST, &format!("/v1/channels/{id}/{call}?date={date}"), &body).await?;
-    visit.done(&format!("/console/reconciliation/{id}/{date}"), said)
+    Ok(visit.done(&format!("/console/reconciliation/{id}/{date}"), said))
 }
 
 /// `GET /console/batches/{batch}?after=`
@@ -100,7 +101,7 @@ pub async fn resolve(visit: PageVisit, request: Request) -> PageResult {
     each(&visit, &ids, |id| format!("/v1/differences/{id}/resolve"), &body).await?;
     let channel = fields.get("channel").cloned().unwrap_or_default();
     let query = BTreeMap::from([("channel".to_owned(), channel)]);
-    visit.done(&link("/console/differences", &query, &[]), "balanced")
+    Ok(visit.done(&link("/console/differences", &query, &[]), "balanced"))
 }
 
 /// `GET /console/settlement?channel=&after=`
@@ -128,14 +129,12 @@ pub async fn settlement(visit: PageVisit, Path(id): Path<String>) -> PageResult 
 pub async fn record(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
     let mut body = members(&fields, &["from", "to", "currency", "bank_reference", "received_on"]);
-    let currency = fields.get("currency").map(String::as_str).unwrap_or_default();
-    let minor = crate::console::views::minor(fields.get("amount"), currency);
-    body["amount"] = minor.map_or(Value::Null, Value::from);
+    body["amount"] = visit.amount(&fields)?.map_or(Value::Null, Value::from);
     let channel = fields.get("channel").map(String::as_str).unwrap_or_default();
     let path = format!("/v1/channels/{}/settlements", plain(channel)?);
     let recorded = visit.send(Method::POST, &path, &body).await?;
     let id = recorded["id"].as_str().unwrap_or_default();
-    visit.done(&format!("/console/settlement/{id}"), "recorded")
+    Ok(visit.done(&format!("/console/settlement/{id}"), "recorded"))
 }
 
 /// `POST /console/settlement/{id}/check`
@@ -143,5 +142,5 @@ pub async fn check(visit: PageVisit, Path(id): Path<String>, request: Request) -
     let id = plain(&id)?;
     visit.form(request).await?;
     visit.send(Method::POST, &format!("/v1/settlements/{id}/check"), &json!({})).await?;
-    visit.done(&format!("/console/settlement/{id}"), "checked")
+    Ok(visit.done(&format!("/console/settlement/{id}"), "checked"))
 }

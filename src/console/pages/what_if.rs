@@ -7,7 +7,6 @@ use axum::extract::Request;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::orders::beginning;
 use crate::config::raw::TEXT_BYTES_MAX;
 use crate::console::desk::{PageResult, PageVisit};
 
@@ -27,14 +26,11 @@ pub async fn show(visit: PageVisit) -> PageResult {
 /// was sent. Dates are the operator's days, the last one included.
 pub async fn replay(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form_within(request, FORM_BYTES_MAX).await?;
-    let zone = &visit.console.state.settings.console.zone;
     let typed = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
-    // What is no date is the API's to refuse.
-    let moment = |name: &str, days: i32| {
-        beginning(typed(name), days, zone).unwrap_or_else(|| typed(name).to_owned())
-    };
-    let question =
-        json!({ "from": moment("from", 0), "to": moment("to", 1), "routes": typed("routes") });
+    // One that is left out is the API's to refuse.
+    let from = visit.date(&fields, "from", 0)?;
+    let to = visit.date(&fields, "to", 1)?;
+    let question = json!({ "from": from, "to": to, "routes": typed("routes") });
     let answer = visit.try_send(Method::POST, "/v1/routes/replay", Some(&question)).await;
     let answer = visit.still_known(answer)?;
     let mut page = visit.page("what_if");
