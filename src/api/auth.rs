@@ -59,7 +59,7 @@ impl KeyDigest {
 pub fn address_block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !0 << 64).into(),
-        address => address,
+        address @ IpAddr::V4(_) => address,
     }
 }
 

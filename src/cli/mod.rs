@@ -27,6 +27,7 @@ pub mod simulate;
 pub mod statement;
 pub mod store;
 mod table;
+mod typed;
 
 use std::process::ExitCode;
 

@@ -16,12 +16,13 @@ use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::replay::{self, ReplayArgs};
 use crate::cli::shown::cell;
+use crate::cli::typed;
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::{Instruction, SettlementMode};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::money::AmountMinor;
 use crate::domain::route::RoutedName;
 use crate::engine::intake::{QuestionSubject, RouteQuestion, explain_route};
 use crate::entropy::Entropy;
@@ -78,11 +79,12 @@ struct ExplainArgs {
     length: Option<u8>,
     #[arg(long, default_value = "payment", value_parser = RoutedName::ROUTED.map(RoutedName::name))]
     operation: String,
-    /// The amount of an order, in minor units; a service has none
-    #[arg(long, value_name = "MINOR")]
-    amount: Option<i64>,
-    #[arg(long, default_value = "CNY")]
-    currency: String,
+    /// The amount of an order, in major units as 12.30; a service has none
+    #[arg(long, requires = "currency")]
+    amount: Option<String>,
+    /// The amount's currency, as CNY
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
     #[arg(long, default_value = "instant")]
     settlement: String,
     #[arg(long, value_name = "ID", default_value = "any")]
@@ -107,7 +109,7 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     };
     let question = question(args)?;
     if args.daemon {
-        return ask(args);
+        return ask(args, &question);
     }
     let settings = args.settings.load().map_err(StartError::Mistakes);
     let loaded = settings.and_then(|settings| {
@@ -131,7 +133,7 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The daemon's own explanation.
-fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+fn ask(args: &ExplainArgs, asked: &RouteQuestion) -> anyhow::Result<ExitCode> {
     let payer = args.code.as_ref().map(|code| json!({ "code": code }));
     let card = args.bin.as_ref().map(|bin| json!({ "bin": bin, "length": args.length }));
     let mut question = json!({
@@ -139,10 +141,10 @@ fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         "operation": args.operation,
         "merchant_id": args.merchant,
     });
-    if let Some(amount) = args.amount {
+    if let QuestionSubject::Order(instruction) = &asked.subject {
         question["payer"] = payer.into();
-        question["amount"] = amount.into();
-        question["currency"] = args.currency.as_str().into();
+        question["amount"] = instruction.amount.get().into();
+        question["currency"] = instruction.currency.name().into();
         question["settlement"] = args.settlement.as_str().into();
         question["merchant_category"] = args.merchant_category.as_deref().into();
     }
@@ -179,16 +181,17 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
     let asked = RoutedName::parse(&args.operation).context("--operation is not routed")?;
     let merchant = MerchantId::parse(&args.merchant)?;
-    let (kind, amount) = match (asked, args.amount) {
-        (RoutedName::Order(kind), Some(amount)) => (kind, AmountMinor::new(amount)?),
-        (RoutedName::Order(_), None) => bail!("--amount is needed for an order"),
+    let (kind, amount, code_of_currency) = match (asked, &args.amount) {
+        (RoutedName::Order(kind), Some(amount)) => (kind, amount, args.currency.as_deref()),
+        (RoutedName::Order(_), None) => bail!("--amount and --currency are needed for an order"),
         (RoutedName::Service(service), None) if code.is_none() => {
             let subject = QuestionSubject::Service { service, merchant_id: merchant };
             return Ok(RouteQuestion { subject, digits: bin, pan_length: args.length });
         }
         (RoutedName::Service(_), _) => bail!("a service has a --bin, no --code and no --amount"),
     };
-    let currency = Currency::parse(&args.currency).context("--currency is not a known currency")?;
+    let currency = typed::currency(code_of_currency.unwrap_or_default())?;
+    let amount = AmountMinor::new(typed::amount("amount", amount, currency)?)?;
     let settlement = SettlementMode::parse(&args.settlement)
         .context("--settlement is neither instant nor escrow")?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);

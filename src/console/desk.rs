@@ -16,14 +16,13 @@ use super::Console;
 use super::call::{CallAnswer, CallMaker};
 use super::sent::{LedTo, ONCE};
 use super::session::OperatorSession;
-use super::views::minor;
 use crate::api::auth::{Peer, Seat};
 use crate::api::input::{BodyLimits, media_type, read_body};
 use crate::api::language::{Language, has_text};
 use crate::clock::stopwatch;
 use crate::codec::sign::hex_lower;
 use crate::config::checked::Role;
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, parse_major};
 
 /// The cookie of a session, and that of a visitor's language.
 pub const SESSION_COOKIE: &str = "sy-console";
@@ -329,11 +328,11 @@ impl PageVisit {
         let filled = |name: &str| fields.get(name).filter(|text| !text.trim().is_empty());
         let Some(amount) = filled("amount") else { return Ok(None) };
         let currency = filled("currency").map_or("CNY", |text| text.trim());
-        if Currency::parse(currency).is_none() {
+        let Some(currency) = Currency::parse(currency) else {
             return Err(self.unreadable("currency", "problem.currency"));
-        }
-        let minor = minor(Some(amount), currency);
-        minor.map(Some).ok_or_else(|| self.unreadable("amount", "problem.amount"))
+        };
+        let minor = parse_major(amount.trim(), currency);
+        minor.map(Some).map_err(|_| self.unreadable("amount", "problem.amount"))
     }
 
     /// A whole number of a form. `None` where none was filled in.

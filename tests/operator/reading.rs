@@ -76,8 +76,8 @@ async fn listings_name_what_can_be_shown() {
     let owed = ask(&app, folder, &["accounting", "list"]).await;
     assert!(owed.lines().nth(1).is_some_and(|line| line.contains("instant_payment")), "{owed}");
     assert_eq!(ask(&app, folder, &["audit", "list"]).await.lines().count(), 1, "nothing was done");
-    let words = ["route", "explain", "--daemon", "--bin", "621626", "--amount", "500"];
-    let plan = ask(&app, folder, &words).await;
+    let words = "route explain --daemon --bin 621626 --amount 5.00 --currency CNY";
+    let plan = ask(&app, folder, &words.split(' ').collect::<Vec<_>>()).await;
     assert!(plan.contains("plan: harbour-bank"), "{plan}");
 
     // By our id, by the caller's own, and by another's name for it.
@@ -110,7 +110,7 @@ fn a_folder_that_is_not_there_is_a_mistake() {
     for words in [
         &["check-config"][..],
         &["channel", "list"],
-        &["route", "explain", "--bin", "621626", "--amount", "1"],
+        &["route", "explain", "--bin", "621626", "--amount", "1", "--currency", "CNY"],
     ] {
         let refused = run(folder.path(), words);
         assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", text(&refused));
@@ -175,7 +175,8 @@ async fn orders_are_listed_found_and_exported() {
     let one = ask(&app, folder, &["order", "list", "--limit", "1", "--json"]).await;
     let one: serde_json::Value = serde_json::from_str(&one).expect("one object");
     assert_eq!(one["id"], second.id());
-    let words = ["order", "list", "--after", second.id(), "--amount-from", "12345"];
+    let words =
+        ["order", "list", "--after", second.id(), "--amount-from", "123.45", "--currency", "CNY"];
     assert!(ask(&app, folder, &words).await.contains(first.id()));
     let words = ["order", "list", "--status", "failed", "--kind", "payment"];
     assert_eq!(ask(&app, folder, &words).await.lines().count(), 1, "a heading");
@@ -186,7 +187,7 @@ async fn orders_are_listed_found_and_exported() {
         assert!(found.lines().nth(1).is_some_and(|line| line.starts_with(first.id())), "{found}");
     }
 
-    let csv = ask(&app, folder, &["order", "export", "--amount", "200"]).await;
+    let csv = ask(&app, folder, &["order", "export", "--amount", "2", "--currency", "CNY"]).await;
     assert!(csv.starts_with("id,order_id,") && csv.lines().count() == 2, "{csv}");
     let lines = ask(&app, folder, &["order", "export", "--json"]).await;
     assert_eq!(lines.lines().count(), 2, "{lines}");

@@ -137,6 +137,19 @@ async fn a_verification_is_shown_with_its_verdict() {
         assert_eq!(object(&shown), verified.body, "{words:?}");
         assert!(!shown.contains("ZHANG") && !shown.contains(PHONE), "I-11: {shown}");
     }
+    // Amounts are typed in major units, and never without their currency.
+    let explain = ["route", "explain", "--bin", "621626", "--amount"];
+    for (typed, told) in [
+        (&["12.345", "--currency", "CNY"][..], "has 2 decimals at most"),
+        (&["1,234.00", "--currency", "CNY"], "write an amount of CNY in major units"),
+        (&["12.0", "--currency", "JPY"], "has 0 decimals at most"),
+        (&["12.30", "--currency", "XXX"], "--currency is none of CNY, HKD"),
+        (&["12.30"], "--currency"),
+    ] {
+        let refused = run(town.folder(), &[&explain[..], typed].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains(told), "{typed:?}: {said}");
+    }
     // It has a route and no amount, with a daemon and without one.
     let words = ["route", "explain", "--bin", "621626", "--operation", "verification"];
     let plan = ask(&app, town.folder(), &[&words[..], &["--daemon"]].concat()).await;
@@ -144,7 +157,9 @@ async fn a_verification_is_shown_with_its_verdict() {
     let alone = [&words[..], &["--config", "switchyard.toml", "--data", "none"]].concat();
     let plan = String::from_utf8_lossy(&run(town.folder(), &alone).stdout).into_owned();
     assert!(plan.contains("plan: harbour-bank, unionpay\n"), "{plan}");
-    for wrong in [[&words[..], &["--amount", "1"]].concat(), words[..4].to_vec()] {
+    for wrong in
+        [[&words[..], &["--amount", "1", "--currency", "CNY"]].concat(), words[..4].to_vec()]
+    {
         let refused = run(town.folder(), &wrong);
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(1) && told.contains("--amount"), "{told}");

@@ -12,6 +12,7 @@ use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::shown::{cell, money};
 use crate::cli::table::aligned;
+use crate::cli::typed;
 
 /// Receipts and statements differ.
 const DIFFERENT: u8 = 2;
@@ -39,13 +40,14 @@ struct Receipt {
     channel: String,
     /// The clearing date that it settles, or the first of several, YYYY-MM-DD
     from: String,
-    /// The amount received, in minor units; negative where the bank paid the channel
-    #[arg(allow_hyphen_values = true)]
-    amount: i64,
+    /// The amount received, in major units as 12.30; negative where the bank paid the channel
+    #[arg(long, allow_hyphen_values = true)]
+    amount: String,
     /// The last clearing date
     #[arg(long, value_name = "YYYY-MM-DD")]
     through: Option<String>,
-    #[arg(long, default_value = "CNY")]
+    /// The amount's currency, as CNY
+    #[arg(long, value_name = "CODE")]
     currency: String,
     /// The bank's number of the receipt
     #[arg(long, value_name = "NUMBER")]
@@ -59,12 +61,13 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     let settlement = match &args.command {
         SettlementCommand::Record(receipt) => {
+            let currency = typed::currency(&receipt.currency)?;
             let path = format!("/v1/channels/{}/settlements", encoded(&receipt.channel));
             let body = json!({
                 "from": receipt.from,
                 "to": receipt.through,
-                "currency": receipt.currency,
-                "amount": receipt.amount,
+                "currency": currency.name(),
+                "amount": typed::amount("amount", &receipt.amount, currency)?,
                 "bank_reference": receipt.bank_reference,
                 "received_on": receipt.received_on,
             });

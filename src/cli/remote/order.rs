@@ -14,6 +14,7 @@ use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
 use crate::cli::shown::{cell, money, second, state_with_reason};
 use crate::cli::table::TextTable;
+use crate::cli::typed;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::Reason;
@@ -98,16 +99,17 @@ struct FilterArgs {
     channel: Option<String>,
     #[arg(long, value_name = "ID")]
     merchant: Option<String>,
-    /// Of this amount, in minor units
-    #[arg(long, value_name = "MINOR", conflicts_with_all = ["amount_from", "amount_to"])]
+    /// Of this amount, in major units as 12.30
+    #[arg(long, requires = "currency", conflicts_with_all = ["amount_from", "amount_to"])]
     amount: Option<String>,
-    /// Of this amount or more, in minor units
-    #[arg(long, value_name = "MINOR")]
+    /// Of this amount or more, in major units
+    #[arg(long, value_name = "AMOUNT", requires = "currency")]
     amount_from: Option<String>,
-    /// Of this amount or less, in minor units
-    #[arg(long, value_name = "MINOR")]
+    /// Of this amount or less, in major units
+    #[arg(long, value_name = "AMOUNT", requires = "currency")]
     amount_to: Option<String>,
-    #[arg(long)]
+    /// In this currency, as CNY
+    #[arg(long, value_name = "CODE")]
     currency: Option<String>,
     /// Of a card of this issuer, by its code in the BIN table
     #[arg(long, value_name = "CODE")]
@@ -139,9 +141,6 @@ impl FilterArgs {
             ("kind", &self.kind),
             ("channel", &self.channel),
             ("merchant_id", &self.merchant),
-            ("amount", &self.amount),
-            ("amount_from", &self.amount_from),
-            ("amount_to", &self.amount_to),
             ("currency", &self.currency),
             ("issuer_code", &self.issuer),
             ("first_six", &self.first_six),
@@ -150,6 +149,19 @@ impl FilterArgs {
             ("caller", &self.caller),
         ];
         let mut body = given(&fields);
+        if let Some(code) = &self.currency {
+            let currency = typed::currency(code)?;
+            for (flag, typed_amount) in [
+                ("amount", &self.amount),
+                ("amount-from", &self.amount_from),
+                ("amount-to", &self.amount_to),
+            ] {
+                if let Some(text) = typed_amount {
+                    let minor = typed::amount(flag, text, currency)?;
+                    body.insert(flag.replace('-', "_"), minor.to_string().into());
+                }
+            }
+        }
         if self.card_from_stdin {
             body.insert("card".to_owned(), card_from_input()?);
         }

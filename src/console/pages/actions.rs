@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{orders, plain};
 use crate::console::desk::{PageResult, PageVisit};
-use crate::console::views::minor;
+use crate::domain::money::{Currency, parse_major};
 
 /// Where the calls of actions lie.
 const CALLS_BELOW: &str = "/v1/";
@@ -74,7 +74,10 @@ fn body<'story>(
         let Some(typed) = typed else { continue };
         let value = match field["most"].is_number() {
             // Left out, an amount may stand for all that is left: what cannot be read is not.
-            true => minor(Some(typed), currency).map(Value::from).ok_or(name)?,
+            true => {
+                let currency = Currency::parse(currency).ok_or(name)?;
+                parse_major(typed.trim(), currency).map(Value::from).map_err(|_| name)?
+            }
             false => Value::from(typed.trim()),
         };
         body.insert(name.to_owned(), value);

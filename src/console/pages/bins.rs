@@ -56,7 +56,7 @@ pub async fn reload(visit: PageVisit, request: Request) -> PageResult {
     let mut body = members(&fields, &["reason", "files"]);
     body["accept_moves"] = json!(true);
     visit.send(Method::POST, "/v1/reload", &body).await?;
-    visit.done("/console/routes", "reloaded")
+    Ok(visit.done("/console/routes", "reloaded"))
 }
 
 /// `POST /console/routes`: where an order would go, and why. A form's body, because what is asked

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use serde_json::Value;
+use switchyard::domain::money::{Currency, major};
 
 use super::{DATE, agreeing, paid, planted, text};
 use crate::gateway::Gateway;
@@ -91,16 +92,17 @@ async fn differences_settlements_and_the_day_are_told_in_tables() {
     assert_eq!(resolved.status.code(), Some(0), "{}", printed(&resolved));
     assert!(printed(&resolved).contains("\"balanced\""));
     let record = |amount: String, reference: &str| {
-        let words = ["settlement", "record", "unionpay", DATE, &amount, "--bank-reference"];
-        let rest = [reference, "--received-on", "2026-11-24"];
+        let words = ["settlement", "record", "unionpay", DATE, "--amount", &amount];
+        let rest = ["--currency", "CNY", "--bank-reference", reference];
+        let rest = [&rest[..], &["--received-on", "2026-11-24"]].concat();
         words.iter().chain(&rest).map(|word| (*word).to_owned()).collect::<Vec<String>>()
     };
-    let words = record((net - 1).to_string(), "B-1");
+    let words = record(major((net - 1).into(), Some(Currency::Cny)), "B-1");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let short = run(&gateway, &words).await;
     assert_eq!(short.status.code(), Some(2), "{}", printed(&short));
     assert!(printed(&short).contains("the bank has received 1 less than is expected"));
-    let words = record("1".to_owned(), "B-2");
+    let words = record("0.01".to_owned(), "B-2");
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     assert_eq!(run(&gateway, &words).await.status.code(), Some(0));
     let listed = printed(&run(&gateway, &["settlement", "list", "unionpay"]).await);
