@@ -154,44 +154,51 @@ impl Reloads {
         self: &Arc<Self>,
         call: Option<&ReloadCall>,
     ) -> Result<Reloaded, ReloadRefusal> {
+        if self.is_shared {
+            return self.reload_credentials(call).await;
+        }
         let this = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || this.read()).await;
         let (channels, routes) = read.map_err(|_| EngineError::Died)??;
-        let (mut files, mut moves) = (None, None);
-        if let Some(routes) = &routes {
-            let name = name_of(&channels, routes);
-            moves = self.judge(&channels, routes, &name, call).await?;
-            files = Some(name);
-        }
+        let files = name_of(&channels, &routes);
+        let moves = self.judge(&channels, &routes, &files, call).await?;
         if let Some(call) = call {
-            self.audit(call, files.as_deref(), moves.as_ref()).await?;
+            self.audit(call, Some(&files), moves.as_ref()).await?;
         }
         let this = Arc::clone(self);
         let put = tokio::task::spawn_blocking(move || {
             // Routes name channels: those are there first.
             let channels = this.registry.put_in_force(channels)?;
-            let rules = routes.map(|routes| this.routes.put_in_force(routes).rules);
-            Ok((channels, rules))
+            Ok((channels, this.routes.put_in_force(routes).rules))
         });
         let put = put.await.map_err(|_| EngineError::Died)?;
-        let (channels, rules) =
-            put.map_err(|channels| ReloadRefusal::Mistaken { channels, routes: None })?;
+        let (channels, rules) = put.map_err(mistaken)?;
         self.hold(None);
-        Ok(Reloaded { channels, rules, files, moves, bin_table: false })
+        Ok(Reloaded { channels, rules: Some(rules), files: Some(files), moves, bin_table: false })
     }
 
-    /// Every file as it is now; no routes where nodes share them.
-    fn read(&self) -> Result<(ReadChannels, Option<ReadRoutes>), ReloadRefusal> {
+    /// Where nodes share their files, this machine's credentials are read again; no plan changes.
+    async fn reload_credentials(
+        &self,
+        call: Option<&ReloadCall>,
+    ) -> Result<Reloaded, ReloadRefusal> {
+        if let Some(call) = call {
+            self.audit(call, None, None).await?;
+        }
+        let registry = Arc::clone(&self.registry);
+        let reloaded = tokio::task::spawn_blocking(move || registry.reload()).await;
+        let channels = reloaded.map_err(|_| EngineError::Died)?.map_err(mistaken)?;
+        Ok(Reloaded { channels, rules: None, files: None, moves: None, bin_table: false })
+    }
+
+    /// Every file as it is now.
+    fn read(&self) -> Result<(ReadChannels, ReadRoutes), ReloadRefusal> {
         let channels = self.registry.read_again();
         let known = match &channels {
             Ok(channels) => channels.ids(),
             Err(_) => self.registry.ids(),
         };
-        let routes = match self.is_shared {
-            true => Ok(None),
-            false => self.routes.read_again(&known).map(Some),
-        };
-        match (channels, routes) {
+        match (channels, self.routes.read_again(&known)) {
             (Ok(channels), Ok(routes)) => Ok((channels, routes)),
             (channels, routes) => Err(ReloadRefusal::Mistaken {
                 channels: channels.err().unwrap_or_default(),
@@ -290,6 +297,10 @@ impl Reloads {
             }
         }
     }
+}
+
+const fn mistaken(channels: FileMistakes) -> ReloadRefusal {
+    ReloadRefusal::Mistaken { channels, routes: None }
 }
 
 /// What names the files that were read.

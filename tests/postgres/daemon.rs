@@ -146,6 +146,40 @@ pub async fn told(town: &Installation, arguments: &[&'static str]) -> (Option<i3
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_moves_too_many_orders_publishes_nothing_until_it_is_accepted() {
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let (daemon, core) = start(&town).await;
+    let channel_of = async |order_id: &str| {
+        let paid = core.pay(&Payment::instant(order_id, 700)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+        paid.text("channel").to_owned()
+    };
+    for number in 0..20 {
+        assert_eq!(channel_of(&format!("P-{number}")).await, BANK);
+    }
+    let routes = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n";
+    std::fs::write(town.folder().join("other.toml"), routes).expect("a file");
+    let push = ["route", "push", "other.toml", "--config", "switchyard.toml", "--data", "data"];
+    let why = ["--reason", "a new contract"];
+    let (code, words) = told(&town, &[&push[..], &why].concat()).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("20 of 20 orders (100.00 %)"), "{words}");
+    assert_eq!(channel_of("P-held").await, BANK);
+    let (code, words) = told(&town, &[&push[..], &why, &["--accept-moves"]].concat()).await;
+    assert_eq!(code, Some(0), "{words}");
+    let follows = async || {
+        let rules = core.get("/v1/routes").await.body["rules"].clone();
+        (rules[0]["name"] == "all").then_some(())
+    };
+    until("the routes are in force", follows).await;
+    assert_eq!(channel_of("P-moved").await, UNIONPAY);
+    let audit = core.get("/v1/audit").await.body;
+    assert!(audit.to_string().contains("a new contract (accepted: 21 of 21 orders"), "{audit}");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_installation_moves_to_a_database_and_back() {
     let carry = async |town: &Installation, to| {
         let files = ["--config", "switchyard.toml", "--data", "data"];

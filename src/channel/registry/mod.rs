@@ -117,6 +117,8 @@ pub struct Registry {
     /// One change at a time: a switch that is thrown during a reload holds after it. It has this
     /// node's part of the channels' pace, where nodes share them.
     changing: Mutex<Option<NodePart>>,
+    /// One reload at a time, from its reading on: what was read earlier is never in force later.
+    reloading: Mutex<()>,
     /// What this process shares with other nodes, where several have the books.
     shares: OnceLock<Arc<dyn ChannelShares>>,
     late: mpsc::Sender<LateReply>,
@@ -181,6 +183,7 @@ impl Registry {
             shared: Mutex::default(),
             channels: ArcSwap::from_pointee(BTreeMap::new()),
             changing: Mutex::default(),
+            reloading: Mutex::default(),
             shares: OnceLock::new(),
             late,
             link_keys: Arc::default(),
@@ -191,10 +194,12 @@ impl Registry {
     /// Reads every file anew, or leaves everything as it is and says every mistake. Where nodes
     /// share their files, those of the store are read again, with the credentials of this machine.
     pub fn reload(&self) -> Result<usize, FileMistakes> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         self.read_again().and_then(|read| self.put_in_force(read))
     }
 
-    /// The same without putting them in force. One reload is under way at a time.
+    /// The same without putting them in force, for a caller that has this process's own files
+    /// reloaded and nobody beside it.
     pub fn read_again(&self) -> Result<ReadChannels, FileMistakes> {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let channels = match &shared {
