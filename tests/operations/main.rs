@@ -9,6 +9,7 @@
 
 mod accounting;
 mod agree;
+mod agreements;
 mod lives;
 mod services;
 mod statements;

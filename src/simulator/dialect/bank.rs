@@ -4,6 +4,8 @@
 //! A bank is its [`BankApi`]: codes, words and keys. Each is written by hand from the bank's own
 //! point of view and shares no table with the adapter.
 
+mod agreements;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use crate::domain::closed_set;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
+use super::super::agreements::{CardKnown, OpenedAgreement};
 use super::super::chance::Chance;
 use super::super::ledger::{
     BankOrder, EntryFacts, EntryKind, EntryState, FollowUpResult, IssuerDecision, Ledger,
@@ -22,6 +25,8 @@ use super::super::notices::{BankNotice, NoticeWriter, schedule};
 use super::super::state::SimulatorState;
 use super::super::statement::NoStatement;
 use super::{AnswerCodes, Dialect, ReplyForm, decide, statement};
+
+pub(in crate::simulator) use agreements::AgreementCodes;
 
 closed_set! {
     /// The operation of a request.
@@ -41,6 +46,11 @@ closed_set! {
         /// The file that the reply about a statement named.
         File => "file",
         Verification => "verify",
+        AgreementCode => "agreement_code",
+        Agreement => "agreement",
+        AgreementQuery => "agreement_query",
+        AgreementEnd => "agreement_end",
+        PaymentCode => "payment_code",
     }
 }
 
@@ -58,6 +68,9 @@ pub(in crate::simulator) struct BankRequest {
     pub amount: Option<AmountMinor>,
     pub currency: Currency,
     pub card: Option<RequestCard>,
+    /// The number of an agreement, in place of a card.
+    pub token: Option<String>,
+    pub sms_code: Option<String>,
     /// Whether the person that a verification names can be anybody.
     pub is_somebody: bool,
     /// The bank's host as the merchant wrote it, for replies that name an address.
@@ -77,6 +90,8 @@ impl BankRequest {
             amount: None,
             currency: Currency::Cny,
             card: None,
+            token: None,
+            sms_code: None,
             is_somebody: true,
             host: String::new(),
         }
@@ -95,7 +110,7 @@ impl BankRequest {
 
 /// The card as it was sent; only its mask is kept.
 pub(in crate::simulator) struct RequestCard {
-    mask: MaskedPan,
+    known: CardKnown,
     number_fits: bool,
     /// `YYMM`.
     expiry: Option<String>,
@@ -105,7 +120,7 @@ pub(in crate::simulator) struct RequestCard {
 impl RequestCard {
     pub fn new(number: &str, expiry: Option<String>, cvv: Option<&str>) -> Self {
         Self {
-            mask: MaskedPan::from_stored(number),
+            known: CardKnown::of(number),
             number_fits: Pan::parse(number).is_ok(),
             expiry,
             cvv_fits: cvv.is_none_or(|text| Cvv::parse(text).is_some()),
@@ -156,11 +171,13 @@ pub(in crate::simulator) struct BankResult {
     pub original_code: Option<&'static str>,
     /// A statement.
     pub file: Option<Vec<u8>>,
+    /// The agreement that was opened, or asked about.
+    pub opened: Option<OpenedAgreement>,
 }
 
 impl BankResult {
     const fn code(code: &'static str) -> Self {
-        Self { code, facts: None, original_code: None, file: None }
+        Self { code, facts: None, original_code: None, file: None, opened: None }
     }
 
     fn of(code: &'static str, facts: EntryFacts) -> Self {
@@ -180,6 +197,11 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
     /// How issuers answer whether a card is a person's, where the bank asks them; the first decline
     /// is that it is not.
     fn verification_codes(&self) -> Option<&'static AnswerCodes> {
+        None
+    }
+
+    /// Its codes about agreements, if it knows any.
+    fn agreement_codes(&self) -> Option<&'static AgreementCodes> {
         None
     }
 
@@ -215,16 +237,23 @@ impl Bank {
 
     fn begin(&self, running: &Arc<SimulatorState>, request: &BankRequest) -> BankResult {
         let codes = self.api.codes();
-        let (Some(amount), Some(card)) = (request.amount, &request.card) else {
-            return BankResult::code(codes.format);
+        let Some(amount) = request.amount else { return BankResult::code(codes.format) };
+        let (mask, problem) = match (&request.card, &request.token) {
+            (Some(card), _) => (card.known.masked.clone(), self.card_problem(running, card)),
+            (None, Some(token)) => match self.payer_by_agreement(running, request, token) {
+                Ok(payer) => payer,
+                Err(code) => return BankResult::code(code),
+            },
+            (None, None) => return BankResult::code(codes.format),
         };
-        let verdict = match self.card_problem(running, card, amount) {
+        let too_large = amount.get() > running.settings.per_order_max_minor;
+        let verdict = match problem.or(too_large.then_some(codes.limit)) {
             Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => {
                 self.delay(running, request, decide(running, &request.order_no, &codes.answers))
             }
         };
-        let instruction = request.instruction(amount, request.currency, Some(card.mask.clone()));
+        let instruction = request.instruction(amount, request.currency, Some(mask));
         let (ledger, now) = (&running.ledger, running.now());
         let entered = match request.operation {
             BankOperation::Preauth => ledger.preauthorise(now, instruction, verdict, codes.dead),
@@ -247,12 +276,7 @@ impl Bank {
     }
 
     /// The code with which the card data alone decline a charge, whatever the issuer would decide.
-    fn card_problem(
-        &self,
-        running: &SimulatorState,
-        card: &RequestCard,
-        amount: AmountMinor,
-    ) -> Option<&'static str> {
+    fn card_problem(&self, running: &SimulatorState, card: &RequestCard) -> Option<&'static str> {
         let codes = self.api.codes();
         let today = running.ledger.today(running.now());
         let lives = |text: &str| {
@@ -264,10 +288,7 @@ impl Bank {
         if card.expiry.as_deref().is_some_and(|text| !lives(text)) {
             return Some(codes.expired);
         }
-        if !card.cvv_fits {
-            return Some(codes.wrong_cvv);
-        }
-        (amount.get() > running.settings.per_order_max_minor).then_some(codes.limit)
+        (!card.cvv_fits).then_some(codes.wrong_cvv)
     }
 
     fn follow_up(&self, running: &Arc<SimulatorState>, request: &BankRequest) -> BankResult {
@@ -427,6 +448,11 @@ impl Dialect for Bank {
                 self.statement(running, &call.order_no)
             }
             BankOperation::Verification => self.verify(running, call),
+            BankOperation::AgreementCode
+            | BankOperation::Agreement
+            | BankOperation::AgreementQuery
+            | BankOperation::AgreementEnd
+            | BankOperation::PaymentCode => self.agreement_step(running, call),
         }
     }
 

@@ -202,3 +202,60 @@ async fn settings_out_of_range_are_refused() {
     assert!(simulator.set_faults(impossible).is_err());
     assert!(simulator.set_faults(Faults::hostile()).is_ok());
 }
+
+#[tokio::test]
+async fn a_card_is_bound_by_a_code_and_pays_by_the_number() {
+    let (simulator, clock) = bank(|plain| plain).await;
+    let merchant = HarbourMerchant::of(&simulator);
+    let body = |number: u32, more: serde_json::Value| {
+        let mut body = HarbourMerchant::order_body(&order_no(number));
+        let members = more.as_object().expect("an object").clone();
+        body.as_object_mut().expect("an object").extend(members);
+        body
+    };
+    let ask = async |path: &str, number: u32, more: serde_json::Value| {
+        merchant.ask(&format!("/v1/agreements{path}"), &body(number, more)).await
+    };
+    let card = || serde_json::json!({ "cardNumber": CARD, "mobile": "13800138000" });
+    let with = |code: &str| {
+        let mut card = card();
+        card["smsCode"] = code.into();
+        card
+    };
+    assert_eq!(ask("", 1, with(TEST_SMS_CODE)).await.text("code"), "1071", "none was sent");
+    assert_eq!(ask("/codes", 2, card()).await.text("code"), "0000");
+    assert_eq!(ask("", 3, with("000000")).await.text("code"), "1071");
+    let nothing = serde_json::json!({});
+    assert_eq!(ask("/query", 3, nothing.clone()).await.text("code"), "1404", "it opened nothing");
+    let opened = ask("", 4, with(TEST_SMS_CODE)).await;
+    assert_eq!(opened.text("code"), "0000");
+    let number = opened.text("agreementNo").to_owned();
+    assert_eq!(ask("", 4, with(TEST_SMS_CODE)).await.json, opened.json, "a repeat");
+    let found = ask("/query", 4, nothing).await;
+    assert_eq!((found.text("resultCode"), found.text("agreementNo")), ("0000", &*number));
+    assert_eq!(found.text("endsAt"), opened.text("endsAt"));
+    ask("/codes", 5, card()).await;
+    clock.forward(10 * 60_000 + 1);
+    assert_eq!(ask("", 6, with(TEST_SMS_CODE)).await.text("code"), "1072");
+
+    let by_number = serde_json::json!({ "agreementNo": number });
+    let pay = async |number: u32, code: Option<&str>| {
+        let mut charge = HarbourMerchant::charge_body(&order_no(number));
+        let members = charge.as_object_mut().expect("an object");
+        members.remove("card");
+        members.extend(by_number.as_object().expect("an object").clone());
+        members.extend(code.map(|code| ("smsCode".to_owned(), code.into())));
+        merchant.ask("/v1/charges", &charge).await.text("code").to_owned()
+    };
+    assert_eq!(pay(10, None).await, "0000");
+    assert_eq!(pay(11, Some(TEST_SMS_CODE)).await, "1071", "none was sent");
+    assert_eq!(ask("/payment-codes", 12, by_number.clone()).await.text("code"), "0000");
+    assert_eq!(pay(13, Some(TEST_SMS_CODE)).await, "0000");
+    assert_eq!(ask("/end", 14, by_number.clone()).await.text("code"), "0000");
+    assert_eq!(ask("/end", 15, by_number.clone()).await.text("code"), "1073");
+    assert_eq!(ask("/payment-codes", 16, by_number.clone()).await.text("code"), "1073");
+    assert_eq!(pay(17, None).await, "1073");
+    let ledger = simulator.stop().await;
+    let masked: Vec<_> = ledger.entries().iter().map(|entry| entry.card.as_deref()).collect();
+    assert_eq!(masked, [Some("621626*********0018"); 3], "of the right card, and the refused one");
+}

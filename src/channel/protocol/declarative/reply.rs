@@ -17,6 +17,7 @@ use crate::codec::order_form::OrderForm;
 use crate::domain::card::CardToken;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use crate::domain::time::Timestamp;
 
 /// The longest number of a transaction that a channel may give us, in bytes.
 const REFERENCE_BYTES_MAX: usize = 128;
@@ -100,6 +101,8 @@ pub struct ReplyMap {
     pub settle_date: Option<Path>,
     /// The channel's token for a card, which a confirmed agreement brings.
     pub token: Option<Path>,
+    /// When the channel lets the agreement end.
+    pub ends_at: Option<Path>,
     /// The channel's codes, which speak of payments first of all.
     pub shared_codes: CodeTable,
     /// Codes of this kind of request alone; they go before the shared ones.
@@ -354,7 +357,8 @@ impl ReplyMap {
         };
         let token = CardToken::parse(&text, phone)
             .ok_or_else(|| Uncertainty::new(UnknownCause::Garbled, "its token cannot be one"))?;
-        Ok(Some(IssuedToken { token, ends_at: None }))
+        let ends_at = find(answer, self.ends_at.as_ref(), PathNeed::AsFileSays)?;
+        Ok(Some(IssuedToken { token, ends_at: ends_at.and_then(|text| read_end(&text)) }))
     }
 
     /// The order number as `need` says; the amount only if it is there, for a no may leave it out.
@@ -470,6 +474,20 @@ fn read_reference(text: &str) -> Result<String, UnknownCause> {
     if fits { Ok(text.to_owned()) } else { Err(UnknownCause::Garbled) }
 }
 
+/// When an agreement ends: a time with its offset, or seconds or milliseconds since 1970. Of any
+/// other form nothing is known: the channel itself refuses what it has let end.
+fn read_end(text: &str) -> Option<Timestamp> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let number: i64 = text.parse().ok()?;
+        return match text.len() {
+            9..=11 => number.checked_mul(1_000).map(Timestamp::from_millis),
+            12..=14 => Some(Timestamp::from_millis(number)),
+            _ => None,
+        };
+    }
+    Timestamp::parse(text).filter(|_| text.contains(['T', 't']))
+}
+
 /// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`, or of the date before a time. What is none of
 /// them is passed on as it came:
 /// a yes stays a yes, and the books know to put no such date into themselves.
@@ -488,6 +506,26 @@ fn read_settle_date(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_a_time_with_its_offset_or_counts_from_1970() {
+        let rows = [
+            ("2031-11-22T23:59:59+08:00", Some(1_953_129_599_000)),
+            ("2031-11-22T15:59:59Z", Some(1_953_129_599_000)),
+            ("1953129599", Some(1_953_129_599_000)),
+            ("1953129599000", Some(1_953_129_599_000)),
+            // Neither tells of which zone it is.
+            ("20311122", None),
+            ("2031-11-22", None),
+            ("2031-11-22 23:59:59", None),
+            ("2031-11-22T23:59:59", None),
+            ("", None),
+            ("some day", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(read_end(text).map(Timestamp::as_millis), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_settle_date_is_a_month_and_a_day() {

@@ -15,8 +15,9 @@ use serde::Deserialize;
 use crate::codec::sign::{HmacKey, hex_lower};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
+use crate::simulator::agreements::OpenedAgreement;
 use crate::simulator::dialect::bank::{
-    BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
+    AgreementCodes, BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
 };
 use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::ledger::{EntryFacts, EntryState};
@@ -71,6 +72,9 @@ const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
     declines: &[(DeclineCode::at_once("1066"), 80), (DeclineCode::at_once("1014"), 20)],
 };
 
+const AGREEMENT_CODES: AgreementCodes =
+    AgreementCodes { wrong_code: "1071", expired_code: "1072", void_number: "1073" };
+
 /// See the head of this file.
 pub(super) struct Harbour {
     merchant_id: String,
@@ -92,7 +96,11 @@ struct HarbourCharge<'a> {
     #[serde(borrow)]
     currency: Cow<'a, str>,
     #[serde(borrow)]
-    card: HarbourCard<'a>,
+    card: Option<HarbourCard<'a>>,
+    #[serde(borrow)]
+    agreement_no: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sms_code: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +137,22 @@ struct HarbourVerification<'a> {
     id_number: Option<Cow<'a, str>>,
     #[serde(borrow)]
     mobile: Option<Cow<'a, str>>,
+}
+
+/// A step of an agreement, by card or by its number.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HarbourAgreement<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    card_number: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    agreement_no: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sms_code: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +212,11 @@ impl Harbour {
             "/v1/preauths/capture" => BankOperation::Capture,
             "/v1/statements" => BankOperation::Statement,
             "/v1/verifications" => BankOperation::Verification,
+            "/v1/agreements/codes" => BankOperation::AgreementCode,
+            "/v1/agreements" => BankOperation::Agreement,
+            "/v1/agreements/query" => BankOperation::AgreementQuery,
+            "/v1/agreements/end" => BankOperation::AgreementEnd,
+            "/v1/agreements/payment-codes" => BankOperation::PaymentCode,
             _ => return None,
         };
         match operation {
@@ -205,7 +234,13 @@ impl Harbour {
                 let is_ours = asked.merchant_id == self.merchant_id;
                 is_ours.then_some(BankRequest::new(operation, date))
             }
-            BankOperation::Verification => self.verification(body),
+            BankOperation::Verification | BankOperation::AgreementCode => {
+                self.verification(operation, body)
+            }
+            BankOperation::Agreement
+            | BankOperation::AgreementQuery
+            | BankOperation::AgreementEnd
+            | BankOperation::PaymentCode => self.agreement(operation, body),
             BankOperation::Capture
             | BankOperation::Void
             | BankOperation::Undo
@@ -213,7 +248,19 @@ impl Harbour {
         }
     }
 
-    fn verification(&self, body: &[u8]) -> Option<BankRequest> {
+    fn agreement(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
+        let asked: HarbourAgreement<'_> = serde_json::from_slice(body).ok()?;
+        let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+        Some(BankRequest {
+            card: asked.card_number.map(|number| RequestCard::new(&number, None, None)),
+            token: asked.agreement_no.map(Cow::into_owned),
+            sms_code: asked.sms_code.map(Cow::into_owned),
+            ..BankRequest::new(operation, order_no)
+        })
+    }
+
+    /// Who is asked about, whether the card is theirs: of a verification, and before a code.
+    fn verification(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
         let asked: HarbourVerification<'_> = serde_json::from_slice(body).ok()?;
         let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
         let fits =
@@ -224,7 +271,7 @@ impl Harbour {
         Some(BankRequest {
             card: Some(RequestCard::new(&asked.card_number, None, None)),
             is_somebody: is_somebody && fits(&asked.mobile, is_mobile),
-            ..BankRequest::new(BankOperation::Verification, order_no)
+            ..BankRequest::new(operation, order_no)
         })
     }
 
@@ -234,13 +281,17 @@ impl Harbour {
         if charge.sent_at.len() != 14 || !in_digits(&charge.sent_at) {
             return None;
         }
-        let HarbourCard { number, expiry, cvv } = charge.card;
+        let card = charge.card.map(|HarbourCard { number, expiry, cvv }| {
+            RequestCard::new(&number, expiry.map(Cow::into_owned), cvv.as_deref())
+        });
         let order_no = self.order_no(&charge.merchant_id, &charge.order_no)?;
         Some(BankRequest {
             sent_at: charge.sent_at.into_owned(),
             amount: Some(AmountMinor::new(charge.amount).ok()?),
             currency: Currency::parse(&charge.currency)?,
-            card: Some(RequestCard::new(&number, expiry.map(Cow::into_owned), cvv.as_deref())),
+            card,
+            token: charge.agreement_no.map(Cow::into_owned),
+            sms_code: charge.sms_code.map(Cow::into_owned),
             ..BankRequest::new(operation, order_no)
         })
     }
@@ -282,6 +333,10 @@ impl BankApi for Harbour {
         Some(&VERIFICATION_CODES)
     }
 
+    fn agreement_codes(&self) -> Option<&'static AgreementCodes> {
+        Some(&AGREEMENT_CODES)
+    }
+
     fn read(
         &self,
         _running: &SimulatorState,
@@ -306,9 +361,17 @@ impl BankApi for Harbour {
                 query_body(&request.order_no, facts)
             }
             (Some(request), Some(facts), _) => order_body(result.code, &request.order_no, facts),
-            (Some(request), None, None) if request.operation == BankOperation::Verification => {
-                verification_body(result.code, &request.order_no)
-            }
+            (Some(request), None, None) => match request.operation {
+                BankOperation::Verification
+                | BankOperation::AgreementCode
+                | BankOperation::Agreement
+                | BankOperation::AgreementQuery
+                | BankOperation::AgreementEnd
+                | BankOperation::PaymentCode => {
+                    service_body(result.code, &request.order_no, result.opened.as_ref())
+                }
+                _ => code_body(result.code),
+            },
             (_, _, _) => code_body(result.code),
         };
         let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
@@ -364,6 +427,9 @@ fn message(code: &str) -> &'static str {
         "1059" => "suspected fraud",
         "1061" => "limit exceeded",
         "1066" => "name, document or mobile differ",
+        "1071" => "wrong SMS code",
+        "1072" => "the SMS code is good no more",
+        "1073" => "no such agreement",
         "1082" => "wrong CVV",
         "1091" => "system busy, result unclear",
         "1099" => "processing",
@@ -381,8 +447,19 @@ fn code_body(code: &str) -> Vec<u8> {
     format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
 }
 
-fn verification_body(code: &str, order_no: &str) -> Vec<u8> {
-    format!(r#"{{"code":"{code}","message":"{}","orderNo":"{order_no}"}}"#, message(code)).into()
+/// The answer to a service, with the agreement that it has opened or asked about.
+fn service_body(code: &str, order_no: &str, opened: Option<&OpenedAgreement>) -> Vec<u8> {
+    let mut body =
+        format!(r#"{{"code":"{code}","message":"{}","orderNo":"{order_no}""#, message(code));
+    if let Some(OpenedAgreement { token, ends_at, .. }) = opened {
+        body += &format!(
+            r#","resultCode":"{}","agreementNo":"{token}","endsAt":"{}""#,
+            CODES.answers.approved,
+            ends_at.rfc3339(),
+        );
+    }
+    body.push('}');
+    body.into_bytes()
 }
 
 fn order_body(code: &str, order_no: &str, facts: &EntryFacts) -> Vec<u8> {

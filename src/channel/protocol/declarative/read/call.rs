@@ -294,6 +294,7 @@ impl CallReader<'_> {
             reference: path("reference"),
             settle_date: path("settle_date"),
             token: path("token"),
+            ends_at: path("ends_at"),
             shared_codes: self.codes.clone(),
             own_codes: read_codes(from("codes"), "codes"),
         };
@@ -487,6 +488,7 @@ fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
         ("reference", &read.reference),
         ("settle_date", &read.settle_date),
         ("token", &read.token),
+        ("ends_at", &read.ends_at),
     ];
     let given = paths.into_iter().filter_map(|(key, path)| Some((key, path.as_ref()?)));
     for (key, path) in given {
@@ -511,8 +513,10 @@ fn check_token(kind: RequestKind, read: &ReplyMap, call: &Section<'_>) {
         let advice = "say where its reply has the token: reply.token = \"/token\"";
         call.mistake("reply", "nothing could be paid by the agreement without a token", advice);
     }
-    if !kind.brings_token() && read.token.is_some() {
-        call.mistake("reply", "`token` is of no meaning here", "take it out");
+    for (key, path) in [("token", &read.token), ("ends_at", &read.ends_at)] {
+        if !kind.brings_token() && path.is_some() {
+            call.mistake("reply", &format!("`{key}` is of no meaning here"), "take it out");
+        }
     }
 }
 

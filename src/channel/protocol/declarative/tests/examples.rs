@@ -441,7 +441,7 @@ fn every_request_is_described_or_refused() {
         });
         built.count()
     });
-    assert_eq!(described, [28, 16, 5, 20]);
+    assert_eq!(described, [33, 16, 5, 20]);
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),
