@@ -34,6 +34,7 @@ fn the_demo_ends_with_nothing_owed_and_no_difference() {
     assert!(count("clearing_records") >= count("succeeded"), "I-7: {told}");
     assert!(count("notices_acknowledged") >= ORDERS, "each end is told, a release too: {told}");
     assert!(told["elapsed_ms"].is_u64(), "{told}");
+    assert!(count("cards_bound") > 0 && count("paid_by_agreement") > 0, "{told}");
     assert!(count("cards_matched") > 0 && count("cards_differed") > 0, "{told}");
     assert!(count("refunded") > 0 && count("voided") > 0 && count("captured") > 0, "{told}");
 }
@@ -53,7 +54,16 @@ fn a_seed_asks_for_the_same_again() {
     });
     assert_eq!(first, again);
     assert_eq!(first.0["payments"], 60);
-    for what in ["repeats", "releases", "refunds", "voids", "holds", "payouts", "verifications"] {
+    for what in [
+        "repeats",
+        "releases",
+        "refunds",
+        "voids",
+        "holds",
+        "payouts",
+        "verifications",
+        "agreements",
+    ] {
         assert!(first.0[what].as_u64().is_some_and(|times| times > 0), "no {what}: {}", first.0);
     }
     assert_ne!(first, other);

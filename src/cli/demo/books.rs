@@ -9,7 +9,8 @@ use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Contradiction, CoreNotice};
 use crate::store::{PAGE_MAX, Store, StoreError};
@@ -56,6 +57,15 @@ impl Books {
 
     /// Payments, without the orders that we owe ourselves and without releases.
     pub fn payments(&self) -> impl Iterator<Item = &Order> {
+        self.all_payments().filter(|order| agreement_of(order).is_none())
+    }
+
+    /// Payments by agreement: how many there are depends on which cards could be bound.
+    pub fn payments_by_agreement(&self) -> impl Iterator<Item = &Order> {
+        self.all_payments().filter(|order| agreement_of(order).is_some())
+    }
+
+    fn all_payments(&self) -> impl Iterator<Item = &Order> {
         self.orders.values().filter(|order| order.instruction.kind == OrderKind::Payment)
     }
 
@@ -168,4 +178,9 @@ async fn clearing(
             return Ok(records);
         }
     }
+}
+
+/// The agreement that an order names.
+fn agreement_of(order: &Order) -> Option<AgreementId> {
+    order.instruction.instrument.as_ref().and_then(InstrumentFacts::agreement)
 }

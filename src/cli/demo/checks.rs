@@ -7,11 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::binding::BoundCard;
 use super::books::Books;
+use super::client::FollowUpOutcome;
 use super::drain::OpenWork;
-use super::load::{FollowUpOutcome, PaymentAnswer, VerifiedCard};
+use super::load::{PaymentAnswer, VerifiedCard};
 use super::sinks::{BookingLog, NoticeLog};
 use super::town::CHANNELS;
+use crate::domain::agreement::AgreementState;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::attempt::AttemptState;
@@ -134,6 +137,9 @@ fn check_answers(
         if let Some(verified) = &answer.verification {
             check_verification(findings, order.id, verified);
         }
+        if let Some(bound) = &answer.bound {
+            check_binding(findings, order.id, bound);
+        }
         if let Some((id, status, replayed)) = &answer.repeat {
             let changed = is_final(&answer.status) && *status != answer.status;
             if *id != answer.id || changed || !replayed {
@@ -141,7 +147,8 @@ fn check_answers(
                 findings.broken("I-9", order.id, what);
             }
         }
-        for one in answer.release.iter().chain(&answer.others) {
+        let by_agreement = answer.bound.iter().filter_map(|bound| bound.payment.as_ref());
+        for one in answer.release.iter().chain(&answer.others).chain(by_agreement) {
             let FollowUpOutcome::Taken { id, status } = &one.outcome else { continue };
             let kept = OrderId::parse(id).and_then(|id| books.orders.get(&id));
             let kept = kept.map(|order| order.status.name());
@@ -171,6 +178,19 @@ fn check_verification(findings: &mut DemoFindings, order: OrderId, verified: &Ve
     }
     if !verified.names_somebody && verdict == VerificationVerdict::Matches.name() {
         findings.broken("I-2", order, "its card is said to be nobody's");
+    }
+}
+
+/// An agreement is opened once, a code that nobody got binds no card, and what is paid by it is
+/// paid under its own id.
+fn check_binding(findings: &mut DemoFindings, order: OrderId, bound: &BoundCard) {
+    let (again, replayed) = &bound.repeat;
+    if *again != bound.id || !replayed {
+        let what = format!("its agreement is {}, then {again}, said {replayed}", bound.id);
+        findings.broken("I-9", order, what);
+    }
+    if bound.after_wrong_code == AgreementState::Active.name() {
+        findings.broken("I-2", order, "a code that no phone has got has bound its card");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::books;
-use super::load::ApiClient;
+use super::client::ApiClient;
 use super::town::Town;
 use crate::app::App;
 use crate::clock::stopwatch;

@@ -9,84 +9,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::binding::{BoundCard, bind_and_pay};
+use super::client::{ApiClient, FOLLOW_UP_WAIT_S, FollowUpCall, FollowUpOutcome};
 use crate::domain::bin::BinRow;
 use crate::domain::card::Pan;
 use crate::entropy::Entropy;
 use crate::tables::bin::shipped_table;
-use crate::workers;
 
 /// Payments on their way at one time.
 const IN_FLIGHT: usize = 64;
-/// How often a refusal for the moment is met with another call, and how long it waits before it.
-const TRIES_MAX: u32 = 100;
-const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// Longer than the daemon lets a call wait.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The daemon's API as its callers reach it.
-pub struct ApiClient {
-    client: reqwest::Client,
-    base: String,
-    key: String,
-}
-
-/// An answer: its status code, and its body if it is JSON.
-#[derive(Debug)]
-pub struct ApiAnswer {
-    pub status: u16,
-    pub replayed: bool,
-    pub body: Value,
-}
-
-impl ApiAnswer {
-    pub fn text(&self, key: &str) -> &str {
-        self.body[key].as_str().unwrap_or_default()
-    }
-}
-
-impl ApiClient {
-    pub fn new(base: String, key: String) -> anyhow::Result<Self> {
-        let client = workers::client(CALL_TIMEOUT).map_err(|problem| anyhow!(problem))?;
-        Ok(Self { client, base, key })
-    }
-
-    /// Posts JSON, with a `Prefer: wait=` if one is given, and tries again while it is told to.
-    pub async fn post(
-        &self,
-        path: &str,
-        body: &Value,
-        wait_s: Option<u32>,
-    ) -> anyhow::Result<ApiAnswer> {
-        for _ in 0..TRIES_MAX {
-            let mut request = self
-                .client
-                .post(format!("{}{path}", self.base))
-                .bearer_auth(&self.key)
-                .header(http::header::CONTENT_TYPE, "application/json")
-                .body(body.to_string());
-            if let Some(seconds) = wait_s {
-                request = request.header("prefer", format!("wait={seconds}"));
-            }
-            let response = request.send().await.context("the API does not answer")?;
-            let status = response.status().as_u16();
-            let replayed = response.headers().contains_key("idempotent-replayed");
-            let bytes = response.bytes().await.context("the API's answer breaks off")?;
-            let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            let not_now = matches!(status, 408 | 429 | 503) || body["code"] == "no_route";
-            if !not_now {
-                return Ok(ApiAnswer { status, replayed, body });
-            }
-            tokio::time::sleep(TRY_AGAIN_AFTER).await;
-        }
-        bail!("the API refused a call to {path} {TRIES_MAX} times")
-    }
-}
 
 /// The answers to one payment and to its later calls.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +37,8 @@ pub struct PaymentAnswer {
     pub release: Option<FollowUpCall>,
     /// The verification of its card, if there was one.
     pub verification: Option<VerifiedCard>,
+    /// Its card as it was bound, if it was, and the payment by the agreement.
+    pub bound: Option<BoundCard>,
     /// Its other calls: holds, captures, refunds and voids.
     pub others: Vec<FollowUpCall>,
 }
@@ -116,32 +54,6 @@ pub struct VerifiedCard {
     pub repeat: (String, bool),
 }
 
-/// One further thing that was asked for.
-#[derive(Debug, Clone)]
-pub struct FollowUpCall {
-    /// Its name in the report.
-    pub what: &'static str,
-    pub outcome: FollowUpOutcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FollowUpOutcome {
-    /// The call made or changed an order: our order id, and the status of the answer.
-    Taken { id: String, status: String },
-    /// The error code. Nothing was written.
-    Refused { code: String },
-}
-
-impl FollowUpCall {
-    /// Our order id, if it is there and has succeeded.
-    fn succeeded(&self) -> Option<&str> {
-        match &self.outcome {
-            FollowUpOutcome::Taken { id, status } => (status == "succeeded").then_some(id.as_str()),
-            FollowUpOutcome::Refused { .. } => None,
-        }
-    }
-}
-
 /// How often each thing was asked for, which the seed and the number of payments fix.
 pub fn count(answers: &[PaymentAnswer]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::from([("payments", answers.len())]);
@@ -152,6 +64,9 @@ pub fn count(answers: &[PaymentAnswer]) -> BTreeMap<&'static str, usize> {
         }
         if answer.verification.is_some() {
             add("verifications");
+        }
+        if answer.bound.is_some() {
+            add("agreements");
         }
         answer.release.iter().chain(&answer.others).for_each(|one| add(one.what));
     }
@@ -168,6 +83,8 @@ struct PlannedPayment {
     then: PlannedFollowUp,
     /// The identity number with which the card is verified first.
     verifies: Option<&'static str>,
+    /// Whether its card is bound as well, and pays by the agreement.
+    binds: bool,
 }
 
 /// Identity numbers of nobody: the standard's example, and one whose check digit does not fit.
@@ -263,6 +180,7 @@ fn draw(seed: u64, number: u32) -> PlannedPayment {
             1..4 => Some(SOMEBODY),
             _ => None,
         },
+        binds: below(entropy, 20) == 0,
     }
 }
 
@@ -279,7 +197,7 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
 }
 
 async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<PaymentAnswer> {
-    let PlannedPayment { body, wait_s, repeats, releases, then, verifies } = payment;
+    let PlannedPayment { body, wait_s, repeats, releases, then, verifies, binds } = payment;
     let verification = match verifies {
         Some(id_number) => Some(verify(&api, &body, id_number).await?),
         None => None,
@@ -309,6 +227,9 @@ async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<Pay
     }
     let may_be_taken = answered.status == "succeeded" && gives_back;
     answered.others = caller.follow(&answered.id, may_be_taken, then).await?;
+    if binds {
+        answered.bound = Some(bind_and_pay(&api, &body).await?);
+    }
     Ok(answered)
 }
 
@@ -344,9 +265,6 @@ async fn verify(
 /// How a follow-up is refused whose original has not succeeded, goes over a channel that cannot do
 /// it, or is not of the right kind.
 const REFUSALS: [&str; 3] = ["not_succeeded", "operation_not_supported", "wrong_kind"];
-/// How long a call waits for the end of a follow-up, in seconds: notices tell of the rest.
-const FOLLOW_UP_WAIT_S: u32 = 2;
-
 /// The core, while it follows one payment up.
 struct PaymentCaller<'run> {
     api: &'run ApiClient,

@@ -5,11 +5,14 @@
 //! goes through the daemon's own HTTP API. When nothing is owed any more, the channels'
 //! ledgers are held against our books line by line.
 //!
-//! Reading order: `town` (the channels), `sinks` (accounting and core), `load`, `drain`, `books`,
-//! `checks`, `report`. Exit code 3 means that an invariant is broken; the report says which.
+//! Reading order: `town` (the channels), `sinks` (accounting and core), `client`, `load`, `binding`
+//! (bound cards), `drain`, `books`, `checks`, `report`. Exit code 3 means that an invariant is
+//! broken; the report says which.
 
+mod binding;
 mod books;
 mod checks;
+mod client;
 mod drain;
 mod load;
 mod report;
@@ -37,7 +40,7 @@ use crate::config::checked::Settings;
 use crate::telemetry::{self, LogForm};
 use books::Books;
 use checks::Witnesses;
-use load::ApiClient;
+use client::ApiClient;
 use report::DemoReport;
 use sinks::{AccountingSink, CoreSink};
 use town::Town;

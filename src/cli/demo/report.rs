@@ -11,6 +11,7 @@ use super::drain::Operator;
 use super::load;
 use super::town::CHANNELS;
 use crate::cli::table::aligned;
+use crate::domain::agreement::AgreementState;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
@@ -49,6 +50,17 @@ impl DemoReport<'_> {
     fn with_verdict(&self, verdict: VerificationVerdict) -> usize {
         let verified = self.witnesses.answers.iter().filter_map(|one| one.verification.as_ref());
         verified.filter(|one| one.verdict == verdict.name()).count()
+    }
+
+    /// Cards that were bound.
+    fn bound(&self) -> usize {
+        let bound = self.witnesses.answers.iter().filter_map(|one| one.bound.as_ref());
+        bound.filter(|one| one.state == AgreementState::Active.name()).count()
+    }
+
+    fn paid_by_agreement(&self) -> usize {
+        let orders = self.books.payments_by_agreement();
+        orders.filter(|order| order.status == OrderStatus::Succeeded).count()
     }
 
     fn acknowledged_notices(&self) -> usize {
@@ -90,6 +102,8 @@ impl DemoReport<'_> {
             "captured": self.succeeded("capture"),
             "cards_matched": self.with_verdict(VerificationVerdict::Matches),
             "cards_differed": self.with_verdict(VerificationVerdict::Differs),
+            "cards_bound": self.bound(),
+            "paid_by_agreement": self.paid_by_agreement(),
         })
         .to_string()
     }
@@ -146,6 +160,9 @@ impl DemoReport<'_> {
         let verdicts = VerificationVerdict::ALL
             .map(|verdict| format!("{} {}", self.with_verdict(verdict), verdict.name()));
         line(text, &format!("cards verified: {}", verdicts.join(", ")));
+        let asked = self.witnesses.answers.iter().filter(|one| one.bound.is_some()).count();
+        let (bound, paid) = (self.bound(), self.paid_by_agreement());
+        line(text, &format!("cards bound by a code: {bound} of {asked}; {paid} paid by agreement"));
     }
 
     fn write_follow_ups(&self, text: &mut String) {
