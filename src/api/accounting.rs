@@ -57,7 +57,11 @@ pub async fn retry(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = RequestId::parse(&id).ok_or_else(missing)?;
-    let decider = Decider { actor: seat.name().to_string(), reason: reason.unwrap_or_default() };
+    let decider = Decider {
+        actor: seat.name().to_string(),
+        approver: None,
+        reason: reason.unwrap_or_default(),
+    };
     let due =
         run_detached(async move { Ok(state.engine.retry_accounting(id, &decider).await?) }).await?;
     Ok(json(StatusCode::OK, &AccountingBody::from(&due.ok_or_else(missing)?)))
@@ -78,7 +82,7 @@ pub async fn withdraw(
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
     let id = RequestId::parse(&id).ok_or_else(missing)?;
-    let decider = Decider { actor: seat.name().to_string(), reason };
+    let decider = Decider { actor: seat.name().to_string(), approver: None, reason };
     let order = run_detached(async move { Ok(state.engine.withdraw(id, decider).await?) }).await?;
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }

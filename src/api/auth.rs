@@ -24,6 +24,7 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::clock::stopwatch;
 use crate::codec::sign::{HmacKey, equal_in_constant_time, hex_lower};
 use crate::config::checked::{Caller, Role};
+use crate::domain::flow::approval::OperatorKey;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::CallerId;
 use crate::telemetry::bound::LineBound;
@@ -66,6 +67,7 @@ pub fn address_block(address: IpAddr) -> IpAddr {
 /// A caller, with the rest of its rate.
 pub struct Seat {
     name: CallerId,
+    person: CallerId,
     roles: Vec<Role>,
     /// One of them is to be shown as well; empty: none is.
     certificate_keys: Vec<[u8; 32]>,
@@ -75,6 +77,11 @@ pub struct Seat {
 impl Seat {
     pub fn name(&self) -> &CallerId {
         &self.name
+    }
+
+    /// The key's name, with the person that it belongs to.
+    pub fn operator(&self) -> OperatorKey {
+        OperatorKey { name: self.name.clone(), person: self.person.clone() }
     }
 
     pub fn has(&self, role: Role) -> bool {
@@ -177,6 +184,7 @@ impl Callers {
         };
         let seat = |caller: &Caller| Seat {
             name: caller.name.clone(),
+            person: caller.person.clone(),
             roles: caller.roles.clone(),
             certificate_keys: caller.certificate_keys_sha256.clone(),
             rate: rate(&caller.name),
@@ -326,7 +334,14 @@ mod tests {
         let found = digest::digest(&digest::SHA256, key.as_bytes());
         let key_sha256 = found.as_ref().try_into().expect("32 bytes");
         let name = CallerId::parse(name).expect("a name");
-        Caller { name, roles: vec![Role::Core], key_sha256, certificate_keys_sha256: Vec::new() }
+        let person = name.clone();
+        Caller {
+            name,
+            person,
+            roles: vec![Role::Core],
+            key_sha256,
+            certificate_keys_sha256: Vec::new(),
+        }
     }
 
     fn code(callers: &Callers, authorization: Option<&str>) -> Option<ProblemCode> {

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::api::auth::{MayAsk, MayInspect, MayOperate, Seat};
 use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::held;
 use crate::api::input::forms::PREFIX_LENGTH_MIN;
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
@@ -24,6 +25,8 @@ use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_jso
 use crate::api::{ApiState, run_detached};
 use crate::codec::word;
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN, StatedDate};
+use crate::domain::command::Decider;
+use crate::domain::flow::approval::{HeldAction, HeldBinTable};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::shared_settings::SharedChangeError;
@@ -35,6 +38,8 @@ use crate::tables::bin::{
 };
 use crate::telemetry;
 
+/// The largest table that waits for a second person: it is a row of the store until then.
+const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The source of a table that came in the body.
 const UPLOADED: &str = "uploaded";
 /// What `as_of` takes.
@@ -180,8 +185,70 @@ pub async fn refresh(
             fetch_named(&state, &body).await?
         }
     };
+    if incoming.force && state.settings.four_eyes.forced_bin_table {
+        return hold_forced(state, &seat, incoming).await;
+    }
     let report = run_detached(async move { take(&state, &seat, incoming).await });
     Ok(json(StatusCode::OK, &report.await?))
+}
+
+/// Takes a table that looks right, whoever wants to force it; one that looks wrong waits for a
+/// second person, with the very bytes that were looked at.
+async fn hold_forced(
+    state: Arc<ApiState>,
+    seat: &Arc<Seat>,
+    incoming: TableUpload,
+) -> Result<Response, ApiError> {
+    let incoming = TableUpload { force: false, ..incoming };
+    let options = options_of(&state, &incoming);
+    let weighed = change_table(&state, seat.name().as_str(), move |bins, occasion| {
+        let weighed = bins.weigh(&incoming.bytes, &incoming.source, occasion, &options);
+        (weighed.map(drop), bins.current().version, incoming)
+    });
+    let (weighed, version, incoming) = weighed.await?;
+    let complaint = match weighed {
+        Err(refusal) if refusal.yields_to_force() => refusal.to_string(),
+        Err(refusal) => return Err(refusal_error(&refusal)),
+        Ok(()) => {
+            let seat = Arc::clone(seat);
+            let report = run_detached(async move { take(&state, &seat, incoming).await });
+            return Ok(json(StatusCode::OK, &report.await?));
+        }
+    };
+    if incoming.bytes.len() > HELD_BYTES_MAX {
+        let detail = "a table of more than 8 MB cannot wait for a second person; send it as CSV";
+        return Err(ApiError::new(ProblemCode::BodyTooLarge, detail));
+    }
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &incoming.bytes);
+    let asked_for = HeldBinTable {
+        sha256: digest.as_ref().try_into().expect("SHA-256 has 32 bytes"),
+        length: incoming.bytes.len() as u64,
+        source: public_source(&incoming.source),
+        as_of: incoming.as_of,
+        version,
+        complaint,
+        bytes: Some(incoming.bytes),
+    };
+    held::ask(state, seat, HeldAction::BinTable(asked_for), String::new()).await
+}
+
+/// Takes the table of a request that a second person has approved: the line for the audit trail, or
+/// what has changed since it was asked.
+pub(in crate::api) async fn take_held(
+    state: &Arc<ApiState>,
+    held: &HeldBinTable,
+    decider: &Decider,
+) -> Result<Result<Option<AuditEntry>, String>, ApiError> {
+    let Some(bytes) = held.bytes.clone() else {
+        let detail = "the bytes of the request are gone: it was decided meanwhile";
+        return Err(ApiError::new(ProblemCode::ApprovalDecided, detail));
+    };
+    let incoming =
+        TableUpload { bytes, source: held.source.clone(), as_of: held.as_of, force: true };
+    match make_live(state, decider, incoming, Some(held.version)).await? {
+        Ok((_, line)) => Ok(Ok(line)),
+        Err(refusal) => Ok(Err(refusal.to_string())),
+    }
 }
 
 async fn read_upload(
@@ -244,33 +311,64 @@ async fn take(
     seat: &Seat,
     incoming: TableUpload,
 ) -> Result<RefreshReport, ApiError> {
+    let (actor, reason) = (seat.name().to_string(), String::new());
+    let decider = Decider { actor, approver: None, reason };
+    let made = make_live(state, &decider, incoming, None).await?;
+    let (report, line) = made.map_err(|refusal| refusal_error(&refusal))?;
+    if let Some(line) = line {
+        state.engine.audit(line).await?;
+    }
+    Ok(report)
+}
+
+/// The same, where it is wanted over this version alone; with the line for the audit trail, which a
+/// store that nodes share writes by itself.
+async fn make_live(
+    state: &Arc<ApiState>,
+    decider: &Decider,
+    incoming: TableUpload,
+    over: Option<u32>,
+) -> Result<Result<(RefreshReport, Option<AuditEntry>), RefreshRefusal>, ApiError> {
+    let options = RefreshOptions { over, ..options_of(state, &incoming) };
+    let source = public_source(&incoming.source);
+    let subject = format!("{source}, {} bytes", incoming.bytes.len());
+    let who = match &decider.approver {
+        Some(approver) => format!("{}, approved by {approver}", decider.actor),
+        None => decider.actor.clone(),
+    };
+    if let Some(shared) = &state.shared {
+        let TableUpload { bytes, source, .. } = incoming;
+        return match shared.refresh(bytes, source, &who, options).await {
+            Ok(report) => Ok(Ok((report, None))),
+            Err(SharedChangeError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(error) => Err(shared_error(error, refusal_error)),
+        };
+    }
+    let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| {
+        bins.refresh(&incoming.bytes, &incoming.source, occasion, &options)
+    };
+    let report = match change_table(state, &who, change).await? {
+        Ok(report) => report,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let reason = format!(
+        "version {} from {subject}; forced: {}; unchanged: {}",
+        report.version, report.forced, report.unchanged
+    );
+    let line = audit_line(state, decider, "bin_table.refresh", report.version, reason);
+    Ok(Ok((report, Some(line))))
+}
+
+fn options_of(state: &ApiState, incoming: &TableUpload) -> RefreshOptions {
     let settings = &state.settings.bin_table;
-    let options = RefreshOptions {
+    RefreshOptions {
         min_rows: settings.min_rows,
         max_removed_percent: settings.max_removed_percent,
         versions_kept: settings.versions_kept,
         force: incoming.force,
         as_of: incoming.as_of,
         ..RefreshOptions::default()
-    };
-    let source = public_source(&incoming.source);
-    let subject = format!("{source}, {} bytes", incoming.bytes.len());
-    if let Some(shared) = &state.shared {
-        let TableUpload { bytes, source, .. } = incoming;
-        let refreshed = shared.refresh(bytes, source, seat.name().as_str(), options).await;
-        return refreshed.map_err(|error| shared_error(error, refusal_error));
     }
-    let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| {
-        bins.refresh(&incoming.bytes, &incoming.source, occasion, &options)
-    };
-    let report =
-        change_table(state, seat, change).await?.map_err(|refusal| refusal_error(&refusal))?;
-    let reason = format!(
-        "version {} from {subject}; forced: {}; unchanged: {}",
-        report.version, report.forced, report.unchanged
-    );
-    keep_in_audit(state, seat, "bin_table.refresh", report.version, reason).await?;
-    Ok(report)
 }
 
 /// `POST /v1/bin-table/rollback`
@@ -297,10 +395,14 @@ async fn go_back(
         return rolled.map_err(|error| shared_error(error, rollback_error));
     }
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
-    let report: RollbackReport =
-        change_table(state, seat, change).await?.map_err(|refusal| rollback_error(&refusal))?;
+    let report: RollbackReport = change_table(state, seat.name().as_str(), change)
+        .await?
+        .map_err(|error| rollback_error(&error))?;
     let reason = format!("from version {}", report.previous_version);
-    keep_in_audit(state, seat, "bin_table.rollback", report.version, reason).await?;
+    let (actor, none) = (seat.name().to_string(), String::new());
+    let decider = Decider { actor, approver: None, reason: none };
+    let line = audit_line(state, &decider, "bin_table.rollback", report.version, reason);
+    state.engine.audit(line).await?;
     Ok(report)
 }
 
@@ -318,33 +420,33 @@ fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {
     Ok(target)
 }
 
-/// Runs a change of the table where it may block, in the name of the caller.
+/// Runs a change of the table where it may block, in somebody's name.
 async fn change_table<T: Send + 'static>(
     state: &Arc<ApiState>,
-    seat: &Seat,
+    who: &str,
     change: impl FnOnce(&LiveBinTable, Occasion<'_>) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let bins = Arc::clone(&state.bins);
-    let who = seat.name().clone();
+    let who = who.to_owned();
     let now_ms = state.engine.clock().now().as_millis();
-    blocking(move || change(&bins, Occasion { who: who.as_str(), now_ms })).await
+    blocking(move || change(&bins, Occasion { who: &who, now_ms })).await
 }
 
-async fn keep_in_audit(
+fn audit_line(
     state: &ApiState,
-    seat: &Seat,
+    decider: &Decider,
     action: &str,
     version: u32,
     reason: String,
-) -> Result<(), ApiError> {
-    let entry = AuditEntry {
+) -> AuditEntry {
+    AuditEntry {
         at: state.engine.clock().now(),
-        actor: seat.name().to_string(),
+        actor: decider.actor.clone(),
+        approver: decider.approver.clone(),
         action: action.to_owned(),
         subject: format!("version {version}"),
         reason,
-    };
-    Ok(state.engine.audit(entry).await?)
+    }
 }
 
 async fn blocking<T: Send + 'static>(

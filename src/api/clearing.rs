@@ -167,7 +167,7 @@ pub async fn close(
     state.refuse_when_closed()?;
     let channel = channel_id(&state, &id)?;
     let actor = seat.name().to_string();
-    let decider = Decider { actor, reason: reason.unwrap_or_default() };
+    let decider = Decider { actor, approver: None, reason: reason.unwrap_or_default() };
     let asked = channel.clone();
     let work = async move { Ok(state.engine.close_day(&asked, date, &decider).await?) };
     let closed = run_detached(work).await?;

@@ -509,6 +509,9 @@ pub struct AuditBody<'row> {
     at: MomentText,
     /// The caller who did it.
     actor: &'row str,
+    /// The second person, where one had to approve it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approver: Option<&'row str>,
     /// A stable word, such as `reversal.resolve`.
     action: &'row str,
     /// What it was done to.
@@ -523,6 +526,7 @@ impl<'row> From<&'row (u64, AuditEntry)> for AuditBody<'row> {
             place: *place,
             at: MomentText(entry.at),
             actor: &entry.actor,
+            approver: entry.approver.as_deref(),
             action: &entry.action,
             subject: &entry.subject,
             reason: &entry.reason,

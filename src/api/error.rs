@@ -16,6 +16,7 @@ use crate::domain::agreement::AgreementRefusal;
 use crate::domain::card::mask;
 use crate::domain::closed_set;
 use crate::domain::command::Refusal;
+use crate::domain::flow::approval::ApprovalRefusal;
 use crate::domain::flow::order::ContentMismatch;
 use crate::engine::EngineError;
 use crate::engine::day_close::CloseError;
@@ -28,6 +29,8 @@ pub const MANUAL: &str = include_str!("../../docs/ERRORS.md");
 const RETRY_SOON_S: u64 = 1;
 /// When a caller may come back after the store has failed or the process is stopping, in seconds.
 const RETRY_LATER_S: u64 = 10;
+/// The answer where no request for a second person has an id.
+pub const NO_SUCH_APPROVAL: &str = "no request for a second person has this id";
 /// The longest name of a caller's own making that a problem repeats, in characters.
 const SHOWN_NAME_MAX: usize = 64;
 
@@ -54,6 +57,9 @@ closed_set! {
         ExpiredCard => "expired_card" (StatusCode::UNPROCESSABLE_ENTITY, "The card has expired"),
         InvalidAmount => "invalid_amount"
             (StatusCode::UNPROCESSABLE_ENTITY, "The amount cannot be used"),
+        CardNotKept => "card_not_kept"
+            (StatusCode::UNPROCESSABLE_ENTITY,
+                "A request for a second person keeps no card number"),
         UnknownCurrency => "unknown_currency"
             (StatusCode::UNPROCESSABLE_ENTITY, "The currency is not known"),
         InvalidOrderId => "invalid_order_id"
@@ -82,6 +88,8 @@ closed_set! {
         Forbidden => "forbidden" (StatusCode::FORBIDDEN, "The key's roles do not allow this"),
         CertificateRequired => "certificate_required"
             (StatusCode::FORBIDDEN, "The key's caller must show its certificate"),
+        WrongPerson => "wrong_person"
+            (StatusCode::FORBIDDEN, "Another person has to decide this"),
         NotFound => "not_found" (StatusCode::NOT_FOUND, "The resource does not exist"),
         ChannelUnknown => "channel_unknown" (StatusCode::NOT_FOUND, "No channel has this id"),
         NoticeRefused => "notice_refused" (StatusCode::NOT_FOUND, "The channel sends no notices"),
@@ -100,6 +108,13 @@ closed_set! {
         AgreementNotActive => "agreement_not_active"
             (StatusCode::CONFLICT, "The agreement's state does not allow this"),
         NothingOpen => "nothing_open" (StatusCode::CONFLICT, "The order has nothing unresolved"),
+        ApprovalWaits => "approval_waits"
+            (StatusCode::CONFLICT, "Another request about the same waits for a second person"),
+        ApprovalDecided => "approval_decided"
+            (StatusCode::CONFLICT, "The request is decided already"),
+        ApprovalExpired => "approval_expired" (StatusCode::CONFLICT, "The request has expired"),
+        ApprovalOvertaken => "approval_overtaken"
+            (StatusCode::CONFLICT, "What the request is about has changed since it was asked"),
         ClockDiffers => "clock_differs"
             (StatusCode::CONFLICT, "The machine's clock shows another time"),
         DayOpen => "day_open" (StatusCode::CONFLICT, "The clearing day has not ended"),
@@ -311,6 +326,26 @@ impl From<Refusal> for ApiError {
     }
 }
 
+impl From<ApprovalRefusal> for ApiError {
+    fn from(refusal: ApprovalRefusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            ApprovalRefusal::SamePerson(_) | ApprovalRefusal::OtherPerson(_) => {
+                Self::new(ProblemCode::WrongPerson, detail)
+            }
+            ApprovalRefusal::Decided(state) => {
+                Self::new(ProblemCode::ApprovalDecided, detail).with("state", state.name().into())
+            }
+            ApprovalRefusal::Expired => Self::new(ProblemCode::ApprovalExpired, detail),
+            ApprovalRefusal::Overtaken(why) => {
+                Self::new(ProblemCode::ApprovalOvertaken, detail).with("changed", why.into())
+            }
+            ApprovalRefusal::OtherWaits(id) => Self::new(ProblemCode::ApprovalWaits, detail)
+                .with("approval", id.to_string().into()),
+        }
+    }
+}
+
 impl From<AgreementRefusal> for ApiError {
     fn from(refusal: AgreementRefusal) -> Self {
         let error = Self::new(ProblemCode::AgreementNotActive, refusal.to_string());
@@ -342,6 +377,8 @@ impl From<EngineError> for ApiError {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Differs(differs) => differs.into(),
             EngineError::Agreement(refusal) => refusal.into(),
+            EngineError::Approval(refusal) => refusal.into(),
+            EngineError::NoSuchApproval { .. } => Self::not_found(NO_SUCH_APPROVAL),
             EngineError::CardGone => Refusal::CardRequired.into(),
             EngineError::TokenClosed => {
                 tracing::error!("the token of an agreement cannot be opened");

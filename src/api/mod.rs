@@ -15,6 +15,8 @@ pub mod payments;
 
 pub mod accounting;
 mod agreements;
+mod approvals;
+pub mod held;
 pub mod bins;
 mod books;
 pub mod channels;
@@ -89,6 +91,8 @@ pub struct ApiState {
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,
     pub workers: WorkerReports,
+    /// Held by whoever carries out an approved action on files.
+    pub approving: tokio::sync::Mutex<()>,
     /// For the ids of calls that bring none.
     pub entropy: Entropy,
     /// Set by whoever starts the process, when recovery has gone through what was left open.

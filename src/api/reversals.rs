@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::api::auth::{MayInspect, MayOperate, Seat};
 use crate::api::dto::{MomentText, OrderBody, Text, json};
 use crate::api::error::ApiError;
+use crate::api::held;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
@@ -21,6 +22,7 @@ use crate::api::page::page;
 use crate::api::{ApiState, run_detached};
 use crate::codec::word;
 use crate::domain::command::{Command, Decider, Resolution};
+use crate::domain::flow::approval::{HeldAction, HeldResolve};
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Timestamp;
@@ -249,6 +251,13 @@ pub async fn resolve(
     };
     let decider = decider(&state, &seat, &mut fields)?;
     fields.finish()?;
+    let order = state.engine.store().order(id).await?.ok_or_else(no_such_entry)?;
+    let (amount, currency) = (order.instruction.amount, order.instruction.currency);
+    if state.settings.four_eyes.resolves_above.are_passed_by(amount, currency) {
+        let (_, seen) = state.engine.look_at_end(id, resolution).await?;
+        let asked_for = HeldResolve { order: id, resolution, amount, currency, seen };
+        return held::ask(state, &seat, HeldAction::Resolve(asked_for), decider.reason).await;
+    }
     operate(state, id, Command::Resolve { resolution, decider }).await
 }
 
@@ -268,7 +277,7 @@ fn decider(
 ) -> Result<Decider, ApiError> {
     let reason = state.reason(fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
-    Ok(Decider { actor: seat.name().to_string(), reason })
+    Ok(Decider { actor: seat.name().to_string(), approver: None, reason })
 }
 
 fn parse_id(id: &str) -> Result<OrderId, ApiError> {

@@ -306,7 +306,8 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 fn first_caller(key_sha256: [u8; 32]) -> Caller {
     let name = CallerId::parse("first").expect("a plain word");
     let roles = vec![Role::Core, Role::Operator];
-    Caller { name, roles, key_sha256, certificate_keys_sha256: Vec::new() }
+    let person = name.clone();
+    Caller { name, person, roles, key_sha256, certificate_keys_sha256: Vec::new() }
 }
 
 #[cfg(test)]

@@ -199,6 +199,7 @@ impl App {
             settings: Arc::new(settings),
             metrics,
             workers: WorkerReports::default(),
+            approving: tokio::sync::Mutex::default(),
             entropy,
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -326,13 +327,8 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
         "the data folder was copied or restored: order numbers skip all that may have been \
          given out by now; if the daemon that it was copied from still runs, stop one of the two"
     );
-    let entry = AuditEntry {
-        at: engine.clock().now(),
-        actor: "switchyard".to_owned(),
-        action: "folder.copied".to_owned(),
-        subject: folder,
-        reason: "the folder is not where it was written last: order numbers leap".to_owned(),
-    };
+    let reason = "the folder is not where it was written last: order numbers leap".to_owned();
+    let entry = AuditEntry::own(engine.clock().now(), "folder.copied", folder, reason);
     engine.audit(entry).await.map_err(StartError::Numbers)
 }
 

@@ -252,13 +252,8 @@ async fn carry(
         tell(as_json, &json!({ "abandoned": true }), text)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let entry = AuditEntry {
-        at: Clock::System.now(),
-        actor: "switchyard".to_owned(),
-        action: "store.move".to_owned(),
-        subject: "books".to_owned(),
-        reason: format!("moved to {}", if to == MoveTo::Database { url } else { "a data folder" }),
-    };
+    let reason = format!("moved to {}", if to == MoveTo::Database { url } else { "a data folder" });
+    let entry = AuditEntry::own(Clock::System.now(), "store.move", "books".to_owned(), reason);
     let id = format!("{:016x}", Entropy::System.draw());
     let bar = RowBar::new("moved");
     let moved =
@@ -303,13 +298,8 @@ fn accept(
         return Ok(ExitCode::from(1));
     }
     let database = database_settings(url, data, settings)?;
-    let entry = AuditEntry {
-        at: Clock::System.now(),
-        actor: "switchyard".to_owned(),
-        action: "store.accept_loss".to_owned(),
-        subject: format!("node {}", settings.node),
-        reason: reason.to_owned(),
-    };
+    let (now, subject) = (Clock::System.now(), format!("node {}", settings.node));
+    let entry = AuditEntry::own(now, "store.accept_loss", subject, reason.to_owned());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(accept_loss(&database, &entry))?;
     let text = "orders are taken again from the next start on; their numbers have leapt\n\

@@ -11,8 +11,8 @@ use serde::{Serialize, Serializer};
 use crate::domain::books::accounting::RequestId;
 use crate::domain::closed_set::ClosedSet;
 use crate::domain::ids::{
-    AgreementId, BatchId, ChannelOrderNo, DifferenceId, MerchantCategory, OrderId, SettlementId,
-    VerificationId,
+    AgreementId, ApprovalId, BatchId, ChannelOrderNo, DifferenceId, MerchantCategory, OrderId,
+    SettlementId, VerificationId,
 };
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -54,6 +54,7 @@ macro_rules! text_forms {
 text_forms! {
     OrderId: "pattern" "^[0-9]{19}$" "2611220000000000017";
     AgreementId: "pattern" "^[0-9]{19}$" "2611220000000000031";
+    ApprovalId: "pattern" "^[0-9]{19}$" "2611220000000000035";
     BatchId: "pattern" "^[0-9]{19}$" "2611220000000000031";
     DifferenceId: "pattern" "^[0-9]{19}$" "2611220000000000032";
     SettlementId: "pattern" "^[0-9]{19}$" "2611220000000000033";

@@ -4,6 +4,7 @@
 use super::texts::WordForm;
 
 pub type AgeWord = WordForm<crate::domain::books::report::Age>;
+pub type ApprovalStateWord = WordForm<crate::domain::flow::approval::ApprovalState>;
 pub type AttemptStateWord = WordForm<crate::domain::flow::attempt::AttemptState>;
 pub type BatchStateWord = WordForm<crate::domain::books::reconciliation::BatchState>;
 pub type BookingEventWord = WordForm<crate::domain::books::accounting::BookingEvent>;
@@ -15,6 +16,7 @@ pub type ClearingStateWord = WordForm<crate::domain::books::clearing::ClearingSt
 pub type CurrencyWord = WordForm<crate::domain::money::Currency>;
 pub type DeliveryStatusWord = WordForm<crate::domain::books::accounting::DeliveryStatus>;
 pub type DifferenceStateWord = WordForm<crate::domain::books::difference::DifferenceState>;
+pub type HeldKindWord = WordForm<crate::domain::flow::approval::HeldKind>;
 pub type MatchKeyWord = WordForm<crate::domain::books::reconcile::MatchKey>;
 pub type MemberStateWord = WordForm<crate::domain::cluster::MemberState>;
 pub type OperationWord = WordForm<crate::domain::flow::attempt::Operation>;

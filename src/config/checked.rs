@@ -1,5 +1,6 @@
 //! Settings ready to use: every relation verified, nothing optional that is required.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::accounts;
 use crate::config::console::ConsoleSettings;
+use crate::config::four_eyes::FourEyesSettings;
 use crate::config::in_force::SettingInForce;
 use crate::config::section::Section;
 use crate::config::server::ServerSettings;
@@ -42,6 +44,8 @@ closed_set! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub name: CallerId,
+    /// Whose key it is: two keys of one person are no two people. The name, where none is given.
+    pub person: CallerId,
     pub roles: Vec<Role>,
     pub key_sha256: [u8; 32],
     /// SHA-256 of the public keys (DER SubjectPublicKeyInfo) of the client certificates of which it
@@ -107,6 +111,7 @@ pub struct StoreSettings {
 pub struct Settings {
     pub server: ServerSettings,
     pub console: ConsoleSettings,
+    pub four_eyes: FourEyesSettings,
     pub caller_requests_per_second: NonZeroU32,
     pub caller_burst: NonZeroU32,
     pub wait_default: Duration,
@@ -181,8 +186,10 @@ impl Settings {
         let (notices, notices_retry_for, plain_http_to, notice_keys) = read_notices(&root);
         let (log, log_level) = read_log(&root);
         let server = ServerSettings::read(&root);
+        let callers = read_callers(&root, &server);
         let settings = Self {
-            callers: read_callers(&root, &server),
+            four_eyes: FourEyesSettings::read(&root, operators(&callers)),
+            callers,
             server,
             console: ConsoleSettings::read(&root),
             caller_requests_per_second,
@@ -346,6 +353,12 @@ fn read_log(root: &Section<'_>) -> (crate::telemetry::LogForm, tracing::Level) {
     (form, level)
 }
 
+/// How many people are operators.
+fn operators(callers: &[Caller]) -> usize {
+    let operators = callers.iter().filter(|caller| caller.roles.contains(&Role::Operator));
+    operators.map(|caller| &caller.person).collect::<BTreeSet<_>>().len()
+}
+
 fn read_callers(root: &Section<'_>, server: &ServerSettings) -> Vec<Caller> {
     let tls = server.api.tls.as_ref();
     let asks_certificates = tls.is_some_and(|tls| tls.client_roots.is_some());
@@ -353,6 +366,7 @@ fn read_callers(root: &Section<'_>, server: &ServerSettings) -> Vec<Caller> {
     for section in root.sections("callers") {
         let roles = Role::ALL.map(|role| (role.name(), role));
         let name = section.parsed("name", "core", CallerId::parse);
+        let person = section.optional_parsed("person", "ann", CallerId::parse);
         let roles = section.choices("roles", &roles);
         let hash = section.parsed("key_sha256", "64 hexadecimal digits", parse_hash);
         let certificate_keys_sha256 = read_certificate_keys(&section, asks_certificates);
@@ -363,7 +377,8 @@ fn read_callers(root: &Section<'_>, server: &ServerSettings) -> Vec<Caller> {
             if callers.iter().any(|other| other.name == name) {
                 section.mistake("name", "another caller has this name", "choose one for each");
             }
-            callers.push(Caller { name, roles, key_sha256, certificate_keys_sha256 });
+            let person = person.unwrap_or_else(|| name.clone());
+            callers.push(Caller { name, person, roles, key_sha256, certificate_keys_sha256 });
         }
         section.finish();
     }

@@ -8,6 +8,7 @@
 pub mod accounts;
 pub mod checked;
 pub mod console;
+pub mod four_eyes;
 pub mod credential;
 pub mod editor;
 pub mod in_force;
@@ -164,5 +165,32 @@ mod tests {
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         let half = read(tls).err().unwrap_or_default();
         assert_eq!(half.len(), 1, "TLS is meant, and one thing is missing: {half:?}");
+    }
+
+    #[test]
+    fn what_needs_two_people_needs_two_operators() {
+        let rows = [
+            ("[four_eyes]\nremedies = true", "a.toml:2: four_eyes.remedies: needs a second person"),
+            (
+                "[four_eyes.refunds_above]\nRMB = 1",
+                "a.toml:2: four_eyes.refunds_above.RMB: is no currency",
+            ),
+            ("[four_eyes.resolves_above]\nCNY = -1", "a.toml:2: four_eyes.resolves_above.CNY"),
+            ("[four_eyes]\nchannel_switch = \"off\"", "a.toml:2: four_eyes.channel_switch"),
+        ];
+        for (text, expected) in rows {
+            let mistakes = read(text).err().unwrap_or_default();
+            assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{text}: {mistakes:?}");
+        }
+        let key = |name: &str, of: &str, digit: &str| {
+            let (named, hash) = (format!("name = \"{name}\"\n{of}"), digit.repeat(64));
+            format!("[[callers]]\n{named}roles = [\"operator\"]\nkey_sha256 = \"{hash}\"\n")
+        };
+        let held = "[four_eyes]\nchannel_switch = \"on\"\n";
+        let (ann, bo) = (key("ann", "", "a"), key("bo", "", "b"));
+        let second = key("ann-console", "person = \"ann\"\n", "c");
+        assert!(read(&format!("{held}{ann}{bo}")).is_ok(), "two people");
+        let alone = read(&format!("{held}{ann}{second}")).err().unwrap_or_default();
+        assert!(alone[0].contains("fewer than two people are operators"), "two keys: {alone:?}");
     }
 }

@@ -73,16 +73,18 @@ closed_set! {
     /// An operator's decision about an unknown.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Resolution {
-        Succeeded => "succeeded",
-        Failed => "failed",
-        Reversed => "reversed",
+        Succeeded = 1 => "succeeded",
+        Failed = 2 => "failed",
+        Reversed = 3 => "reversed",
     }
 }
 
-/// The person who decided, and the reason. Both go into the audit trail.
+/// The person who decided, the second one who approved it where the settings ask for one, and the
+/// reason. All go into the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decider {
     pub actor: String,
+    pub approver: Option<String>,
     pub reason: String,
 }
 
@@ -116,7 +118,8 @@ pub enum Command {
     /// Escrowed money of the view's order goes to the merchant, under a new order (version 0).
     Release { release: Box<Order> },
     /// A refund, void or capture (version 0) of the view's order.
-    FollowUp { order: Box<Order>, card: Option<RepeatedCard> },
+    /// `decider`: two operators wanted it, and the settings ask for both.
+    FollowUp { order: Box<Order>, card: Option<RepeatedCard>, decider: Option<Decider> },
     /// Accounting has acknowledged the request (with that written in it) which the view's order
     /// waited for: make its attempt durable, then send it.
     BeginFollowUp { booked: Box<AccountingRequest> },

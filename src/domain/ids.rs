@@ -176,6 +176,10 @@ number_id!(
     /// The number of an agreement (协议).
     AgreementId
 );
+number_id!(
+    /// The number of a request for a second person (复核申请).
+    ApprovalId
+);
 
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 //! Nothing in here does I/O, reads a clock, draws a random number, awaits, or depends on the order
 //! of a hash map: a command and the loaded rows go in; rows to write and effects owed come out. So
 //! every rule can be tested as a table, and a run can be repeated from its seed. The invariants
-//! I-1 to I-13 are listed in `docs/INVARIANTS.md`; their numbers stand in the assertions here.
+//! I-1 to I-14 are listed in `docs/INVARIANTS.md`; their numbers stand in the assertions here.
 
 pub mod agreement;
 pub mod bin;

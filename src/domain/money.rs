@@ -79,6 +79,11 @@ impl Currency {
         self.facts().0
     }
 
+    /// An amount for people: 12345 of CNY is `123.45 CNY`.
+    pub fn words(self, minor: i64) -> String {
+        format!("{} {}", major(minor.into(), Some(self)), self.name())
+    }
+
     /// How many decimal digits the minor unit stands for, 0 to [`Self::EXPONENT_MAX`].
     pub const fn exponent(self) -> u8 {
         self.facts().1

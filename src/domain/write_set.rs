@@ -11,6 +11,7 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::closed_set;
+use crate::domain::flow::approval::ApprovalRequest;
 use crate::domain::flow::attempt::Source;
 use crate::domain::flow::event::OrderEvent;
 use crate::domain::flow::order::Order;
@@ -74,11 +75,21 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// The name of the API key's owner.
     pub actor: String,
+    /// The second person's, where one had to approve it.
+    pub approver: Option<String>,
     /// A stable word, for instance `reversal.resolve`.
     pub action: String,
     /// The object of the action, for instance an order id.
     pub subject: String,
     pub reason: String,
+}
+
+impl AuditEntry {
+    /// Something that the program did by itself, or on its machine.
+    pub fn own(at: Timestamp, action: &str, subject: String, reason: String) -> Self {
+        let (actor, action) = ("switchyard".to_owned(), action.to_owned());
+        Self { at, actor, approver: None, action, subject, reason }
+    }
 }
 
 /// A change to the temp reversal table.
@@ -113,8 +124,8 @@ pub enum ReadGuard {
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
 /// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
-///   settlement, settled date, verification, agreement) is new with version 1, and with version n >
-///   1 replaces the stored row of version n - 1;
+///   settlement, settled date, verification, agreement, approval request) is new with version 1,
+///   and with version n > 1 replaces the stored row of version n - 1;
 /// - no other order has the same caller and caller's order id, and no other verification or
 ///   agreement;
 /// - each other row is new: transactions, clearing records, contradictions, events, closes,
@@ -122,8 +133,9 @@ pub enum ReadGuard {
 /// - each close, and each day that is shut, is later than the channel's last close, and each
 ///   clearing record later than all days of its channel that are shut, those of this write set too;
 /// - no two reconciliations are current for one channel and date, no two differences have one
-///   record or one line, and no two settlements of a channel one receipt. Only what stands after
-///   the whole write set counts: what one row gives up, another may take in any order.
+///   record or one line, no two settlements of a channel one receipt, and no two approval requests
+///   that wait are about one thing. Only what stands after the whole write set counts: what one row
+///   gives up, another may take in any order (but for requests, of which one at most is written).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WriteSet {
     pub orders: Vec<Order>,
@@ -149,6 +161,7 @@ pub struct WriteSet {
     pub settled: Vec<SettledDate>,
     pub verifications: Vec<CardVerification>,
     pub agreements: Vec<Agreement>,
+    pub approvals: Vec<ApprovalRequest>,
     pub unchanged: Vec<ReadGuard>,
 }
 

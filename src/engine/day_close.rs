@@ -231,6 +231,7 @@ impl Engine {
         let audit = decider.map(|decider| AuditEntry {
             at,
             actor: decider.actor.clone(),
+            approver: decider.approver.clone(),
             action: "clearing.close".to_owned(),
             subject: format!("{channel} {date}"),
             reason: decider.reason.clone(),

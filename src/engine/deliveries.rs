@@ -61,6 +61,6 @@ impl Engine {
 }
 
 fn audit(action: &str, subject: String, decider: &Decider, at: Timestamp) -> AuditEntry {
-    let Decider { actor, reason } = decider.clone();
-    AuditEntry { at, actor, action: action.to_owned(), subject, reason }
+    let Decider { actor, approver, reason } = decider.clone();
+    AuditEntry { at, actor, approver, action: action.to_owned(), subject, reason }
 }

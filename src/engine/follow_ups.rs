@@ -21,6 +21,7 @@ use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::{Acceptance, AcceptanceSender, run_to_acceptance};
+use crate::engine::approvals::Consent;
 use crate::engine::{Engine, EngineError, facts};
 
 /// A refund, void, capture or release as the core asked for it, every field checked.
@@ -31,6 +32,8 @@ pub struct FollowUp {
     /// If absent, the rest of the original; a void is always of the whole.
     pub amount: Option<AmountMinor>,
     pub card: Option<Arc<CardInput>>,
+    /// Where an operator asked for it and a second one said yes: both, and the request.
+    pub approved: Option<(Decider, Consent)>,
 }
 
 impl Engine {
@@ -48,12 +51,32 @@ impl Engine {
         .await
     }
 
+    /// Whether a follow-up would be taken now, and what was left of its original before; its amount
+    /// is then given. One that was taken already is to be asked for as ever (I-9): `None`.
+    pub async fn look_at_follow_up(
+        &self,
+        asked: &FollowUp,
+    ) -> Result<Option<(AmountMinor, i64)>, EngineError> {
+        if self.kept_order(&asked.instruction).await?.is_some() {
+            return Ok(None);
+        }
+        let kind = asked.instruction.kind;
+        let mut view = Box::new(self.load(kind.original().expect("it has an original")).await?);
+        let amount = asked.amount.unwrap_or_else(|| all_that_is_left(kind, &view.order));
+        let instruction = Instruction { amount, ..asked.instruction.clone() };
+        let id = self.next_order_id().await?;
+        let order = Box::new(Order::accepted(id, instruction, self.clock().now()));
+        let command = |_| Command::FollowUp { order: order.clone(), card: None, decider: None };
+        self.decide_on(&mut view, &command).await?;
+        Ok(Some((amount, view.order.left_minor())))
+    }
+
     async fn accept_follow_up(
         &self,
         asked: FollowUp,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let FollowUp { mut instruction, amount, card } = asked;
+        let FollowUp { mut instruction, amount, card, approved } = asked;
         let kind = instruction.kind;
         let original_id = kind.original().expect("a follow-up has an original");
         let original = self.load_order(original_id).await?;
@@ -77,15 +100,17 @@ impl Engine {
             }),
             None => None,
         };
+        let (decider, consent) = approved.unzip();
+        let consent = consent.map(|consent| Consent { outcome: Some(id.to_string()), ..consent });
         let command = move |_| {
             let (order, card) = (Box::new(order.clone()), card.clone());
             if kind.is_follow_up() {
-                Command::FollowUp { order, card }
+                Command::FollowUp { order, card, decider: decider.clone() }
             } else {
                 Command::Release { release: order }
             }
         };
-        match self.run(original_id, None, command).await {
+        match self.run_with(original_id, None, command, consent.as_ref()).await {
             Ok(accepted) => {
                 let _ = durable.send((id, false));
                 // A follow-up that waits for accounting may have been begun meanwhile by the worker

@@ -4,6 +4,7 @@
 
 mod acceptance;
 pub mod agreements;
+pub mod approvals;
 pub mod day_close;
 mod days;
 mod deliveries;
@@ -35,10 +36,11 @@ use crate::domain::agreement::AgreementRefusal;
 use crate::domain::card::{Pan, SealedPan};
 use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
+use crate::domain::flow::approval::ApprovalRefusal;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
-use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::ids::{ApprovalId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::Instrument;
 use crate::domain::outcome::UnknownCause;
 use crate::domain::terms::Terms;
@@ -51,6 +53,7 @@ use crate::telemetry::trace::TraceBook;
 pub use acceptance::{Acceptance, Patience};
 pub use agreements::AgreementAnswer;
 use agreements::CardsAtHand;
+use approvals::Consent;
 use days::ShutDayCache;
 pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
@@ -75,6 +78,10 @@ pub enum EngineError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Agreement(#[from] AgreementRefusal),
+    #[error(transparent)]
+    Approval(#[from] ApprovalRefusal),
+    #[error("no request for a second person has the id {id}")]
+    NoSuchApproval { id: ApprovalId },
     /// The number is at hand no more, which it is for some minutes in one process.
     #[error("the card's number is needed again")]
     CardGone,
@@ -270,6 +277,16 @@ impl Engine {
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
+    /// The same with a second person's yes, in one commit.
+    pub async fn operate_approved(
+        &self,
+        id: OrderId,
+        command: Command,
+        consent: &Consent,
+    ) -> Result<Order, EngineError> {
+        Ok(self.run_with(id, None, move |_| command.clone(), Some(consent)).await?.order)
+    }
+
     /// Keeps what an operator did outside of the orders.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), EngineError> {
         self.record(WriteSet { audit: vec![entry], ..WriteSet::default() }).await
@@ -282,11 +299,22 @@ impl Engine {
 
     /// The four beats of a command on an order, ending with what needs no channel. A view is large:
     /// it moves as a pointer, since a future has room for every place that it moves to.
-    async fn run(
+    fn run(
+        &self,
+        id: OrderId,
+        known: Option<Box<View>>,
+        command: impl Fn(Option<OrderId>) -> Command,
+    ) -> impl Future<Output = Result<Decision, EngineError>> {
+        self.run_with(id, known, command, None)
+    }
+
+    /// The same; a second person's yes is written in the command's own commit.
+    async fn run_with(
         &self,
         id: OrderId,
         mut known: Option<Box<View>>,
         command: impl Fn(Option<OrderId>) -> Command,
+        consent: Option<&Consent>,
     ) -> Result<Decision, EngineError> {
         let mut tries = CommitRounds::default();
         loop {
@@ -294,11 +322,12 @@ impl Engine {
                 Some(view) => view,
                 None => Box::new(self.load(id).await?),
             };
-            let (command, terms) = self.prepare(&view, &command).await?;
-            view.shut_through = self.days.shut_through(&terms.channel, &*self.store).await?;
-            let decision = decide(&view, &terms, self.clock.present(), command)?;
+            let (mut decision, terms) = self.decide_on(&mut view, &command).await?;
             if decision.writes.is_empty() {
                 return Ok(decision);
+            }
+            if let Some(consent) = consent {
+                Box::pin(self.join(consent, &view, &mut decision.writes)).await?;
             }
             if self.try_commit(&mut tries, &decision.writes).await? {
                 self.give_back(&view.order, &decision.order);
@@ -308,6 +337,17 @@ impl Engine {
             // The conflict may be a day that was shut meanwhile.
             self.days.forget(&terms.channel);
         }
+    }
+
+    /// What a command comes to on the rows as they were loaded.
+    async fn decide_on(
+        &self,
+        view: &mut View,
+        command: &impl Fn(Option<OrderId>) -> Command,
+    ) -> Result<(Decision, Arc<Terms>), EngineError> {
+        let (command, terms) = self.prepare(view, command).await?;
+        view.shut_through = self.days.shut_through(&terms.channel, &*self.store).await?;
+        Ok((decide(view, &terms, self.clock.present(), command)?, terms))
     }
 
     /// Writes the rows that a change has decided on, if there are any, and wakes the workers that

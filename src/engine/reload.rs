@@ -257,6 +257,7 @@ impl Reloads {
         let entry = AuditEntry {
             at: self.engine.clock().now(),
             actor: call.who.clone(),
+            approver: None,
             action: action.to_owned(),
             subject,
             reason: call.reason.clone(),

@@ -239,7 +239,7 @@ async fn a_close_waits_for_a_success_that_was_decided_before_it() {
         // The success is decided for the 22nd and waits for the disk, when the day is closed.
         let engine = Arc::clone(&gateway.state.engine);
         let date = books::date();
-        let decider = Decider { actor: "ann".to_owned(), reason: String::new() };
+        let decider = Decider { actor: "ann".to_owned(), approver: None, reason: String::new() };
         let close = async move { engine.close_day(&books::channel(), date, &decider).await };
         let close = tokio::spawn(close);
         // Time enough for a close that does not wait to stand behind it at the disk.

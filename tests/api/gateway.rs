@@ -201,6 +201,11 @@ const CALLERS: [(&str, &str); 4] = [
     ("auditor", "\"auditor\""),
 ];
 
+/// Another test of the process may have installed it.
+fn install_provider() {
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 fn settings_text(more: &str) -> String {
     let callers = CALLERS.map(|(name, roles)| {
         let hash = sha256_hex(format!("{name}-key").as_bytes());
@@ -221,8 +226,7 @@ impl Gateway {
 
     /// The same, with other lines in the place of the channel's operations.
     pub async fn start_able(more: &str, abilities: &str) -> Self {
-        // Another test of the process may have installed it.
-        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        install_provider();
         let scratch = Scratch::new();
         unionpay::write_channel(scratch.path(), abilities);
         let text = settings_text(more);
@@ -285,6 +289,7 @@ impl Gateway {
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             ready: AtomicBool::new(true),
             workers: WorkerReports::default(),
+            approving: tokio::sync::Mutex::default(),
             entropy: Entropy::seeded(9),
             stopping: AtomicBool::new(false),
         });

@@ -11,6 +11,7 @@ mod unionpay;
 
 mod accounting;
 mod agreements;
+mod approvals;
 mod bins;
 mod books;
 mod channels;

@@ -24,9 +24,10 @@ pub struct Town {
     ahead_ms: Arc<AtomicI64>,
 }
 
-fn caller(name: &str, role: Role, key: &str) -> Caller {
+pub fn caller(name: &str, role: Role, key: &str) -> Caller {
     Caller {
         name: CallerId::parse(name).expect("a name"),
+        person: CallerId::parse(name).expect("a name"),
         roles: vec![role],
         key_sha256: sha256(key.as_bytes()),
         certificate_keys_sha256: Vec::new(),

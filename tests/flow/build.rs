@@ -102,7 +102,7 @@ pub fn not_found() -> Outcome {
 }
 
 pub fn decider() -> Decider {
-    Decider { actor: "ann".to_owned(), reason: "the bank said so".to_owned() }
+    Decider { actor: "ann".to_owned(), approver: None, reason: "the bank said so".to_owned() }
 }
 
 /// A payment as the engine gives it to `decide`.

@@ -61,7 +61,7 @@ fn ask_with(
 ) -> Result<OrderId, Refusal> {
     let order = follow_up(desk, place, kind, minor);
     let (id, of) = (order.id, kind.original().expect("it follows an order up"));
-    desk.run_on(of, Command::FollowUp { order: Box::new(order), card }).map(|_| id)
+    desk.run_on(of, Command::FollowUp { order: Box::new(order), card, decider: None }).map(|_| id)
 }
 
 pub fn ask(desk: &mut Desk, place: u64, kind: OrderKind, minor: i64) -> Result<OrderId, Refusal> {

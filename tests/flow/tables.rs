@@ -79,7 +79,7 @@ impl Scene {
         self.id = order.id;
         let command = match order.instruction.kind {
             OrderKind::Release { .. } => Command::Release { release: order },
-            _ => Command::FollowUp { order, card: None },
+            _ => Command::FollowUp { order, card: None, decider: None },
         };
         self.run(of, command);
         self

@@ -378,7 +378,7 @@ impl State {
 }
 
 pub fn decider(reason: &str) -> Decider {
-    Decider { actor: "ann".to_owned(), reason: reason.to_owned() }
+    Decider { actor: "ann".to_owned(), approver: None, reason: reason.to_owned() }
 }
 
 /// Errors that the world's mischief explains are not violations.

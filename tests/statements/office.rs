@@ -292,6 +292,7 @@ impl Office {
             instruction: Instruction::on(of, OrderKind::Refund { of: of.id }, caller, own),
             amount: Some(AmountMinor::new(amount_minor).expect("an amount")),
             card: None,
+            approved: None,
         };
         let acceptance = self.engine.follow_up(asked, patient()).await.expect("it is taken");
         let order = acceptance.outcome().await.expect("it is carried out");
@@ -395,9 +396,10 @@ impl Office {
             remedy,
             merchant_id: None,
             actor: "ada".to_owned(),
+            approver: None,
             reason: "the bank said so".to_owned(),
         };
-        self.differences.balance(row.id, asked).await
+        self.differences.balance(row.id, asked, None).await
     }
 
     /// Suspends what is due now.

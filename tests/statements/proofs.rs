@@ -144,7 +144,8 @@ async fn reversed_next_morning(office: &Office) -> (Order, Line) {
     let order = unknown(office, 10_000).await;
     let line = office.line(&order, 20).await;
     office.at(21, 9);
-    let decider = Decider { actor: "ada".to_owned(), reason: "they said so".to_owned() };
+    let decider =
+        Decider { actor: "ada".to_owned(), approver: None, reason: "they said so".to_owned() };
     let resolution = Resolution::Reversed;
     let ended = office.engine.operate(order.id, Command::Resolve { resolution, decider }).await;
     assert_eq!(ended.expect("it was open").status, OrderStatus::Reversed);
@@ -212,7 +213,8 @@ async fn i_5_a_reversed_payment_without_its_reversal_is_a_difference() {
     let office = office(&refusing("contradiction = \"suspend\""));
     let order = unknown(&office, 10_000).await;
     let line = office.line(&order, 20).await;
-    let decider = Decider { actor: "ada".to_owned(), reason: "they said so".to_owned() };
+    let decider =
+        Decider { actor: "ada".to_owned(), approver: None, reason: "they said so".to_owned() };
     let resolution = Resolution::Reversed;
     let ended = office.engine.operate(order.id, Command::Resolve { resolution, decider }).await;
     assert_eq!(ended.expect("it was open").status, OrderStatus::Reversed);

@@ -132,6 +132,7 @@ suite! {
     i_9_a_caller_uses_an_id_of_an_agreement_once,
     agreements_are_found_by_caller_and_card,
     agreements_are_listed_by_merchant,
+    i_14_of_requests_that_wait_one_is_about_each_thing,
     what_was_read_must_be_as_it_was,
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,
     random_histories_of_differences_equal_a_plain_model,

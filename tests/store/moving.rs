@@ -22,7 +22,7 @@ use crate::random_histories_of_differences_equal_a_plain_model;
 use crate::rows::{
     close, day, ended, found, neighbour, reconciliation, settled, settlement, statement,
 };
-use crate::services::{agreement, verification};
+use crate::services::{agreement, asked, switch, verification};
 use crate::support::Scratch;
 use crate::support::books::{accepted, audit, channel, id, moment, order, paid};
 use crate::support::postgres::{Database, database};
@@ -85,6 +85,7 @@ async fn fill(store: &dyn Store) {
             verifications: vec![verification(7, "core", "V-7")],
             events: vec![OrderEvent::new(id(1), moment(5), EventKind::Retried, 0)],
             agreements: vec![agreement(8, "core", "G-8", "m-8")],
+            approvals: vec![asked(8, switch("bank", true))],
             audit: vec![audit("a NUL is \0")],
             ..WriteSet::default()
         },
@@ -252,7 +253,7 @@ async fn rows_that_differ_are_named_and_nothing_is_opened() {
     fill(of(&open_at(&here.join(BOOKS)))).await;
     let (mut from, mut to) = (folder_of(&here), database_of(&database.url).await);
     let mut copied = false;
-    for _ in 0..40 {
+    for _ in 0..60 {
         if !copied {
             assert!(!carry_a_little(&mut from, &mut to, 1).await, "it is cut off");
             let client = database.client().await;

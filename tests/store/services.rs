@@ -2,8 +2,12 @@
 
 use switchyard::domain::agreement::{Agreement, AgreementFilter, AgreementRequest};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
-use switchyard::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, VerificationId};
+use switchyard::domain::flow::approval::{ApprovalRequest, HeldAction, HeldBinTable, OperatorKey};
+use switchyard::domain::ids::{
+    AgreementId, ApprovalId, CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId,
+};
 use switchyard::domain::outcome::{Approval, Outcome};
+use switchyard::domain::time::Present;
 use switchyard::domain::verification::{CardVerification, VerificationRequest};
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::{AgreementPage, Store};
@@ -151,4 +155,67 @@ pub async fn i_9_a_caller_uses_an_id_of_a_verification_once(store: &dyn Store) {
     assert_eq!(of("core", "V-1").await, Some(ended.clone()));
     assert_eq!(read(store.verification(first.id)).await, Some(ended));
     assert_eq!(read(store.verification(VerificationId::of(id(9)))).await, None);
+}
+
+fn approvals(rows: &[ApprovalRequest]) -> WriteSet {
+    WriteSet { approvals: rows.to_vec(), ..WriteSet::default() }
+}
+
+fn operator(person: &str) -> OperatorKey {
+    OperatorKey { name: CallerId::from_stored(person), person: CallerId::from_stored(person) }
+}
+
+pub fn asked(sequence: u64, action: HeldAction) -> ApprovalRequest {
+    let asked = (operator("ann"), "the bank's call".to_owned());
+    ApprovalRequest::ask(ApprovalId::of(id(sequence)), action, asked, (moment(0), moment(9)))
+}
+
+pub fn switch(name: &str, enabled: bool) -> HeldAction {
+    HeldAction::Switch { channel: ChannelId::from_stored(name), enabled }
+}
+
+pub async fn i_14_of_requests_that_wait_one_is_about_each_thing(store: &dyn Store) {
+    let waiting =
+        async |action: &HeldAction| read(store.approval_waiting_on(action)).await.map(|row| row.id);
+    let ids = |rows: Vec<ApprovalRequest>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+    let first = asked(1, switch("bank", true));
+    commit(store, approvals(std::slice::from_ref(&first))).await;
+    assert_eq!(waiting(&switch("bank", false)).await, Some(first.id), "about the same thing");
+    assert_eq!(waiting(&switch("ban", true)).await, None);
+    refuse(store, approvals(&[asked(2, switch("bank", false))]), "a second about it").await;
+    let bytes = vec![7; 8 * 1024 * 1024];
+    let table = HeldAction::BinTable(HeldBinTable {
+        sha256: [7; 32],
+        length: 8 * 1024 * 1024,
+        source: "uploaded".to_owned(),
+        as_of: None,
+        version: 1,
+        complaint: "few rows".to_owned(),
+        bytes: Some(bytes),
+    });
+    let large = asked(3, table);
+    commit(store, approvals(std::slice::from_ref(&large))).await;
+    assert_eq!(read(store.approval(large.id)).await, Some(large.clone()), "the largest there is");
+    let listed = read(store.waiting_approvals(None, 10)).await;
+    assert_eq!(ids(listed), [first.id, large.id], "the oldest first");
+    assert_eq!(ids(read(store.waiting_approvals(Some(first.id), 10)).await), [large.id]);
+    let present = Present::certain(moment(1));
+    let approved = first.approve(&operator("bo"), None, &present).expect("a second person");
+    commit(store, approvals(std::slice::from_ref(&approved))).await;
+    assert_eq!(waiting(&switch("bank", true)).await, Some(first.id), "it is not carried out");
+    refuse(store, approvals(&[asked(4, switch("bank", false))]), "as long as it waits").await;
+    refuse(store, approvals(std::slice::from_ref(&approved)), "version 2 over 2").await;
+    let done = approved.carried_out(approved.version, moment(2), None);
+    commit(store, approvals(std::slice::from_ref(&done))).await;
+    assert_eq!(read(store.approval(first.id)).await, Some(done));
+    assert_eq!(waiting(&switch("bank", true)).await, None);
+    commit(store, approvals(&[asked(4, switch("bank", false))])).await;
+    let ended = large.expired(moment(10));
+    commit(store, approvals(std::slice::from_ref(&ended))).await;
+    assert_eq!(read(store.approval(large.id)).await, Some(ended), "its bytes are gone");
+    let fourth = ApprovalId::of(id(4));
+    assert_eq!(ids(read(store.waiting_approvals(None, 10)).await), [fourth]);
+    let newest = read(store.approvals(None, 2)).await;
+    assert_eq!(ids(newest), [fourth, large.id], "the newest first");
+    assert_eq!(ids(read(store.approvals(Some(large.id), 9)).await), [first.id]);
 }

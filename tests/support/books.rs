@@ -214,6 +214,7 @@ pub fn audit(subject: &str) -> AuditEntry {
     AuditEntry {
         at: moment(0),
         actor: "ann".to_owned(),
+        approver: None,
         action: "reversal.resolve".to_owned(),
         subject: subject.to_owned(),
         reason: "the bank said so".to_owned(),

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::held;
 use crate::api::input::forms::PREFIX_LENGTH_MIN;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
@@ -28,6 +29,8 @@ use crate::channel::registry::{ChannelStatus, SwitchError};
 use crate::codec::word;
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::card::LuhnWaiver;
+use crate::domain::command::Decider;
+use crate::domain::flow::approval::HeldAction;
 use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
@@ -215,21 +218,44 @@ pub async fn switch(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = channel_id(&state, &id)?;
+    if state.settings.four_eyes.holds_switch(enabled) {
+        let now = status(&state, &id)?;
+        // Nothing is to be done, so nobody has to approve it.
+        if now.enabled == enabled {
+            let now = ChannelBody::of(&now, state.engine.clock().now());
+            return Ok(json(StatusCode::OK, &now));
+        }
+        let action = HeldAction::Switch { channel: id, enabled };
+        return held::ask(state, &seat, action, reason.unwrap_or_default()).await;
+    }
     let clock = state.engine.clock().clone();
     let status = run_detached(async move {
-        write_switch(&state, &id, enabled).await?;
-        let action = if enabled { "channel.enable" } else { "channel.disable" };
-        let entry = AuditEntry {
-            at: state.engine.clock().now(),
-            actor: seat.name().to_string(),
-            action: action.to_owned(),
-            subject: id.to_string(),
-            reason: reason.unwrap_or_default(),
-        };
+        let (actor, reason) = (seat.name().to_string(), reason.unwrap_or_default());
+        let decider = Decider { actor, approver: None, reason };
+        let entry = turn_switch(&state, &id, enabled, decider).await?;
         state.engine.audit(entry).await?;
         status(&state, &id)
     });
     Ok(json(StatusCode::OK, &ChannelBody::of(&status.await?, clock.now())))
+}
+
+/// Turns a channel's switch; the line that the audit trail is to have of it.
+pub async fn turn_switch(
+    state: &ApiState,
+    id: &ChannelId,
+    enabled: bool,
+    decider: Decider,
+) -> Result<AuditEntry, ApiError> {
+    write_switch(state, id, enabled).await?;
+    let Decider { actor, approver, reason } = decider;
+    Ok(AuditEntry {
+        at: state.engine.clock().now(),
+        actor,
+        approver,
+        action: if enabled { "channel.enable" } else { "channel.disable" }.to_owned(),
+        subject: id.to_string(),
+        reason,
+    })
 }
 
 async fn write_switch(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {

@@ -107,6 +107,7 @@ pub async fn fetch(
         let entry = AuditEntry {
             at: state.engine.clock().now(),
             actor: seat.name().to_string(),
+            approver: None,
             action: "statement.fetch".to_owned(),
             subject: format!("{asked} {date}"),
             reason: fetched.as_ref().map_or_else(FetchError::name, |_| "landed").to_owned(),

@@ -59,7 +59,11 @@ pub async fn retry(
     let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
     fields.finish()?;
     let id = OrderId::parse(&id).ok_or_else(missing)?;
-    let decider = Decider { actor: seat.name().to_string(), reason: reason.unwrap_or_default() };
+    let decider = Decider {
+        actor: seat.name().to_string(),
+        approver: None,
+        reason: reason.unwrap_or_default(),
+    };
     let due =
         run_detached(async move { Ok(state.engine.retry_notice(id, &decider).await?) }).await?;
     Ok(json(StatusCode::OK, &NoticeBody::from(&due.ok_or_else(missing)?)))

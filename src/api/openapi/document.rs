@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::api::error::ProblemCode as P;
 use crate::api::input::forms::RequestForm;
 use crate::api::openapi::parameters::{CallParameter, of_every_call};
-use crate::api::openapi::{Answered, Content, Endpoint, RequestContent, routes};
+use crate::api::openapi::{Answered, Content, Endpoint, FourEyes, RequestContent, routes};
 use crate::codec::notice::OrderNotice;
 use crate::codec::voucher::{Voucher, Vouchers};
 
@@ -31,6 +31,9 @@ A channel gateway for card payments. Amounts are integers in minor units (fen, c
 RFC 3339 in UTC, ids are texts. An unknown field or query key is refused, and so is one that \
 stands twice; `null` means absent. `docs/API.md` has the ideas: what is final, what is not, how \
 a call is repeated.
+
+A change that may need a second operator has `x-four-eyes`, and answers 202 with an `approval` \
+then; of every other one that an operator may make, `x-one-person` says why one is enough.
 
 A route's roles are in `x-roles`; without any it needs no key. The problems of each answer are in \
 `x-problems`; `/errors` has the cause and the remedy of each.
@@ -130,6 +133,11 @@ fn operation(
     operation["responses"] = responses(endpoint, forms);
     operation["security"] =
         if endpoint.roles.is_empty() { json!([]) } else { json!([{ "key": [] }]) };
+    match &endpoint.eyes {
+        Some(FourEyes::Held(kind)) => operation["x-four-eyes"] = kind.name().into(),
+        Some(FourEyes::Alone(why)) => operation["x-one-person"] = (*why).into(),
+        None => {}
+    }
     operation["x-roles"] = endpoint.roles.iter().map(|role| role.name()).collect();
     operation
 }
@@ -239,6 +247,12 @@ fn answer(answered: &Answered, example: Option<&str>, forms: &mut SchemaGenerato
         };
         if let (JSON, Some(example)) = (kind, example) {
             held["example"] = serde_json::from_str(example).expect("an example is JSON");
+        }
+        // Two forms of one media type: the answer has either.
+        if let Some(first) = content.get_mut(kind) {
+            let forms = [first["schema"].take(), held["schema"].take()];
+            first["schema"] = json!({ "anyOf": forms });
+            continue;
         }
         content.insert(kind.to_owned(), held);
     }
@@ -386,7 +400,9 @@ fn problem_form() -> Value {
                  were.",
             },
             "instead": text("Of `not_same_day`: what to do instead."),
-            "state": text("Of `agreement_not_active`: how the agreement stands."),
+            "state": text("Of `agreement_not_active` and `approval_decided`: how it stands."),
+            "changed": text("Of `approval_overtaken`: what has changed, for people."),
+            "approval": text("Of `approval_waits`: the request that waits."),
             "batch": text("Of `statement_refused`: the batch that was abandoned."),
             "stands_under": text("Of `statement_refused`: the date that has this content."),
             "faults": faults_form(),
@@ -491,6 +507,9 @@ fn webhooks(forms: &mut SchemaGenerator) -> Value {
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::config::checked::Role;
+    use crate::domain::flow::approval::HeldKind;
+
     use super::*;
 
     /// Every schema below this one, with its place.
@@ -530,6 +549,24 @@ mod tests {
             .map(|(_, path)| path.as_object().map_or(0, Map::len))
             .sum();
         assert_eq!(count, ids.len(), "a path with its method stands once");
+    }
+
+    /// A change that an operator may make needs two people, or says why one is enough; and every
+    /// kind of action that can be held has a door where it is.
+    #[test]
+    fn every_change_of_an_operator_says_whether_two_people_are_needed() {
+        let mut held = BTreeSet::new();
+        for endpoint in routes::all() {
+            let (method, path) = (endpoint.method, endpoint.path);
+            let changes = method != "get" && endpoint.roles.contains(&Role::Operator);
+            assert_eq!(endpoint.eyes.is_some(), changes, "{method} {path}");
+            match endpoint.eyes {
+                Some(FourEyes::Held(kind)) => drop(held.insert(kind)),
+                Some(FourEyes::Alone(why)) => assert!(why.len() > 10, "{method} {path}: {why}"),
+                None => {}
+            }
+        }
+        assert_eq!(held, BTreeSet::from(HeldKind::ALL));
     }
 
     #[test]

@@ -23,9 +23,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::api::ApiState;
 use crate::api::error::ProblemCode;
+use crate::api::held::HeldBody;
 use crate::api::input::forms::RequestForm;
 use crate::config::checked::Role;
 use crate::config::server::ListenerKind;
+use crate::domain::flow::approval::HeldKind;
 use parameters::CallParameter;
 
 /// Gives the form of a value, and keeps the forms that it refers to.
@@ -72,6 +74,16 @@ pub struct Endpoint {
     answers: Vec<Answered>,
     problems: Vec<ProblemCode>,
     example: Option<&'static str>,
+    eyes: Option<FourEyes>,
+}
+
+/// Whether an operator does it alone. Each change that an operator may make says so, and a test
+/// holds them to it: what needs two people has no other door.
+enum FourEyes {
+    /// A second person may have to approve it.
+    Held(HeldKind),
+    /// One person is enough, for this reason.
+    Alone(&'static str),
 }
 
 fn form_of<T: JsonSchema>(forms: &mut SchemaGenerator) -> Schema {
@@ -115,6 +127,7 @@ impl Endpoint {
             answers: Vec::new(),
             problems: Vec::new(),
             example: None,
+            eyes: None,
         }
     }
 
@@ -180,6 +193,24 @@ impl Endpoint {
         for answer in &mut self.answers {
             answer.headers = headers;
         }
+        self
+    }
+
+    /// An operator may need a second person for it, who is then asked by this answer.
+    fn held(mut self, kind: HeldKind) -> Self {
+        self.eyes = Some(FourEyes::Held(kind));
+        let what = "A second person has to approve it (`[four_eyes]`): the request. Nothing else \
+                    has happened.";
+        match self.answers.iter_mut().find(|answer| answer.status == 202) {
+            Some(answer) => answer.content.push(Content::One(form_of::<HeldBody<'static>>)),
+            None => self = self.gives::<HeldBody<'static>>(202, what),
+        }
+        self.fails(&[ProblemCode::ApprovalWaits])
+    }
+
+    /// One operator does it, since `why`.
+    fn alone(mut self, why: &'static str) -> Self {
+        self.eyes = Some(FourEyes::Alone(why));
         self
     }
 

@@ -113,7 +113,10 @@ pub async fn confirm(
         let subject =
             format!("{} {}", clock.doubt().map_or("no doubt", Doubt::name), time.rfc3339());
         let (at, action) = (clock.now(), "clock.confirm".to_owned());
-        state.engine.audit(AuditEntry { at, actor, action, subject, reason }).await?;
+        state
+            .engine
+            .audit(AuditEntry { at, actor, approver: None, action, subject, reason })
+            .await?;
         match state.engine.clock().confirm(time) {
             Confirmation::Taken(standing) => Ok(standing),
             Confirmation::Differs => Err(time_mismatch()),

@@ -7,14 +7,19 @@ use axum::response::Response;
 
 use crate::api::ApiState;
 use crate::api::auth::{MaySend, Seat};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ProblemCode};
+use crate::api::held;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::payments::wait::Wait;
 use crate::api::payments::{no_such_order, visible_order};
+use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
-use crate::domain::command::Refusal;
-use crate::domain::flow::order::{Instruction, OrderKind};
-use crate::domain::ids::OrderId;
+use crate::domain::command::{Decider, Refusal};
+use crate::domain::flow::approval::{HeldAction, HeldRefund};
+use crate::domain::flow::order::{Instruction, Order, OrderKind};
+use crate::domain::ids::{CallerId, OrderId};
+use crate::engine::EngineError;
+use crate::engine::approvals::Consent;
 use crate::engine::follow_ups::FollowUp;
 
 /// Which orders a path leads to.
@@ -71,7 +76,7 @@ pub async fn preauth_void(
 /// Takes a follow-up and waits for its end, within the call's bound. A follow-up that must be
 /// booked first ends when accounting has booked it and the channel has answered.
 async fn follow_up(
-    state: &ApiState,
+    state: &Arc<ApiState>,
     seat: &Seat,
     door: FollowUpPath,
     id: &str,
@@ -97,8 +102,76 @@ async fn follow_up(
     if door == FollowUpPath::Payments && original.instruction.kind == OrderKind::Preauth {
         return Err(Refusal::WrongKind.into());
     }
+    if let Some(refund) = held_refund(state, seat, &original, &asked).await? {
+        let reason = asked.instruction.description.unwrap_or_default();
+        return held::ask(Arc::clone(state), seat, HeldAction::Refund(refund), reason).await;
+    }
     let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
     wait.answer(state, acceptance).await
+}
+
+/// The refund or void that needs a second person: an operator asks for it, and it gives back more
+/// than one operator may. A core's own calls are its own affair; one that has the rights of an
+/// operator too is an operator's.
+async fn held_refund(
+    state: &ApiState,
+    seat: &Seat,
+    original: &Order,
+    asked: &FollowUp,
+) -> Result<Option<HeldRefund>, ApiError> {
+    let instruction = &asked.instruction;
+    let is_void = matches!(instruction.kind, OrderKind::Void { .. });
+    let gives_back = is_void || matches!(instruction.kind, OrderKind::Refund { .. });
+    if !seat.has(Role::Operator) || !gives_back || !original.instruction.kind.is_paid_in() {
+        return Ok(None);
+    }
+    let bounds = &state.settings.four_eyes.refunds_above;
+    // Less than the whole may be asked for, and more is refused: the whole is the most.
+    let most = asked.amount.unwrap_or(original.instruction.amount);
+    if !bounds.are_passed_by(most, instruction.currency) {
+        return Ok(None);
+    }
+    if asked.card.is_some() {
+        let detail = "this needs a second person, and the number cannot wait for one; leave the \
+                      card out, or have the core ask for it";
+        return Err(ApiError::of_field(ProblemCode::CardNotKept, "card", detail));
+    }
+    let Some((amount, left_minor)) = state.engine.look_at_follow_up(asked).await? else {
+        return Ok(None);
+    };
+    let held = HeldRefund {
+        of: original.id,
+        is_void,
+        caller_order_id: instruction.caller_order_id.clone(),
+        amount,
+        currency: instruction.currency,
+        left_minor,
+        description: instruction.description.clone(),
+        notify_url: instruction.notify_url.clone(),
+    };
+    Ok(bounds.are_passed_by(amount, instruction.currency).then_some(held))
+}
+
+/// Takes a refund that a second person has approved, as its asker's own.
+pub(in crate::api) async fn take_approved(
+    state: &ApiState,
+    held: &HeldRefund,
+    asker: &CallerId,
+    approved: (Decider, Consent),
+) -> Result<(), EngineError> {
+    let original = state.engine.store().order(held.of).await?;
+    let original = original.ok_or(EngineError::NoSuchOrder { id: held.of })?;
+    let own = held.caller_order_id.clone();
+    let instruction = Instruction {
+        description: held.description.clone(),
+        notify_url: held.notify_url.clone(),
+        ..Instruction::on(&original, held.kind(), asker.clone(), own)
+    };
+    let (amount, approved) = (Some(held.amount), Some(approved));
+    let asked = FollowUp { instruction, amount, card: None, approved };
+    let until = Wait::none().patience.until;
+    // The order goes on by itself from here: what it comes to is read there.
+    state.engine.follow_up(asked, until).await.map(drop)
 }
 
 /// `POST /v1/payments/{id}/release`
@@ -116,7 +189,8 @@ pub async fn release(
     let payment = visible_order(&state, &seat, &id).await?;
     let kind = OrderKind::Release { of: payment.id };
     let instruction = Instruction::on(&payment, kind, seat.name().clone(), caller_order_id);
-    let (asked, wait) = (FollowUp { instruction, amount, card: None }, Wait::none());
+    let (asked, wait) =
+        (FollowUp { instruction, amount, card: None, approved: None }, Wait::none());
     let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
     wait.answer(&state, acceptance).await
 }

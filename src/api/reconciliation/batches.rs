@@ -70,6 +70,7 @@ pub async fn run_again(
         let entry = AuditEntry {
             at: state.engine.clock().now(),
             actor: actor.clone(),
+            approver: None,
             action: "reconciliation.run".to_owned(),
             subject: format!("{channel} {date}"),
             reason: reason.unwrap_or_default(),

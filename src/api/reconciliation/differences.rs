@@ -12,6 +12,7 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::channel_id;
 use crate::api::dto::json;
 use crate::api::error::ApiError;
+use crate::api::held;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
@@ -23,6 +24,7 @@ use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, run_detached};
 use crate::codec::word;
 use crate::domain::books::difference::{Balancing, Difference, DifferenceState, Remedy};
+use crate::domain::flow::approval::{HeldAction, HeldRemedy};
 use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
 use crate::reconciliation::matching::form::{COLUMNS, list};
 use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
@@ -173,7 +175,14 @@ pub async fn resolve(
     let body = read_json(&parts, body, state.body_limits()).await?;
     let asked = read(&state, &body, seat.name().to_string())?;
     let id = parsed(&id)?;
-    let balanced = run_detached(async move { Ok(state.differences.balance(id, asked).await?) });
+    if state.settings.four_eyes.remedies {
+        let row = state.differences.look(id, &asked).await?;
+        let Balancing { remedy, merchant_id, reason, .. } = asked;
+        let asked_for = HeldRemedy { difference: id, version: row.version, remedy, merchant_id };
+        return held::ask(state, &seat, HeldAction::Remedy(asked_for), reason).await;
+    }
+    let balanced =
+        run_detached(async move { Ok(state.differences.balance(id, asked, None).await?) });
     Ok(json(StatusCode::OK, &DifferenceBody::from(&balanced.await?)))
 }
 
@@ -193,7 +202,7 @@ fn read(state: &ApiState, body: &[u8], actor: String) -> Result<Balancing, ApiEr
     let reason = state.reason(&mut fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
-    Ok(Balancing { remedy, merchant_id, actor, reason })
+    Ok(Balancing { remedy, merchant_id, actor, approver: None, reason })
 }
 
 fn parsed(id: &str) -> Result<DifferenceId, ApiError> {

@@ -173,6 +173,7 @@ async fn import(
     let entry = AuditEntry {
         at: state.engine.clock().now(),
         actor: seat.name().to_string(),
+        approver: None,
         action: "statement.upload".to_owned(),
         subject,
         reason,

@@ -67,6 +67,7 @@ impl Publication {
         AuditEntry {
             at: self.at,
             actor: self.made_by.clone(),
+            approver: None,
             action: "settings.published".to_owned(),
             subject: self.subject(self.after + 1),
             reason: self.reason.clone(),

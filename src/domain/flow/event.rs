@@ -28,6 +28,8 @@ closed_set! {
         Resolved = 6 => "resolved",
         /// An operator gave up the request that it waited for.
         Withdrawn = 7 => "withdrawn",
+        /// A second person approved that it is sent.
+        Approved = 8 => "approved",
     }
 }
 
@@ -69,6 +71,8 @@ pub struct OrderEvent {
     pub detail: Option<String>,
     /// The operator.
     pub actor: Option<String>,
+    /// The second person, where one had to approve it.
+    pub approver: Option<String>,
     /// The channel's own words, card data masked. Those of a success are its transaction's.
     pub transcript: String,
 }
@@ -98,6 +102,7 @@ impl OrderEvent {
             remark: None,
             detail: None,
             actor: None,
+            approver: None,
             transcript: String::new(),
         }
     }

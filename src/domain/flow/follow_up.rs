@@ -15,8 +15,8 @@ use crate::domain::books::accounting::{
 use crate::domain::card::SealedPan;
 use crate::domain::command::{Decider, Refusal, RepeatedCard};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{Attempt, Operation};
-use crate::domain::flow::event::EventKind;
+use crate::domain::flow::attempt::{Attempt, Operation, Source};
+use crate::domain::flow::event::{EventKind, OrderEvent};
 use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::{DecisionDraft, add_attempt};
 use crate::domain::outcome::Reason;
@@ -31,6 +31,7 @@ impl DecisionDraft<'_> {
         &mut self,
         mut order: Order,
         card: Option<RepeatedCard>,
+        decider: Option<Decider>,
     ) -> Result<(), Refusal> {
         assert_eq!(order.version, 0, "a follow-up is accepted once");
         assert!(order.instruction.kind.is_follow_up(), "no other kind draws on an original");
@@ -54,6 +55,16 @@ impl DecisionDraft<'_> {
             let attempt = order.attempt_mut(number).expect("it was just added");
             attempt.sealed_pan = sealed;
             self.effects.push(Effect::Send { order: order.id, attempt: number });
+        }
+        if let Some(decider) = decider {
+            self.writes.events.push(OrderEvent {
+                version: order.version,
+                source: Some(Source::Operator),
+                actor: Some(decider.actor),
+                approver: decider.approver,
+                detail: Some(decider.reason),
+                ..OrderEvent::new(order.id, self.now, EventKind::Approved, 0)
+            });
         }
         self.writes.orders.push(order);
         Ok(())

@@ -5,6 +5,7 @@
 //! decision before it leaves. A failed assertion ends one command before its commit, which leaves
 //! nothing half-written.
 
+pub mod approval;
 pub mod attempt;
 pub mod event;
 pub mod filter;
@@ -57,7 +58,7 @@ pub fn decide(
         Command::Retry { decider } => work.retry(decider)?,
         Command::Resolve { resolution, decider } => work.resolve(resolution, decider)?,
         Command::Release { release } => work.release(*release)?,
-        Command::FollowUp { order, card } => work.follow_up(*order, card)?,
+        Command::FollowUp { order, card, decider } => work.follow_up(*order, card, decider)?,
         Command::BeginFollowUp { booked } => work.begin_follow_up(*booked)?,
         Command::Withdraw { booked, decider } => work.withdraw(*booked, decider)?,
     }

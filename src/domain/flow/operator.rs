@@ -56,7 +56,9 @@ impl DecisionDraft<'_> {
             return Err(Refusal::NothingOpen);
         }
         self.require_idle()?;
-        let transcript = format!("{}: {}", decider.actor, decider.reason);
+        let approved = decider.approver.as_ref().map(|name| format!(", approved by {name}"));
+        let approved = approved.unwrap_or_default();
+        let transcript = format!("{}{approved}: {}", decider.actor, decider.reason);
         self.decided(EventKind::Resolved, Some(resolution), &decider);
         match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
             (Some(number), _) => self.resolve_attempt(number, resolution, transcript)?,
@@ -127,6 +129,7 @@ impl DecisionDraft<'_> {
         event.source = Some(Source::Operator);
         event.outcome = resolution.map(|resolution| resolution.name().to_owned());
         event.actor = Some(decider.actor.clone());
+        event.approver.clone_from(&decider.approver);
         event.detail = Some(decider.reason.clone());
         self.events.push(event);
     }
@@ -135,6 +138,7 @@ impl DecisionDraft<'_> {
         self.writes.audit.push(AuditEntry {
             at: self.now,
             actor: decider.actor,
+            approver: decider.approver,
             action: action.to_owned(),
             subject: self.order.id.to_string(),
             reason: decider.reason,

@@ -9,6 +9,7 @@ use crate::domain::terms::Terms;
 use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::CommitRounds;
+use crate::engine::approvals::Consent;
 
 use crate::clock::Timekeeper;
 use crate::reconciliation::{ChannelBooks, ReconciliationError};
@@ -69,35 +70,64 @@ impl DifferenceDesk {
     }
 
     /// A person decides where the money of a difference belongs. The decision goes into the audit
-    /// trail.
+    /// trail; a second person's yes is written in the same commit.
     pub async fn balance(
         &self,
         id: DifferenceId,
         asked: Balancing,
+        consent: Option<&Consent>,
     ) -> Result<Difference, ReconciliationError> {
         let mut tries = CommitRounds::default();
         loop {
             let row = self.books.difference(id).await?;
-            let terms = self.terms_of(&row)?;
-            let claimed = self.contradicted_money_of(&row).await?;
-            let owner = self.owner_of(&row).await?;
-            let present = self.books.engine().clock().present();
-            let now = present.now();
-            let business_date = present.today(&terms.calendar);
-            let moment = Moment { business_date, ..moment(&terms, now) };
-            let change = row.balance(&asked, owner.as_ref(), claimed, &moment)?;
-            let audit = AuditEntry {
+            let joined = match consent {
+                Some(consent) => {
+                    self.books.engine().consent(consent, |one| one.fits_row(&row)).await?
+                }
+                None => WriteSet::default(),
+            };
+            let (change, now) = self.weigh(&row, &asked).await?;
+            let entry = AuditEntry {
                 at: now,
                 actor: asked.actor.clone(),
+                approver: asked.approver.clone(),
                 action: "difference.balance".to_owned(),
                 subject: id.to_string(),
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
-            let writes = WriteSet { audit: vec![audit], ..rows_of(&row, change) };
+            let mut writes = rows_of(&row, change);
+            writes.audit = joined.audit.into_iter().chain([entry]).collect();
+            writes.approvals = joined.approvals;
             if self.books.engine().write(&mut tries, writes).await? {
                 return self.books.difference(id).await;
             }
         }
+    }
+
+    /// The difference that a decision would balance, if it would be taken now.
+    pub async fn look(
+        &self,
+        id: DifferenceId,
+        asked: &Balancing,
+    ) -> Result<Difference, ReconciliationError> {
+        let row = self.books.difference(id).await?;
+        self.weigh(&row, asked).await?;
+        Ok(row)
+    }
+
+    async fn weigh(
+        &self,
+        row: &Difference,
+        asked: &Balancing,
+    ) -> Result<(Change, Timestamp), ReconciliationError> {
+        let terms = self.terms_of(row)?;
+        let claimed = self.contradicted_money_of(row).await?;
+        let owner = self.owner_of(row).await?;
+        let present = self.books.engine().clock().present();
+        let now = present.now();
+        let business_date = present.today(&terms.calendar);
+        let moment = Moment { business_date, ..moment(&terms, now) };
+        Ok((row.balance(asked, owner.as_ref(), claimed, &moment)?, now))
     }
 
     fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, ReconciliationError> {

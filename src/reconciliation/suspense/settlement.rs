@@ -152,6 +152,7 @@ impl SettlementDesk {
         let entry = AuditEntry {
             at: now,
             actor: deed.actor,
+            approver: None,
             action: deed.action.to_owned(),
             subject: format!("{} {}", settlement.channel, settlement.id),
             reason: deed.reason,

@@ -303,6 +303,7 @@ mod tests {
             let audit = AuditEntry {
                 at: Timestamp::from_millis(0),
                 actor: String::new(),
+                approver: None,
                 action: String::new(),
                 subject: String::new(),
                 reason: String::new(),

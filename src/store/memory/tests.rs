@@ -13,6 +13,7 @@ fn audited(subject: &str) -> WriteSet {
     let audit = AuditEntry {
         at: Timestamp::from_millis(0),
         actor: "ann".to_owned(),
+        approver: None,
         action: "test".to_owned(),
         subject: subject.to_owned(),
         reason: "why".to_owned(),

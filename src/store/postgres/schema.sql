@@ -404,7 +404,7 @@ CREATE TABLE order_events (
   ordinal smallint NOT NULL,
   at timestamptz NOT NULL,
   kind text NOT NULL CHECK (kind IN ('learned', 'reversal_sent', 'reversal_answered',
-    'handed_to_operator', 'retried', 'resolved', 'withdrawn')),
+    'handed_to_operator', 'retried', 'resolved', 'withdrawn', 'approved')),
   attempt smallint NOT NULL,
   source text,
   outcome text,
@@ -413,6 +413,7 @@ CREATE TABLE order_events (
   remark text,
   detail text,
   actor text,
+  approver text,
   transcript text NOT NULL,
   PRIMARY KEY (order_id, version, ordinal)
 );
@@ -601,6 +602,33 @@ CREATE TABLE agreements (
 ) WITH (fillfactor = 80);
 CREATE INDEX agreements_of_merchant ON agreements (merchant_id, id);
 
+-- What an operator asks and a second person decides. Of those that wait, one is about each thing.
+CREATE TABLE approvals (
+  id bigint PRIMARY KEY,
+  kind text NOT NULL,
+  subject text NOT NULL,
+  action json NOT NULL,
+  asked_by text NOT NULL,
+  asker text NOT NULL,
+  reason text NOT NULL,
+  asked_at timestamptz NOT NULL,
+  until timestamptz NOT NULL,
+  version bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('open', 'approved', 'carried_out', 'refused', 'withdrawn',
+    'expired', 'overtaken')),
+  waits_on text,
+  decided_by text,
+  decider text,
+  decided_at timestamptz,
+  decision_reason text,
+  ended_at timestamptz,
+  outcome text,
+  content bytea,
+  CONSTRAINT approvals_waits_on UNIQUE (waits_on),
+  CHECK ((waits_on IS NULL) = (state NOT IN ('open', 'approved'))),
+  CHECK (state NOT IN ('approved', 'carried_out') OR (decider IS NOT NULL AND decider <> asker))
+) WITH (fillfactor = 80);
+
 CREATE TABLE receipts (
   channel text NOT NULL,
   bank_reference text NOT NULL,
@@ -626,6 +654,7 @@ CREATE TABLE audit (
   place bigint PRIMARY KEY,
   at timestamptz NOT NULL,
   actor text NOT NULL,
+  approver text,
   action text NOT NULL,
   subject text NOT NULL,
   reason text NOT NULL

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::bin::Bin;
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
-    AgreementId, BatchId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantCategory,
-    MerchantId, OrderId, SettlementId, VerificationId,
+    AgreementId, ApprovalId, BatchId, CallerId, CallerOrderId, ChannelId, DifferenceId,
+    MerchantCategory, MerchantId, OrderId, SettlementId, VerificationId,
 };
 use crate::domain::money::AmountMinor;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -188,6 +188,7 @@ column_as! {
     DifferenceId as u64: |id| id.as_u64(), |stored| Some(Self::from_u64(stored));
     SettlementId as u64: |id| id.as_u64(), |stored| Some(Self::from_u64(stored));
     AgreementId as u64: |id| id.as_u64(), |stored| Some(Self::from_u64(stored));
+    ApprovalId as u64: |id| id.as_u64(), |stored| Some(Self::from_u64(stored));
     VerificationId as u64: |id| id.as_u64(), |stored| Some(Self::from_u64(stored));
     AmountMinor as i64: |amount| amount.get(), |stored| Self::new(stored).ok();
     MerchantCategory as u16: |category| category.number(), |stored| Self::from_number(stored);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::write_set::{AuditEntry, WriteSet};
-use crate::store::form::{StoredFields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, list_rows};
@@ -47,16 +47,17 @@ impl Table for Audit {
         let entry = [
             ("at", SqlType::Moment),
             ("actor", SqlType::Text),
+            ("approver", SqlType::Text),
             ("action", SqlType::Text),
             ("subject", SqlType::Text),
             ("reason", SqlType::Text),
         ];
         // The head's row is held from here to the end: places are dense, and in commit order.
         let head = "UPDATE audit_head SET next = next + cardinality($1::timestamptz[])";
-        let lines = "INSERT INTO audit (place, at, actor, action, subject, reason) \
-                     SELECT h.next - cardinality($1) - 1 + u.n, u.at, u.actor, u.action, \
-                     u.subject, u.reason FROM audit_head h, {unnest} WITH ORDINALITY \
-                     AS u(at, actor, action, subject, reason, n)";
+        let lines = "INSERT INTO audit (place, at, actor, approver, action, subject, reason) \
+                     SELECT h.next - cardinality($1) - 1 + u.n, u.at, u.actor, u.approver, \
+                     u.action, u.subject, u.reason FROM audit_head h, {unnest} WITH ORDINALITY \
+                     AS u(at, actor, approver, action, subject, reason, n)";
         vec![
             Step::own(head, &entry[..1], Answer::Nothing),
             Step::own(lines, &entry, Answer::Nothing),
@@ -66,8 +67,8 @@ impl Table for Audit {
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         for entry in &writes.audit {
             plan.add(HEAD, &[], &[&entry.at]);
-            let AuditEntry { at, actor, action, subject, reason } = entry;
-            plan.add(LINES, &[], &[at, actor, action, subject, reason]);
+            let AuditEntry { at, actor, approver, action, subject, reason } = entry;
+            plan.add(LINES, &[], &[at, actor, approver, action, subject, reason]);
         }
         Ok(())
     }
@@ -95,6 +96,7 @@ impl SqlTable for Audit {
         fixed {
             at: line.1.at,
             actor: line.1.actor.as_str(),
+            approver: line.1.approver.as_deref(),
             action: line.1.action.as_str(),
             subject: line.1.subject.as_str(),
             reason: line.1.reason.as_str(),
@@ -105,6 +107,7 @@ impl SqlTable for Audit {
         let entry = AuditEntry {
             at: row.get("at")?,
             actor: row.get("actor")?,
+            approver: row.get("approver")?,
             action: row.get("action")?,
             subject: row.get("subject")?,
             reason: row.get("reason")?,
@@ -156,6 +159,7 @@ impl dyn Store + '_ {
 struct AuditRecord<'a> {
     at: u64,
     actor: &'a str,
+    approver: Option<&'a str>,
     action: &'a str,
     subject: &'a str,
     reason: &'a str,
@@ -165,6 +169,7 @@ fn audit_bytes(entry: &AuditEntry) -> Vec<u8> {
     encode(&AuditRecord {
         at: millis(entry.at),
         actor: &entry.actor,
+        approver: entry.approver.as_deref(),
         action: &entry.action,
         subject: &entry.subject,
         reason: &entry.reason,
@@ -176,6 +181,7 @@ fn read_audit(bytes: &[u8]) -> Result<AuditEntry, StoreError> {
     Ok(AuditEntry {
         at: AUDIT.time(record.at)?,
         actor: record.actor.to_owned(),
+        approver: text(record.approver),
         action: record.action.to_owned(),
         subject: record.subject.to_owned(),
         reason: record.reason.to_owned(),

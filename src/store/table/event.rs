@@ -74,6 +74,7 @@ impl SqlTable for OrderEvents {
             remark: row.remark,
             detail: row.detail.as_deref(),
             actor: row.actor.as_deref(),
+            approver: row.approver.as_deref(),
             transcript: row.transcript.as_str(),
         }
     }
@@ -93,6 +94,7 @@ impl SqlTable for OrderEvents {
             remark: row.get("remark")?,
             detail: row.get("detail")?,
             actor: row.get("actor")?,
+            approver: row.get("approver")?,
             transcript: row.get("transcript")?,
         })
     }
@@ -137,6 +139,7 @@ struct EventRecord<'a> {
     remark: Option<u8>,
     detail: Option<&'a str>,
     actor: Option<&'a str>,
+    approver: Option<&'a str>,
     transcript: &'a str,
 }
 
@@ -152,6 +155,7 @@ fn event_bytes(event: &OrderEvent) -> Vec<u8> {
         remark: event.remark.map(StoredNumber::number),
         detail: event.detail.as_deref(),
         actor: event.actor.as_deref(),
+        approver: event.approver.as_deref(),
         transcript: &event.transcript,
     })
 }
@@ -173,6 +177,7 @@ fn read_event(mut key: Parts<'_>, bytes: &[u8]) -> Result<OrderEvent, StoreError
         remark: EVENTS.code_option("remark", record.remark)?,
         detail: text(record.detail),
         actor: text(record.actor),
+        approver: text(record.approver),
         transcript: record.transcript.to_owned(),
     })
 }

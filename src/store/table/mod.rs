@@ -5,6 +5,7 @@
 
 mod accounting;
 mod agreement;
+mod approval;
 pub(super) mod audit;
 /// What the books keep beside orders.
 mod books {
@@ -46,6 +47,7 @@ use super::sorted::StoreResult;
 use super::sql::step::{SqlPlan, Step};
 use accounting::AccountingRequests;
 use agreement::Agreements;
+use approval::Approvals;
 use audit::Audit;
 use books::agreed::AgreedLines;
 use books::clearing_days::ShutDays;
@@ -71,7 +73,7 @@ pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 20] = [
+pub(super) static TABLES: [AnyTable; 21] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -91,6 +93,7 @@ pub(super) static TABLES: [AnyTable; 20] = [
     AnyTable::of::<SettledDates, _>(),
     AnyTable::of::<Verifications, _>(),
     AnyTable::of::<Agreements, _>(),
+    AnyTable::of::<Approvals, _>(),
     AnyTable::of::<Audit, _>(),
 ];
 

@@ -236,6 +236,11 @@ impl LiveBinTable {
         // The same rows are news where they are said to be of another date.
         let is_redated = options.as_of.is_some() && taken.as_of != before.as_of;
         let unchanged = sha256 == before.sha256 && !is_redated;
+        if let Some(wanted) = options.over.filter(|wanted| *wanted != before.version)
+            && !unchanged
+        {
+            return Err(RefreshRefusal::OtherVersion { live: before.version, wanted });
+        }
         let refusal = judge(&taken.table, &before.table, &diff, options);
         let forced = refusal.is_some() && options.force;
         if let (Some(refusal), false, false) = (refusal, forced, unchanged) {

@@ -21,6 +21,8 @@ pub struct RefreshOptions {
     pub max_removed_percent: u8,
     /// Takes a suspicious table all the same. Bad lines are refused even so.
     pub force: bool,
+    /// Only over this version: the table was looked at beside it.
+    pub over: Option<u32>,
     /// The date of the facts of all rows that state no other; `None`: the day of the refresh.
     pub as_of: Option<StatedDate>,
     /// Version files that are kept.
@@ -34,6 +36,7 @@ impl Default for RefreshOptions {
             min_rows: 1_000,
             max_removed_percent: 10,
             force: false,
+            over: None,
             as_of: None,
             versions_kept: 12,
         }
@@ -64,11 +67,26 @@ pub enum RefreshRefusal {
     TooManyChangesRemoved { removed: usize, live: usize, max_removed_percent: u8 },
     #[error("the name of issuer {issuer_code} changes on {date}: load this when that day has come")]
     ChangeAhead { issuer_code: String, date: StatedDate },
+    #[error("version {live} is in force, and no longer version {wanted}")]
+    OtherVersion { live: u32, wanted: u32 },
     #[error(transparent)]
     Versions(#[from] VersionError),
 }
 
 impl RefreshRefusal {
+    /// Whether the table only looks wrong, so that somebody who knows better may force it.
+    pub const fn yields_to_force(&self) -> bool {
+        match self {
+            Self::TooFewRows { .. }
+            | Self::TooManyRemoved { .. }
+            | Self::TooManyChangesRemoved { .. } => true,
+            Self::Unreadable(_)
+            | Self::ChangeAhead { .. }
+            | Self::OtherVersion { .. }
+            | Self::Versions(_) => false,
+        }
+    }
+
     /// The stable code of the refusal.
     pub fn code(&self) -> &'static str {
         match self {
@@ -77,6 +95,7 @@ impl RefreshRefusal {
             Self::TooManyRemoved { .. } => "too_many_removed",
             Self::TooManyChangesRemoved { .. } => "too_many_changes_removed",
             Self::ChangeAhead { .. } => "change_ahead",
+            Self::OtherVersion { .. } => "other_version",
             Self::Versions(_) => "versions",
         }
     }
@@ -90,6 +109,7 @@ impl RefreshRefusal {
             | Self::TooManyRemoved { .. }
             | Self::TooManyChangesRemoved { .. }
             | Self::ChangeAhead { .. }
+            | Self::OtherVersion { .. }
             | Self::Versions(_) => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Payments: their answers, repeats, waits, and who may see them.
 
-mod follow_ups;
+pub mod follow_ups;
 mod merchant;
 mod payouts;
 

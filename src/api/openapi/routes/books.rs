@@ -12,6 +12,7 @@ use crate::api::openapi::parameters::{CallParameter, channel, date, page, word, 
 use crate::api::reversals::{ReversalBody, UnknownBody};
 use crate::api::{accounting, operations, reversals};
 use crate::domain::books::accounting::DeliveryStatus;
+use crate::domain::flow::approval::HeldKind;
 use crate::domain::flow::reversal::Phase;
 use serde_json::json;
 
@@ -35,6 +36,7 @@ pub(super) fn unknowns() -> Vec<Endpoint> {
         Endpoint::post("/v1/reversals/{id}/retry", "retryReversal", reversals::retry)
             .says("Work an entry from the start of its schedule, now", "")
             .may(MAY_OPERATE)
+            .alone("the channel is asked again, and evidence decides")
             .takes(forms::decided())
             .gives::<OrderBody<'static>>(200, "The order.")
             .fails(&[P::NotFound, P::CardNumberFound, P::WrongPhase, P::NothingOpen]),
@@ -48,7 +50,8 @@ pub(super) fn unknowns() -> Vec<Endpoint> {
             .may(MAY_OPERATE)
             .takes(forms::resolution())
             .gives::<OrderBody<'static>>(200, "The order.")
-            .fails(&[P::NotFound, P::CardNumberFound, P::WrongPhase, P::NothingOpen]),
+            .fails(&[P::NotFound, P::CardNumberFound, P::WrongPhase, P::NothingOpen])
+            .held(HeldKind::Resolve),
     ]
 }
 
@@ -109,6 +112,7 @@ pub(super) fn owed() -> Vec<Endpoint> {
         )
         .says("Have a request posted now", "")
         .may(MAY_OPERATE)
+        .alone("what is owed is delivered, unchanged")
         .takes(forms::reasoned())
         .gives::<AccountingBody<'static>>(200, "The request.")
         .fails(&[P::NotFound, P::CardNumberFound, P::WrongPhase]),
@@ -123,6 +127,7 @@ pub(super) fn owed() -> Vec<Endpoint> {
              `unanswered`, accounting may have booked the request: its red letter is then owed.",
         )
         .may(MAY_OPERATE)
+        .alone("nothing was sent, and no money leaves")
         .takes(forms::decided())
         .gives::<OrderBody<'static>>(200, "The order that waited for it.")
         .fails(&[P::NotFound, P::CardNumberFound, P::WrongPhase, P::NothingOpen]),
@@ -140,6 +145,7 @@ pub(super) fn owed() -> Vec<Endpoint> {
         Endpoint::post("/v1/notices/{id}/retry", "retryNotice", outgoing::retry)
             .says("Have a notice sent now", "In any state.")
             .may(MAY_OPERATE)
+            .alone("what is owed is delivered, unchanged")
             .takes(forms::reasoned())
             .gives::<NoticeBody<'static>>(200, "The notice.")
             .fails(&[P::NotFound, P::CardNumberFound]),

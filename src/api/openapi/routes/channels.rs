@@ -16,6 +16,7 @@ use crate::api::reconciliation::report::DayReportBody;
 use crate::api::reconciliation::upload::{ImportedBody, hand_in};
 use crate::api::reconciliation::{batches, differences, report, settlements};
 use crate::api::{channels, clearing};
+use crate::domain::flow::approval::HeldKind;
 
 pub(super) fn channels_and_days() -> Vec<Endpoint> {
     vec![
@@ -37,7 +38,8 @@ pub(super) fn channels_and_days() -> Vec<Endpoint> {
             .may(MAY_OPERATE)
             .takes(forms::switch())
             .gives::<ChannelBody<'static>>(200, "The channel as it is now.")
-            .fails(&[P::ChannelUnknown, P::CardNumberFound]),
+            .fails(&[P::ChannelUnknown, P::CardNumberFound])
+            .held(HeldKind::ChannelSwitch),
         Endpoint::get("/v1/channels/{id}/traffic", "getTraffic", traffic::of_channel)
             .says("Show a channel's traffic", "What this node has asked of it, of late.")
             .may(MAY_INSPECT)
@@ -68,6 +70,7 @@ pub(super) fn channels_and_days() -> Vec<Endpoint> {
                  channel's `close_after`. A closed day is answered as it is.",
             )
             .may(MAY_OPERATE)
+            .alone("the day is over, and its totals are what they are")
             .asks([date().required()])
             .takes(forms::reasoned())
             .gives::<ClosedDayBody<'static>>(200, "The close.")
@@ -95,6 +98,7 @@ pub(super) fn statements() -> Vec<Endpoint> {
                  answer.",
             )
             .may(MAY_OPERATE)
+            .alone("a statement is evidence, kept with its digest")
             .asks([date().required()])
             .asks([CallParameter::query(
                 "name",
@@ -116,6 +120,7 @@ pub(super) fn statements() -> Vec<Endpoint> {
             again.",
             )
             .may(MAY_OPERATE)
+            .alone("a statement is evidence, kept with its digest")
             .asks([date().required()])
             .gives::<FetchedBody<'static>>(200, "What the channel has.")
             .fails(&[P::ChannelUnknown, P::NoStatement]),
@@ -130,6 +135,7 @@ pub(super) fn reconciliations() -> Vec<Endpoint> {
                 "The new batch supersedes the last. Balanced differences stay balanced.",
             )
             .may(MAY_OPERATE)
+            .alone("the same statement comes to the same differences")
             .asks([date().required()])
             .takes(forms::reasoned())
             .gives::<BatchBody<'static>>(201, "The new batch.")
@@ -182,7 +188,8 @@ pub(super) fn reconciliations() -> Vec<Endpoint> {
             .takes(forms::balancing())
             .gives::<DifferenceBody<'static>>(200, "The difference as it is now.")
             .fails(&[P::NotFound, P::CardNumberFound, P::RemedyRefused, P::WrongPhase])
-            .fails(&[P::ChannelUnknown]),
+            .fails(&[P::ChannelUnknown])
+            .held(HeldKind::Remedy),
     ]
 }
 
@@ -195,6 +202,7 @@ pub(super) fn settlements_and_report() -> Vec<Endpoint> {
                  statements, and are booked, or differ, with reasons.",
             )
             .may(MAY_OPERATE)
+            .alone("what the bank says is compared, and differs openly")
             .takes(forms::receipt())
             .gives::<SettlementBody<'static>>(201, "The settlement.")
             .gives::<SettlementBody<'static>>(200, "This receipt was recorded already.")
@@ -214,6 +222,7 @@ pub(super) fn settlements_and_report() -> Vec<Endpoint> {
         Endpoint::post("/v1/settlements/{id}/check", "checkSettlement", settlements::check)
             .says("Compare a settlement anew", "With the present statements of its dates.")
             .may(MAY_OPERATE)
+            .alone("nothing is decided: it is compared anew")
             .takes(forms::nothing())
             .gives::<SettlementBody<'static>>(200, "The settlement as it is now.")
             .fails(&[P::NotFound, P::ChannelUnknown, P::WrongPhase]),

@@ -73,6 +73,7 @@ pub(super) fn by_tag() -> Vec<TaggedRoutes> {
         ("Unknowns", "The temp reversal table.", books::unknowns()),
         ("Books", "What was written once.", books::written()),
         ("Deliveries", "What is owed to the accounting system and the core.", books::owed()),
+        ("Approvals", "What a second person decides.", operations::approvals()),
         ("Operations", "The process itself.", operations::for_operators()),
         ("Open doors", "What needs no key.", operations::without_a_key()),
     ]

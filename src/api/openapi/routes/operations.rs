@@ -1,10 +1,13 @@
 //! The process itself, and the doors that need no key.
 
+use crate::api::approvals;
 use crate::api::auth::{MAY_INSPECT, MAY_OPERATE};
 use crate::api::channels::reload::{self, ReloadedBody};
 use crate::api::error::ProblemCode as P;
+use crate::api::held::ApprovalBody;
 use crate::api::input::forms;
 use crate::api::notices;
+use crate::api::openapi::parameters::{page, words};
 use crate::api::openapi::{self, Endpoint};
 use crate::api::operations::clock::ClockBody;
 use crate::api::operations::nodes::NodesBody;
@@ -27,6 +30,7 @@ pub(super) fn for_operators() -> Vec<Endpoint> {
                  hosts that contradict are overruled until their clocks change.",
             )
             .may(MAY_OPERATE)
+            .alone("the time is there to be read by everyone")
             .takes(forms::clock_confirmation())
             .gives::<ClockBody<'static>>(200, "The clock as it stands now.")
             .fails(&[P::ClockDiffers]),
@@ -39,6 +43,7 @@ pub(super) fn for_operators() -> Vec<Endpoint> {
                  nodes share their settings, credentials alone are read.",
             )
             .may(MAY_OPERATE)
+            .alone("whoever writes the files has decided; it only takes them")
             .takes(forms::reload())
             .gives::<ReloadedBody>(200, "What is in force now.")
             .fails(&[P::FilesRefused, P::ReloadHeld, P::CardNumberFound]),
@@ -62,6 +67,58 @@ pub(super) fn for_operators() -> Vec<Endpoint> {
             .says("List the workers", "Their last round, their next, and what failed last.")
             .may(MAY_INSPECT)
             .gives::<WorkersBody>(200, "The workers."),
+    ]
+}
+
+pub(super) fn approvals() -> Vec<Endpoint> {
+    let second = "the second person's own word";
+    let deciding = |endpoint: Endpoint| {
+        endpoint
+            .may(MAY_OPERATE)
+            .gives::<ApprovalBody<'static>>(200, "The request as it is now.")
+            .fails(&[P::NotFound, P::CardNumberFound, P::WrongPerson])
+            .fails(&[P::ApprovalDecided, P::ApprovalExpired])
+    };
+    vec![
+        Endpoint::get("/v1/approvals", "listApprovals", approvals::all)
+            .says(
+                "List the requests for a second person",
+                "Those that wait, the oldest first; or all, the newest first.",
+            )
+            .may(MAY_INSPECT)
+            .asks([words("state", &["waiting", "all"], "Which: `waiting`, if absent.")])
+            .asks(page(forms::number_id()))
+            .lists::<ApprovalBody<'static>>("approvals", "A page of requests."),
+        Endpoint::get("/v1/approvals/{id}", "getApproval", approvals::one)
+            .says("Show a request for a second person", "")
+            .may(MAY_INSPECT)
+            .gives::<ApprovalBody<'static>>(200, "The request.")
+            .fails(&[P::NotFound]),
+        deciding(
+            Endpoint::post("/v1/approvals/{id}/approve", "approveRequest", approvals::approve)
+                .says(
+                    "Approve a request of another person",
+                    "It is carried out as it was asked, or is overtaken: what it is about has \
+                     changed since. One that is `approved` and not carried out, after a crash, is \
+                     carried out by the next approval.",
+                )
+                .takes(forms::reasoned())
+                .alone(second),
+        )
+        .fails(&[P::ApprovalOvertaken, P::ChannelUnknown, P::RemedyRefused, P::Stopping])
+        .fails(&[P::BinTableRefused, P::WrongPhase]),
+        deciding(
+            Endpoint::post("/v1/approvals/{id}/refuse", "refuseRequest", approvals::refuse)
+                .says("Refuse a request of another person", "")
+                .takes(forms::decided())
+                .alone(second),
+        ),
+        deciding(
+            Endpoint::post("/v1/approvals/{id}/withdraw", "withdrawRequest", approvals::withdraw)
+                .says("Take a request of one's own back", "With any key of the same person.")
+                .takes(forms::reasoned())
+                .alone("it is one's own, and nothing happens"),
+        ),
     ]
 }
 

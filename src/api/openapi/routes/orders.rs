@@ -22,6 +22,7 @@ use crate::api::orders::{self as by_filter, OrdersBody};
 use crate::api::payments::follow_ups;
 use crate::api::verifications::VerificationBody;
 use crate::api::{bins, channels, payments as orders, verifications as checks};
+use crate::domain::flow::approval::HeldKind;
 use crate::tables::bin::{RefreshReport, RollbackReport};
 
 /// An answer to a payment.
@@ -65,6 +66,7 @@ const ANSWER_HEADERS: &[&str] = &["Idempotent-Replayed", "Preference-Applied"];
 fn taking(endpoint: Endpoint) -> Endpoint {
     endpoint
         .may(MAY_SEND)
+        .alone("an order is its core's affair; only what is given back is held")
         .gives::<OrderBody<'static>>(200, FINAL)
         .gives::<OrderBody<'static>>(202, NOT_YET)
         .with_headers(ANSWER_HEADERS)
@@ -113,7 +115,9 @@ pub(super) fn payments() -> Vec<Endpoint> {
                     "Part or all. It is booked first, and sent once.",
                 )
                 .takes(forms::refund()),
-        ),
+        )
+        .held(HeldKind::Refund)
+        .fails(&[P::CardNotKept]),
         following(
             Endpoint::post("/v1/payments/{id}/void", "voidPayment", follow_ups::void)
                 .says(
@@ -121,7 +125,9 @@ pub(super) fn payments() -> Vec<Endpoint> {
                     "The whole, on its clearing day. It is booked first.",
                 )
                 .takes(forms::void()),
-        ),
+        )
+        .held(HeldKind::Refund)
+        .fails(&[P::CardNotKept]),
         taking(
             Endpoint::post("/v1/payments/{id}/release", "releasePayment", follow_ups::release)
                 .says("Hand escrowed money to the merchant", "No channel takes part.")
@@ -176,6 +182,7 @@ pub(super) fn preauths_and_payouts() -> Vec<Endpoint> {
 fn binding(endpoint: Endpoint) -> Endpoint {
     endpoint
         .may(MAY_SEND)
+        .alone("no money moves")
         .asks([prefer()])
         .gives::<AgreementBody<'static>>(200, "The agreement, as the channel has said.")
         .gives::<AgreementBody<'static>>(202, "The agreement; the channel has not said.")
@@ -214,6 +221,7 @@ pub(super) fn agreements() -> Vec<Endpoint> {
                 "The same, where a whole card number may stand; it is looked for by its digest.",
             )
             .may(MAY_ASK)
+            .alone("nothing is changed")
             .takes(forms::agreement_question())
             .gives::<AgreementPageBody<'static>>(200, "A page.")
             .fails(&[P::InvalidCardNumber]),
@@ -239,6 +247,7 @@ pub(super) fn agreements() -> Vec<Endpoint> {
         )
         .says("Have the code of a payment sent", "Where the channel wants one for each payment.")
         .may(MAY_SEND)
+        .alone("no money moves")
         .takes(forms::payment_code())
         .gives::<PaymentCodeBody<'static>>(200, "What became of it.")
         .fails(&[P::NotFound, P::AgreementNotActive, P::Stopping, P::OperationNotSupported])
@@ -273,6 +282,7 @@ pub(super) fn search() -> Vec<Endpoint> {
                     "The same, where a whole card number may stand; it is looked for by its \
                      digest.",
                 )
+                .alone("nothing is changed")
                 .takes(forms::order_question()),
         )
         .streams()
@@ -341,6 +351,7 @@ pub(super) fn verifications() -> Vec<Endpoint> {
                 "No money moves, and nothing of it is in the books.",
             )
             .may(MAY_SEND)
+            .alone("no money moves")
             .asks([prefer()])
             .takes(forms::verification())
             .gives::<Shown>(200, verdict)
@@ -393,10 +404,12 @@ pub(super) fn cards() -> Vec<Endpoint> {
             ])
             .takes_file(&["application/octet-stream"], Some(forms::refresh()))
             .gives::<RefreshReport>(200, "What was taken.")
-            .fails(&[P::BinTableRefused]),
+            .fails(&[P::BinTableRefused])
+            .held(HeldKind::ForcedBinTable),
         Endpoint::post("/v1/bin-table/rollback", "rollBackBinTable", bins::rollback)
             .says("Return to an earlier table", "Where nodes share the table, for all of them.")
             .may(MAY_OPERATE)
+            .alone("only a table that was in force before comes back")
             .takes(forms::rollback())
             .gives::<RollbackReport>(200, "What is in force again.")
             .fails(&[P::RollbackRefused]),
@@ -411,6 +424,7 @@ pub(super) fn cards() -> Vec<Endpoint> {
                  written.",
             )
             .may(MAY_ASK)
+            .alone("nothing is changed")
             .takes(forms::explain())
             .gives::<ExplainedBody<'static>>(200, "The plan, and how it comes about.")
             .fails(&[P::InvalidCardNumber, P::InvalidAmount, P::UnknownCurrency]),
@@ -421,6 +435,7 @@ pub(super) fn cards() -> Vec<Endpoint> {
                  routes, other channel files, or both. Nothing is sent or written.",
             )
             .may(MAY_INSPECT)
+            .alone("nothing is changed")
             .takes(forms::replay())
             .gives::<ReplayBody<'static>>(200, "What the change would have made of the orders.")
             .fails(&[P::FilesRefused]),

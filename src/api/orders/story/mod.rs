@@ -46,6 +46,7 @@ closed_set! {
         Retried => "retried",
         Resolved => "resolved",
         Withdrawn => "withdrawn",
+        Approved => "approved",
         /// The entry of the temp reversal table, while there is one.
         Unresolved => "unresolved",
         Finished => "finished",
@@ -73,6 +74,7 @@ impl From<EventKind> for StoryKind {
             EventKind::Retried => Self::Retried,
             EventKind::Resolved => Self::Resolved,
             EventKind::Withdrawn => Self::Withdrawn,
+            EventKind::Approved => Self::Approved,
         }
     }
 }

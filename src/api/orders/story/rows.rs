@@ -179,6 +179,7 @@ fn happened(event: &OrderEvent) -> StoryEvent {
         .with("remark", event.remark.map(|remark| remark.name()))
         .with("detail", event.detail.as_deref())
         .with("actor", event.actor.as_deref())
+        .with("approver", event.approver.as_deref())
         .with("voucher", Some(event.transcript.as_str()).filter(|words| !words.is_empty()));
     match event.source {
         Some(source) => told.from(source.name()),

@@ -173,7 +173,8 @@ mod tests {
 
     /// The facts that an event of any kind may have.
     const FACTS: &str = r#"{
-        "actor": "ann", "agreed": true, "amount": 12345, "attempt": 1, "batch": "B-1",
+        "actor": "ann", "agreed": true, "amount": 12345, "approver": "bo", "attempt": 1,
+        "batch": "B-1",
         "bin_table": 7, "caller": "core", "card": "621626*********0018", "cause": "timed_out",
         "channel": "bank", "channel_order_no": "261122000000000001701",
         "channel_reference": "Q7", "claim": "success", "class": "amount_over",

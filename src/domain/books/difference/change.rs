@@ -72,6 +72,8 @@ pub struct Balancing {
     /// The owner of the money, where the record does not name one.
     pub merchant_id: Option<MerchantId>,
     pub actor: String,
+    /// The second person, where one had to approve it.
+    pub approver: Option<String>,
     pub reason: String,
 }
 

@@ -110,7 +110,13 @@ fn sums(rows: &[(&str, i64)]) -> BTreeMap<String, i64> {
 
 fn balancing(remedy: Remedy) -> Balancing {
     let merchant_id = None;
-    Balancing { remedy, merchant_id, actor: "ada".to_owned(), reason: "asked".to_owned() }
+    Balancing {
+        remedy,
+        merchant_id,
+        actor: "ada".to_owned(),
+        approver: None,
+        reason: "asked".to_owned(),
+    }
 }
 
 fn gap(principal_minor: i64, fee_minor: i64) -> Gap {

@@ -386,6 +386,7 @@ impl Draw {
             remark: self.maybe(|draw| draw.of(&EventRemark::ALL)),
             detail: self.maybe(|draw| draw.text(100)),
             actor: self.maybe(|draw| draw.text(32)),
+            approver: self.maybe(|draw| draw.text(32)),
             transcript: self.text(400),
         }
     }
@@ -405,6 +406,7 @@ impl Draw {
         AuditEntry {
             at: self.time(),
             actor: self.text(32),
+            approver: self.maybe(|draw| draw.text(32)),
             action: self.text(32),
             subject: self.text(32),
             reason: self.text(200),

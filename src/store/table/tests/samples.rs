@@ -279,6 +279,7 @@ fn event() -> OrderEvent {
         remark: Some(EventRemark::Held),
         detail: Some("late".to_owned()),
         actor: Some("ann".to_owned()),
+        approver: Some("bo".to_owned()),
         transcript: "respCode=05".to_owned(),
         ..event
     }
@@ -288,6 +289,7 @@ pub(super) fn audit() -> AuditEntry {
     AuditEntry {
         at: moment(12),
         actor: "ann".to_owned(),
+        approver: Some("bo".to_owned()),
         action: "reversal.resolve".to_owned(),
         subject: first_id().to_string(),
         reason: "the bank said so".to_owned(),

@@ -11,6 +11,7 @@ use crate::store::sql::step::SqlPlan;
 use crate::store::sql::table::{ColumnPart, Rest, SqlTable};
 use crate::store::table::accounting::AccountingRequests;
 use crate::store::table::agreement::Agreements;
+use crate::store::table::approval::Approvals;
 use crate::store::table::audit::Audit;
 use crate::store::table::books::clearing_days::ShutDays;
 use crate::store::table::books::day_close::DayCloses;
@@ -68,6 +69,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, SettledDates>();
     comes_back::<_, Verifications>();
     comes_back::<_, Agreements>();
+    comes_back::<_, Approvals>();
     for order in Orders::fixed() {
         assert_eq!(Orders::through_columns(order.clone()).ok(), Some(order));
     }
@@ -93,6 +95,7 @@ fn of_every_table() -> WriteSet {
         settled: SettledDates::fixed(),
         verifications: Verifications::fixed(),
         agreements: Agreements::fixed(),
+        approvals: Approvals::fixed(),
         ..WriteSet::default()
     };
     writes.orders.dedup_by_key(|order| order.id);
