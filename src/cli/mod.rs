@@ -81,6 +81,8 @@ enum CliCommand {
     Verification(remote::verification::VerificationArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::reversal::ReversalArgs),
+    /// List what waits for a second person, and approve, refuse or withdraw it
+    Approval(remote::approval::ApprovalArgs),
     /// List the running daemon's notices to the core, and send one again
     Notice(notice::NoticeArgs),
     /// List the transactions, and show one with its channel's transcript
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         CliCommand::Agreement(args) => remote::agreement::run(args),
         CliCommand::Verification(args) => remote::verification::run(args),
         CliCommand::Reversal(args) => remote::reversal::run(args),
+        CliCommand::Approval(args) => remote::approval::run(args),
         CliCommand::Transaction(args) => books::transaction::run(args),
         CliCommand::Accounting(args) => books::accounting::run(args),
         CliCommand::Audit(args) => books::audit::run(args),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request};
@@ -31,7 +32,7 @@ pub const LANGUAGE_COOKIE: &str = "sy-language";
 pub const TOKEN: &str = "token";
 
 /// The pages that the frame leads to: name, path, and the letter that opens it behind `g`.
-const PLACES: [(&str, &str, &str); 12] = [
+const PLACES: [(&str, &str, &str); 13] = [
     ("today", "/console", "t"),
     ("orders", "/console/orders", "o"),
     ("unknowns", "/console/unknowns", "u"),
@@ -42,6 +43,7 @@ const PLACES: [(&str, &str, &str); 12] = [
     ("settlement", "/console/settlement", "s"),
     ("accounting", "/console/accounting", "a"),
     ("notices", "/console/notices", "n"),
+    ("approvals", "/console/approvals", "p"),
     ("audit", "/console/audit", "l"),
     ("settings", "/console/settings", "i"),
 ];
@@ -124,6 +126,8 @@ pub struct PageVisit {
     language: (Language, bool),
     uri: Uri,
     pub query: BTreeMap<String, String>,
+    /// A call of the visit waits for a second person, so that its page must not say it is done.
+    is_held: AtomicBool,
 }
 
 /// The session that a cookie names, and whose it is. One whose key is known no more, or may no
@@ -166,6 +170,7 @@ impl FromRequestParts<Arc<Console>> for PageVisit {
             language: language(&parts.headers, &query),
             uri: parts.uri.clone(),
             query,
+            is_held: AtomicBool::new(false),
         })
     }
 }
@@ -206,7 +211,10 @@ impl PageVisit {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> CallAnswer {
-        self.maker().send(method, path, body).await
+        let answer = self.maker().send(method, path, body).await;
+        let is_held = answer.status == StatusCode::ACCEPTED && answer.body["approval"].is_object();
+        self.is_held.fetch_or(is_held, Ordering::Relaxed);
+        answer
     }
 
     /// A call that changes something, or a question with a body. A refusal is shown as a page.
@@ -375,8 +383,13 @@ impl PageVisit {
         response.into()
     }
 
-    /// Back to a page, which says what was done.
+    /// Back to a page, which says what was done; or to what waits for a second person, if a call
+    /// has come to that.
     pub fn done(&self, path: &str, said: &str) -> Response {
+        let (path, said) = match self.is_held.load(Ordering::Relaxed) {
+            true => ("/console/approvals", "held"),
+            false => (path, said),
+        };
         let (plain, query) = path.split_once('?').unwrap_or((path, ""));
         let path = link(plain, &pairs(query.as_bytes()), &[("said", said)]);
         let mut response = see(&path);

@@ -23,6 +23,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("act.html", include_str!("pages/act.html")),
     ("accounting.html", include_str!("pages/accounting.html")),
     ("accounting_request.html", include_str!("pages/accounting_request.html")),
+    ("approvals.html", include_str!("pages/approvals.html")),
     ("attempts.html", include_str!("pages/attempts.html")),
     ("audit.html", include_str!("pages/audit.html")),
     ("batch.html", include_str!("pages/batch.html")),

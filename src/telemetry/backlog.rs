@@ -8,6 +8,7 @@ use metrics::gauge;
 use crate::domain::books::difference::DifferenceState;
 use crate::domain::books::report::Suspense;
 use crate::domain::closed_set;
+use crate::domain::flow::approval::HeldKind;
 use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ChannelId;
@@ -100,6 +101,16 @@ pub fn gauge_suspense(channel: &ChannelId, currency: Currency, held: &Suspense) 
 pub fn gauge_oldest_suspense(channel: &ChannelId, age: Duration) {
     gauge!("switchyard_suspense_oldest_seconds", "channel" => owned(channel))
         .set(age.as_secs_f64());
+}
+
+/// Requests of a kind that wait for a second person.
+pub fn gauge_approvals(kind: HeldKind, rows: u64) {
+    gauge!("switchyard_approvals_waiting", "kind" => kind.name()).set(number(rows));
+}
+
+/// How long the oldest of them has waited.
+pub fn gauge_oldest_approval(age: Duration) {
+    gauge!("switchyard_approval_oldest_seconds").set(age.as_secs_f64());
 }
 
 /// How a channel does, and whether its pace lets a request leave at once. The rate is in parts per

@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 50] = [
+pub const METRICS: [Metric; 52] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -265,6 +265,19 @@ pub const METRICS: [Metric; 50] = [
         &["channel"],
         Seconds,
         "the age of the oldest difference in suspense, 0 without one",
+    ),
+    is_at(
+        "switchyard_approvals_waiting",
+        &["kind"],
+        Count,
+        "requests that wait for a second person, or were approved and not carried out; counted up \
+         to a thousand",
+    ),
+    is_at(
+        "switchyard_approval_oldest_seconds",
+        &[],
+        Seconds,
+        "the age of the oldest request that waits for a second person, 0 without one",
     ),
     // Machine and store.
     takes(

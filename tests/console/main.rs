@@ -4,6 +4,7 @@
 //! cookies and follows nothing by itself.
 
 mod acts;
+mod approvals;
 mod browser;
 #[path = "../support/mod.rs"]
 mod support;

@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 47] = [
+const LINES: [&str; 49] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -41,6 +41,8 @@ const LINES: [&str; 47] = [
     "verification show V-1",
     "reversal list",
     "reversal list --json",
+    "approval list",
+    "approval list --json",
     "transaction list",
     "transaction list harbour-bank DATE --json",
     "contradiction list",

@@ -24,8 +24,11 @@ enum AuditCommand {
 
 const ENTRIES: Listing = Listing {
     rows: "entries",
-    heading: &["at", "actor", "action", "subject", "reason"],
-    cells: |row| ["at", "actor", "action", "subject", "reason"].map(|one| cell(row, one)).into(),
+    heading: &["at", "actor", "approver", "action", "subject", "reason"],
+    cells: |row| {
+        let names = ["at", "actor", "approver", "action", "subject", "reason"];
+        names.map(|one| cell(row, one)).into()
+    },
 };
 
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! The running daemon's API, for the commands that call it.
 
 pub mod agreement;
+pub mod approval;
 pub mod clock;
 pub mod listing;
 pub mod node;
@@ -24,7 +25,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::channel::transport::tls::client_config;
-use crate::cli::output::say;
+use crate::cli::output::{note, say};
 use crate::cli::remote::listing::list;
 use crate::config::mistake::Mistake;
 
@@ -168,7 +169,9 @@ impl DaemonArgs {
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let response = self.ask(method, path, "application/json", body).await?;
-        Ok(serde_json::from_slice(&response.bytes().await?)?)
+        let answer: Value = serde_json::from_slice(&response.bytes().await?)?;
+        say_if_held(&answer);
+        Ok(answer)
     }
 
     /// Prints an answer: unchanged, or indented for people.
@@ -177,6 +180,17 @@ impl DaemonArgs {
             true => say!("{answer}"),
             false => say!("{answer:#}"),
         }
+    }
+}
+
+/// Says on standard error that nothing was done yet, where a call waits for a second person.
+pub fn say_if_held(answer: &Value) {
+    let held = answer.get("approval").filter(|approval| approval.is_object());
+    if let Some(id) = held.and_then(|approval| approval.get("id")).and_then(Value::as_str) {
+        note!(
+            "nothing is done yet: this needs a second person. Another operator carries it out by\n\
+             switchyard approval approve {id}"
+        );
     }
 }
 

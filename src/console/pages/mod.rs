@@ -1,6 +1,7 @@
 //! The pages: which calls each is made of, and which call each form makes.
 
 mod actions;
+mod approvals;
 mod bins;
 mod channels;
 mod deliveries;
@@ -50,6 +51,7 @@ fn questions() -> Router<Arc<Console>> {
         .route("/console/accounting", get(deliveries::accounting))
         .route("/console/accounting/{id}", get(deliveries::request))
         .route("/console/notices", get(deliveries::notices))
+        .route("/console/approvals", get(approvals::all))
         .route("/console/audit", get(bins::audit))
         .route("/console/settings", get(bins::settings))
         .route("/console/json/{*call}", get(raw::json))
@@ -72,6 +74,7 @@ fn changes() -> Router<Arc<Console>> {
         .route("/console/accounting/retry", post(deliveries::retry_accounting))
         .route("/console/accounting/{id}/withdraw", post(deliveries::withdraw))
         .route("/console/notices/retry", post(deliveries::retry_notices))
+        .route("/console/approvals/{id}/{verb}", post(approvals::decide))
 }
 
 /// A path that is no page.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::channel::registry::{ChannelStatus, Registry};
 use crate::domain::books::accounting::DeliveryStatus;
+use crate::domain::flow::approval::HeldKind;
 use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::ChannelId;
@@ -84,6 +85,7 @@ impl BacklogWorker {
         let first = store.notices(owed, None, PAGE).await?;
         let oldest = self::oldest(first.iter().map(|notice| notice.created_at), now);
         gauges::gauge_outbox("core", (waiting.owed, waiting.parked), oldest);
+        self.count_approvals().await?;
         for channel in self.registry.statuses() {
             show_channel(&channel);
             if self.rounds.is_multiple_of(BOOKS_EVERY) {
@@ -92,6 +94,20 @@ impl BacklogWorker {
         }
         self.rounds = self.rounds.wrapping_add(1);
         Ok(rows)
+    }
+
+    /// One page is enough: a person decides each, so more wake people all the same. What has
+    /// expired waits no more, although nobody has touched it.
+    async fn count_approvals(&self) -> Result<(), StoreError> {
+        let present = self.engine.clock().present();
+        let mut rows = self.engine.store().waiting_approvals(None, PAGE).await?;
+        rows.retain(|row| row.standing(&present).is_waiting());
+        for kind in HeldKind::ALL {
+            let count = rows.iter().filter(|row| row.action.kind() == kind).count();
+            gauges::gauge_approvals(kind, count as u64);
+        }
+        gauges::gauge_oldest_approval(oldest(rows.iter().map(|row| row.asked_at), present.now()));
+        Ok(())
     }
 
     async fn count_entries(&mut self) -> Result<usize, StoreError> {
