@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{CANYON, HARBOUR, MEADOW, QUARRY, bare_payment, header, inquiry, load, now, payment};
-use crate::channel::{Adapter, WireReply};
+use super::{
+    CANYON, Declarative, HARBOUR, MEADOW, QUARRY, bare_payment, header, inquiry, load, now,
+    payment, undo,
+};
+use crate::channel::{Adapter, ChannelRequest, WireReply};
 use crate::domain::outcome::{Outcome, UnknownCause};
 
 /// A small file that is right; rows change one thing in it.
@@ -105,7 +108,49 @@ fn a_path_or_code_mistake_has_its_line_and_advice() {
             "bank.toml:12: http.payment.reply.ordr_no: is not a known setting",
         ),
         ("\"approved\"", "\"pending\"", "bank.toml:6: http.payment.codes: no code means approved"),
+        (
+            "\"/code\"",
+            "\"/code\"\noriginal_no = \"/x\"",
+            "bank.toml:10: http.payment.reply: `original_no` is of no meaning here",
+        ),
+        (
+            "\"/code\"",
+            "\"/code\"\noriginal_reference = \"/x\"",
+            "bank.toml:10: http.payment.reply: `original_reference` is of no meaning here",
+        ),
     ]);
+}
+
+/// A reply in the name of what is followed up is about that, or about nothing of ours.
+#[test]
+fn i_2_a_reply_about_another_original_is_unknown() {
+    let (_, payment) = SMALL.split_once("[http.payment]").expect("it has one");
+    let follow_up = format!("[http.undo]{}", payment.replace("http.payment", "http.undo"));
+    let read = |more: &str| load(&format!("{SMALL}{follow_up}{more}")).expect("a right file");
+    let mut asked = undo();
+    if let ChannelRequest::FollowUp { original, .. } = &mut asked {
+        original.channel_reference = Some("R1".to_owned());
+    }
+    let decode = |adapter: &Declarative, body: &str| {
+        let body = Bytes::from(body.to_owned());
+        let reply = WireReply { status: 200, headers: HeaderMap::new(), body };
+        adapter.decode(&asked, &reply, now()).outcome
+    };
+    let number = read("original_no = \"/of\"\n");
+    let reference = read("original_reference = \"/of?\"\n");
+    let ours = asked.stated().original.expect("it follows something up").channel_order_no;
+    for (adapter, body, is_believed) in [
+        (&number, format!(r#"{{"code":"0","of":"{ours}"}}"#), true),
+        (&number, r#"{"code":"0","of":"261122001000000000999"}"#.to_owned(), false),
+        (&number, r#"{"code":"0"}"#.to_owned(), false),
+        (&reference, r#"{"code":"0","of":"R1"}"#.to_owned(), true),
+        (&reference, r#"{"code":"0","of":"R2"}"#.to_owned(), false),
+        (&reference, r#"{"code":"0"}"#.to_owned(), true),
+    ] {
+        let found = decode(adapter, &body);
+        assert_eq!(matches!(found, Outcome::Approved(_)), is_believed, "{body}: {found:?}");
+        assert_eq!(matches!(found, Outcome::Unknown(_)), !is_believed, "{body}: {found:?}");
+    }
 }
 
 #[test]
