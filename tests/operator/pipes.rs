@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 49] = [
+const LINES: [&str; 50] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -60,6 +60,7 @@ const LINES: [&str; 49] = [
     "difference list harbour-bank",
     "settlement list harbour-bank",
     "report harbour-bank DATE",
+    "reload --reason drill",
     "store verify --data data",
     "store verify --data data --json",
     "completions bash",
