@@ -533,3 +533,52 @@ async fn nodes_share_breakers_switches_and_volumes() {
     exchange().await;
     assert!(!status(first).breaker_open && first.is_admitted(&loaded(first), later).await);
 }
+
+#[test]
+fn a_switch_that_is_thrown_while_a_reload_is_weighed_holds_after_it() {
+    let installation = Installation::new();
+    let read = installation.registry.read_again().expect("no mistakes");
+    assert!(installation.registry.set_enabled(&id(), false).expect("it is written"));
+    assert_eq!(installation.registry.put_in_force(read), Ok(1));
+    assert!(!installation.loaded().profile.enabled);
+}
+
+/// Versions come from the store while an operator has the credentials read again.
+#[test]
+fn a_reload_beside_a_new_version_takes_nothing_back() {
+    let installation = Installation::new();
+    let folder = installation.folder.path();
+    let text = |minor: i64| {
+        let mut sections = sections();
+        let minor: &'static str = Box::leak(minor.to_string().into_boxed_str());
+        sections.entry("limits").or_default().insert("per_day_minor", minor);
+        write(folder, &sections);
+        let path = folder.join(format!("{}.toml", id()));
+        ChannelTexts::from([(id(), std::fs::read_to_string(path).expect("the file"))])
+    };
+    let versions: Vec<ChannelTexts> = (0..2).map(|number| text(50_000 + number)).collect();
+    let clock = Clock::Manual(Arc::new(AtomicI64::new(at(0).as_millis())));
+    let files = (folder, &*folder.join("routes.toml"));
+    let first = (versions[0].clone(), Vec::new());
+    let registry = Registry::load_shared(files, folder, CommonTerms::default(), clock, first);
+    let registry = registry.expect("no mistakes");
+    let has_ended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !has_ended.load(std::sync::atomic::Ordering::Relaxed) {
+                registry.reload().expect("no mistakes");
+            }
+        });
+        for round in 0..200 {
+            let version = &versions[round % 2];
+            registry.run_shared(version.clone()).expect("no mistakes");
+            // A reload that had begun before has had its time by now.
+            let then = registry.channels.load_full();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            for channels in [then, registry.channels.load_full()] {
+                assert_eq!(*channels[&id()].text, *version[&id()], "round {round}");
+            }
+        }
+        has_ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
