@@ -6,6 +6,7 @@
 pub mod backlog;
 pub mod bound;
 mod catalogue;
+pub mod spans;
 pub mod trace;
 pub mod workers;
 
@@ -97,6 +98,9 @@ pub fn describe_metrics() {
     }
     for result in ["idle_closed", "refused"] {
         counter!("switchyard_connections_total", "result" => result).increment(0);
+    }
+    for result in ["exported", "refused", "dropped"] {
+        spans::count_spans(result, 0);
     }
     for to in ["accounting", "core"] {
         for result in ["acknowledged", "deferred", "parked"] {

@@ -20,6 +20,7 @@ use http::header;
 use http::request::Parts;
 
 use crate::api::ApiState;
+use crate::api::call;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::clock::stopwatch;
 use crate::codec::sign::{HmacKey, equal_in_constant_time, hex_lower};
@@ -215,6 +216,7 @@ impl Callers {
         let Some(seat) = seats.get(&found) else {
             return refuse(RefusalCause::UnknownKey, None, unauthorized("the key is not known"));
         };
+        call::has_caller(&seat.name);
         // Before the rate, which a stolen key alone must not use up.
         if let Some((cause, detail)) = seat.lacks_certificate(peer) {
             let problem = ApiError::new(ProblemCode::CertificateRequired, detail);

@@ -200,6 +200,7 @@ async fn wrong_method() -> ApiError {
 /// Counts an answered call by its route's template: paths hold ids, and would have no bound.
 async fn count(matched: MatchedPath, request: Request, next: Next) -> Response {
     let started = stopwatch();
+    call::has_route(matched.as_str());
     let response = next.run(request).await;
     RouteMetrics::of(matched.as_str()).count(response.status().as_u16(), started.elapsed());
     response

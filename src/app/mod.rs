@@ -10,11 +10,12 @@ pub mod moving;
 mod recall;
 pub mod shared;
 pub mod store;
+mod tidying;
 
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,7 +53,7 @@ use crate::workers::bin_table::BinTableWorker;
 use crate::workers::certificates::{self, CertificateWorker};
 use crate::workers::clock::{self, ClockWorker};
 use crate::workers::day_close::DayCloseWorker;
-use crate::workers::driver::{Tasks, Worker, drive};
+use crate::workers::driver::{Worker, drive};
 use crate::workers::ends::{self, EndWorker};
 use crate::workers::late_replies::LateReplyWorker;
 use crate::workers::members::MemberWorker;
@@ -62,6 +63,7 @@ use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
 use crate::workers::settings::SettingsWorker;
 use crate::workers::sign_on::SignOnWorker;
+use crate::workers::spans::{self, SpanWorker};
 use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
 use folder::{DataFolder, FolderError};
@@ -69,6 +71,7 @@ use keys::{Keys, KeysError, NoticeKeyRing};
 use listeners::{ListenerUrl, bind, load_tls};
 use shared::{RunSettings, load_settings, routes_mistakes, share_link_keys};
 use store::{join, open_store};
+use tidying::TidyWorker;
 
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
@@ -76,7 +79,6 @@ const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 const DAYS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Open work is counted at every tenth look for due work, since counting reads all of it.
 const BACKLOG_LOOKS: u32 = 10;
-const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -436,32 +438,6 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
     loaded.map_err(|refusal| StartError::Mistakes(routes_mistakes(settings, refusal)))
 }
 
-/// Tidies histograms, which keep every sample until the metrics are read, and looks how much the
-/// disk of the data folder still takes.
-struct MetricsWorker {
-    metrics: PrometheusHandle,
-    data: PathBuf,
-}
-
-impl Worker for MetricsWorker {
-    const NAME: &'static str = "metrics";
-
-    async fn round(&mut self, tasks: &mut Tasks) -> usize {
-        self.metrics.run_upkeep();
-        match rustix::fs::statvfs(&self.data) {
-            Ok(disk) => {
-                let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-                telemetry::gauge_disk(bytes(disk.f_bavail), bytes(disk.f_blocks));
-            }
-            Err(error) => {
-                let error = io::Error::from(error);
-                tasks.fail("the disk of the data folder cannot be looked at", &error);
-            }
-        }
-        0
-    }
-}
-
 /// Starts workers, whose reports the API shows.
 struct Workers<'a> {
     reports: &'a WorkerReports,
@@ -477,6 +453,21 @@ impl Workers<'_> {
         self.reports.add(Arc::clone(&report));
         let (clock, stop) = (self.clock.clone(), self.stop.clone());
         self.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
+    }
+}
+
+/// Posts spans, where the settings name a collector.
+fn start_spans(workers: &mut Workers<'_>, state: &ApiState) {
+    let settings = &state.settings;
+    let resource = vec![
+        ("service.name", env!("CARGO_PKG_NAME").to_owned()),
+        ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("service.instance.id", settings.node.to_string()),
+    ];
+    match SpanWorker::new(&settings.otlp, resource, state.entropy.draw()) {
+        Ok(Some(worker)) => workers.start(spans::EVERY, worker),
+        Ok(None) => {}
+        Err(problem) => tracing::error!(problem, "no span is made until the daemon is restarted"),
     }
 }
 
@@ -544,7 +535,8 @@ fn start_workers(
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
     let (metrics, folder) = (state.metrics.clone(), data.to_owned());
-    workers.start(METRICS_TIDIED_EVERY, MetricsWorker { metrics, data: folder });
+    workers.start(tidying::EVERY, TidyWorker { metrics, data: folder });
+    start_spans(&mut workers, state);
     let certificates =
         CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);

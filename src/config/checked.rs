@@ -10,8 +10,10 @@ use crate::config::accounts;
 use crate::config::console::ConsoleSettings;
 use crate::config::four_eyes::FourEyesSettings;
 use crate::config::in_force::SettingInForce;
+use crate::config::otlp::OtlpSettings;
 use crate::config::section::Section;
 use crate::config::server::ServerSettings;
+use crate::config::url;
 use crate::domain::bin::Bin;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::card::LuhnWaiver;
@@ -142,6 +144,7 @@ pub struct Settings {
     pub clock_witnesses: NonZeroU32,
     pub look_every: Duration,
     pub reversals_in_flight: NonZeroU32,
+    pub otlp: OtlpSettings,
     pub log: crate::telemetry::LogForm,
     pub log_level: tracing::Level,
     pub callers: Vec<Caller>,
@@ -154,10 +157,7 @@ pub struct Settings {
 impl Settings {
     /// Reads the document's root. With any mistake in the collector the value is not to be used.
     pub fn read(root: Section<'_>, base: &Path) -> Self {
-        let limits = root.section("caller_limits");
-        let caller_requests_per_second = positive(&limits, "requests_per_second", 10_000_000);
-        let caller_burst = positive(&limits, "burst", 10_000_000);
-        limits.finish();
+        let (caller_requests_per_second, caller_burst) = read_caller_limits(&root);
         let payments = root.section("payments");
         let waits = Duration::ZERO..=600 * SECOND;
         let wait_default = payments.duration("wait_default", waits.clone());
@@ -215,6 +215,7 @@ impl Settings {
             clock_witnesses,
             look_every,
             reversals_in_flight,
+            otlp: OtlpSettings::read(&root),
             log,
             log_level,
             in_force: Vec::new(),
@@ -223,6 +224,14 @@ impl Settings {
         root.finish();
         settings
     }
+}
+
+fn read_caller_limits(root: &Section<'_>) -> (NonZeroU32, NonZeroU32) {
+    let section = root.section("caller_limits");
+    let read = |key| positive(&section, key, 10_000_000);
+    let limits = (read("requests_per_second"), read("burst"));
+    section.finish();
+    limits
 }
 
 fn positive(section: &Section<'_>, key: &str, max: u32) -> NonZeroU32 {
@@ -244,19 +253,6 @@ fn read_luhn_waiver(root: &Section<'_>) -> LuhnWaiver {
     waiver
 }
 
-/// An http or https URL, or nothing for an empty text.
-fn read_url(section: &Section<'_>, key: &str) -> Option<String> {
-    let url = section.text_or(key, "");
-    if url.is_empty() {
-        return None;
-    }
-    if !(url.starts_with("https://") || url.starts_with("http://")) {
-        let advice = "write https://host/path, or leave it empty";
-        section.mistake(key, "is not an http or https URL", advice);
-    }
-    Some(url)
-}
-
 fn read_delivery(section: &Section<'_>) -> DeliverySettings {
     let bounds: RangeInclusive<Duration> = SECOND / 1000..=7 * DAY;
     let mut waits = section.durations("waits", bounds);
@@ -265,7 +261,7 @@ fn read_delivery(section: &Section<'_>) -> DeliverySettings {
         waits.push(SECOND);
     }
     DeliverySettings {
-        url: read_url(section, "url"),
+        url: url::read(section, "url"),
         timeout: section.duration("timeout", SECOND / 100..=600 * SECOND),
         in_flight: positive(section, "in_flight", 10_000),
         waits,

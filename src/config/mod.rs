@@ -16,9 +16,11 @@ pub mod keys;
 pub mod layout;
 pub mod links;
 pub mod mistake;
+pub mod otlp;
 pub mod raw;
 pub mod section;
 pub mod server;
+mod url;
 pub mod value;
 
 use std::path::Path;
@@ -104,6 +106,7 @@ mod tests {
             ("[server]\nlisten = \"0.0.0.0:1\"", "a.toml:2: server.listen: is reachable"),
             ("[server]\nlisen = \"x\"", "a.toml:2: server.lisen"),
             ("[server]\nlisten = \"\"", "a.toml:2: server.listen: is empty"),
+            ("[telemetry.otlp]\nsample_percent = 101", "a.toml:2: telemetry.otlp.sample_percent"),
             (
                 "[server.notices.tls]\ncertificate = \"env:C\"\nkey = \"env:K\"",
                 "a.toml:2: server.notices.tls.certificate: is of a listener without",

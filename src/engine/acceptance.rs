@@ -201,7 +201,7 @@ impl Engine {
             let facts = facts(&order, number);
             let instrument = Arc::clone(instrument);
             let request = ChannelRequest::Charge { facts, instrument };
-            let understood = self.channels.call(&channel, request).await;
+            let understood = self.call_channel(&channel, request).await;
             let id = order.id;
             // A payment that has just been sent has no entry: its view is its order.
             let view = Some(Box::new(View::of(*order)));

@@ -279,7 +279,7 @@ impl Engine {
             money: Some(money),
             ..ServiceSubject::default()
         };
-        Ok(self.channels.call(&agreement.channel, ChannelRequest::Service { facts, subject }).await)
+        Ok(self.call_channel(&agreement.channel, ChannelRequest::Service { facts, subject }).await)
     }
 
     /// The token of an agreement.
@@ -369,7 +369,7 @@ impl Engine {
             sent_at: call.sent_at,
             merchant_id: row.asked.merchant_id.clone(),
         };
-        self.channels.call(&row.channel, ChannelRequest::Service { facts, subject }).await
+        self.call_channel(&row.channel, ChannelRequest::Service { facts, subject }).await
     }
 
     fn granted(

@@ -53,7 +53,7 @@ impl Engine {
             pan: self.open_pan(order.id, &attempt),
             now: asked_at,
         };
-        let understood = self.channels().call(&attempt.channel, request).await;
+        let understood = self.call_channel(&attempt.channel, request).await;
         let said = understood.into_evidence(Source::Inquiry, attempt.number);
         let evidence = Evidence { as_of: Some(asked_at), ..said };
         self.weigh(order.id, evidence).await.map(Some)
@@ -80,7 +80,7 @@ impl Engine {
             pan: self.open_pan(id, &attempt),
             now: asked_at,
         };
-        let understood = self.channels().call(&attempt.channel, request).await;
+        let understood = self.call_channel(&attempt.channel, request).await;
         self.learn_reversal(id, (number, asked_at), understood, false).await.map(Some)
     }
 
@@ -130,7 +130,7 @@ impl Engine {
         }
         let facts = facts(&begun.order, attempt.number);
         let request = ChannelRequest::FollowUp { facts, original, pan: None };
-        let understood = self.channels().call(&attempt.channel, request).await;
+        let understood = self.call_channel(&attempt.channel, request).await;
         // The undo's entry is among its rows, so they are loaded.
         let learnt = self.learn(id, None, attempt.number, understood, CardInMemory::No).await?;
         Ok(Some(learnt.order))

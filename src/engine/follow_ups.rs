@@ -179,7 +179,7 @@ impl Engine {
         let sending = |attempt: &&Attempt| attempt.state == AttemptState::Sending;
         let Some(attempt) = order.unresolved().filter(sending).cloned() else { return Ok(order) };
         let understood = match self.booked_request(&order, &attempt).await? {
-            Some(request) => self.channels().call(&attempt.channel, request).await,
+            Some(request) => self.call_channel(&attempt.channel, request).await,
             None => {
                 tracing::error!(order.id = %id, "the payee cannot be opened; nothing is sent");
                 ReplyMeaning::new(Outcome::NotSent(NotSentCause::NotEncodable), String::new())

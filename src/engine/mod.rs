@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::channel::{AttemptFacts, Channels, ReplyMeaning};
+use crate::channel::{AttemptFacts, ChannelRequest, Channels, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
 use crate::domain::agreement::AgreementRefusal;
@@ -47,8 +47,8 @@ use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::{CommitError, Store, StoreError};
-use crate::telemetry;
-use crate::telemetry::trace::TraceBook;
+use crate::telemetry::trace::{self, TraceBook};
+use crate::telemetry::{self, spans};
 
 pub use acceptance::{Acceptance, Patience};
 pub use agreements::AgreementAnswer;
@@ -175,6 +175,15 @@ impl Engine {
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }
+    }
+
+    /// Asks a channel, at the place in a trace of the order that is asked about.
+    async fn call_channel(&self, channel: &ChannelId, request: ChannelRequest) -> ReplyMeaning {
+        let order = request.stated().channel_order_no.order;
+        let asked = self.channels.call(channel, request);
+        // Without spans nobody looks where a channel was asked.
+        let place = spans::queue().and_then(|_| self.traces.of(order));
+        trace::within(place, asked).await
     }
 
     /// The traces that orders of late belong to.

@@ -133,7 +133,7 @@ impl Engine {
                 merchant_id: row.asked.merchant_id.clone(),
             };
             let request = ChannelRequest::Service { facts, subject: Arc::clone(card).into() };
-            let understood = self.channels.call(&row.channel, request).await;
+            let understood = self.call_channel(&row.channel, request).await;
             let tries = row.tries;
             let after = row.learn(&understood.outcome, channels.next(), self.clock.now());
             row = self.write_verification(after).await?;

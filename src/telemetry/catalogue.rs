@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 52] = [
+pub const METRICS: [Metric; 53] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -340,6 +340,12 @@ pub const METRICS: [Metric; 52] = [
         "switchyard_worker_failures_total",
         &["worker"],
         "failures in the worker's rounds, each with its line in the log",
+    ),
+    counts(
+        "switchyard_spans_total",
+        &["result"],
+        "spans for the collector of traces: exported, refused (it did not take them, or was not \
+         reached), dropped (too many waited)",
     ),
     is_at(
         "switchyard_build_info",

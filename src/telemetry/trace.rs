@@ -23,7 +23,9 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 pub struct TraceContext {
     /// 32 lower-case hexadecimal digits, as they came.
     trace_id: [u8; 32],
-    /// Our span, below the caller's.
+    /// The caller's span; `None` where the trace begins with us.
+    parent: Option<u64>,
+    /// Our span, below it.
     span_id: u64,
     /// Two hexadecimal digits, of which only "sampled" is known; they go on as they came.
     flags: [u8; 2],
@@ -36,12 +38,41 @@ impl TraceContext {
     pub fn of(headers: &HeaderMap, span_id: u64) -> Option<Self> {
         let mut parents = headers.get_all(TRACEPARENT).iter();
         let parent = parents.next().filter(|_| parents.next().is_none())?.as_bytes();
-        let (trace_id, flags) = read_parent(parent)?;
+        let (trace_id, parent, flags) = read_parent(parent)?;
         let states: Vec<&str> =
             headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
         let state = states.join(",");
         let fits = !state.is_empty() && state.len() <= STATE_BYTES_MAX;
-        Some(Self { trace_id, span_id, flags, state: fits.then(|| state.into()) })
+        let state = fits.then(|| state.into());
+        Some(Self { trace_id, parent: Some(parent), span_id, flags, state })
+    }
+
+    /// A trace that begins with us. Neither half of its id nor the span is zero.
+    pub fn begin(id: (u64, u64), span_id: u64, is_sampled: bool) -> Self {
+        let text = format!("{:016x}{:016x}", id.0, id.1);
+        let trace_id = text.as_bytes().try_into().expect("32 digits");
+        let flags = if is_sampled { *b"01" } else { *b"00" };
+        Self { trace_id, parent: None, span_id, flags, state: None }
+    }
+
+    /// The same trace, at a span below this one.
+    pub fn below(&self, span_id: u64) -> Self {
+        Self { parent: Some(self.span_id), span_id, ..self.clone() }
+    }
+
+    pub const fn parent(&self) -> Option<u64> {
+        self.parent
+    }
+
+    pub const fn span_id(&self) -> u64 {
+        self.span_id
+    }
+
+    /// Whether whoever has begun the trace wants it to be recorded.
+    pub fn is_sampled(&self) -> bool {
+        // An odd last digit: the lowest bit.
+        u8::from_str_radix(std::str::from_utf8(&self.flags[1..]).unwrap_or("0"), 16)
+            .is_ok_and(|digit| digit & 1 == 1)
     }
 
     /// What a request of ours says that belongs to the trace.
@@ -58,9 +89,9 @@ impl TraceContext {
     }
 }
 
-/// The trace id and the flags of `version-trace-parent-flags`. A later version may say more behind
-/// these.
-fn read_parent(text: &[u8]) -> Option<([u8; 32], [u8; 2])> {
+/// The trace id, the caller's span and the flags of `version-trace-parent-flags`. A later version
+/// may say more behind these.
+fn read_parent(text: &[u8]) -> Option<([u8; 32], u64, [u8; 2])> {
     let is_hex =
         |part: &[u8]| part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte));
     let is_zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
@@ -77,7 +108,25 @@ fn read_parent(text: &[u8]) -> Option<([u8; 32], [u8; 2])> {
     if !reads || is_zero(trace) || is_zero(parent) {
         return None;
     }
-    Some((trace.try_into().ok()?, flags.try_into().ok()?))
+    let span = u64::from_str_radix(std::str::from_utf8(parent).ok()?, 16).ok()?;
+    Some((trace.try_into().ok()?, span, flags.try_into().ok()?))
+}
+
+tokio::task_local! {
+    static CURRENT: TraceContext;
+}
+
+/// The place in a trace of what is done here, if it has one.
+pub fn current() -> Option<TraceContext> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// Works at this place in a trace.
+pub async fn within<T>(place: Option<TraceContext>, work: impl Future<Output = T>) -> T {
+    match place {
+        Some(place) => CURRENT.scope(place, work).await,
+        None => work.await,
+    }
 }
 
 /// The traces of the orders of late.
@@ -101,9 +150,9 @@ impl TraceBook {
         self.0.insert(order, trace);
     }
 
-    /// The headers of a post about this order; none where no trace is known.
-    pub fn headers(&self, order: OrderId) -> Vec<(HeaderName, String)> {
-        self.0.get(&order).map(|trace| trace.headers()).unwrap_or_default()
+    /// Where this order belongs, if it is known.
+    pub fn of(&self, order: OrderId) -> Option<TraceContext> {
+        self.0.get(&order)
     }
 }
 

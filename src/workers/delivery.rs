@@ -5,9 +5,12 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Client, StatusCode};
 
+use crate::clock::stopwatch;
 use crate::config::checked::DeliverySettings;
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::time::Timestamp;
+use crate::telemetry::spans::{self, OpenSpan, SpanFact, SpanKind};
+use crate::telemetry::trace::TraceContext;
 
 /// The most of a receiver's words that is kept for operators, in characters.
 pub const LAST_ERROR_CHARS_MAX: usize = 200;
@@ -46,6 +49,22 @@ pub fn client_with(tls: rustls::ClientConfig, timeout: Duration) -> Result<Clien
         .map_err(|error| crate::telemetry::chain(&error))
 }
 
+/// What a post is about, for its trace.
+pub struct PostFacts {
+    /// `accounting` or `core`.
+    pub to: &'static str,
+    /// The place of its order in a trace, if it is known.
+    pub place: Option<TraceContext>,
+    /// When it begins.
+    pub now: Timestamp,
+}
+
+impl PostFacts {
+    fn open_span(&self) -> Option<OpenSpan> {
+        spans::queue()?.below(self.place.as_ref(), self.now)
+    }
+}
+
 /// Posts JSON once. One of the headers names the post, so that a repeat is harmless for a receiver
 /// that remembers it.
 pub async fn post(
@@ -53,11 +72,28 @@ pub async fn post(
     url: &str,
     body: Vec<u8>,
     headers: Vec<(HeaderName, String)>,
+    facts: PostFacts,
 ) -> PostResult {
+    let (span, began) = (facts.open_span(), stopwatch());
+    let place = span.as_ref().map(OpenSpan::place).or(facts.place.as_ref());
+    let of_trace = place.map(TraceContext::headers).unwrap_or_default();
     let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-    for (name, value) in headers {
+    for (name, value) in headers.into_iter().chain(of_trace) {
         request = request.header(name, value);
     }
+    let posted = answered(request).await;
+    if let Some(span) = span {
+        let told = vec![
+            ("switchyard.to", SpanFact::Word(facts.to)),
+            ("switchyard.result", SpanFact::Word(result(&posted))),
+        ];
+        let has_failed = posted != PostResult::Acknowledged;
+        span.end((SpanKind::Client, "delivery"), began.elapsed(), has_failed, told);
+    }
+    posted
+}
+
+async fn answered(request: reqwest::RequestBuilder) -> PostResult {
     match request.send().await {
         Ok(response) => {
             let status = response.status();

@@ -21,6 +21,7 @@ pub mod recovery;
 pub mod reversals;
 pub mod settings;
 pub mod sign_on;
+pub mod spans;
 pub mod statements;
 
 use std::collections::BTreeSet;

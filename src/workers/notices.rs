@@ -23,7 +23,7 @@ use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::KeysInFlight;
-use crate::workers::delivery::{self, PostResult};
+use crate::workers::delivery::{self, PostFacts, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 
 /// The keys that sign notices, the newest first; they may be exchanged while the daemon runs.
@@ -136,11 +136,11 @@ async fn deliver(desk: &NoticeDesk, mut owed: CoreNotice) -> Result<(), EngineEr
     let id = owed.order;
     let order = store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })?;
     let body = notice::body(&order);
-    let at_s = desk.engine.clock().now().as_millis() / 1_000;
+    let tried_at = desk.engine.clock().now();
     let key = id.to_string();
-    let mut headers = desk.keys.headers(&key, at_s, &body);
-    headers.extend(desk.engine.traces().headers(id));
-    let posted = delivery::post(&desk.client, &owed.url, body, headers).await;
+    let headers = desk.keys.headers(&key, tried_at.as_millis() / 1_000, &body);
+    let facts = PostFacts { to: "core", place: desk.engine.traces().of(id), now: tried_at };
+    let posted = delivery::post(&desk.client, &owed.url, body, headers, facts).await;
     let present = desk.engine.clock().present();
     let now = present.now();
     let is_late = present.age(owed.created_at) >= desk.work.retry_for;

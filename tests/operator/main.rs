@@ -11,3 +11,4 @@ mod services;
 mod shell;
 #[path = "../support/mod.rs"]
 mod support;
+mod traces;

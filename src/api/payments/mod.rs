@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 
 use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MaySend, Peer, Seat};
+use crate::api::call;
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
@@ -65,6 +66,7 @@ impl PaymentDoor {
         request: http::Request<Incoming>,
     ) -> Response {
         let started = stopwatch();
+        call::has_route(PAYMENTS);
         let (parts, body) = request.into_parts();
         let response = match MaySend::admit(&self.state, &parts, (&peer, PAYMENTS)) {
             Ok(seat) => {

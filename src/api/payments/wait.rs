@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use crate::api::ApiState;
-use crate::api::call;
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::ApiError;
 use crate::engine::{Acceptance, Patience};
+use crate::telemetry::trace;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -49,7 +49,7 @@ impl Wait {
         acceptance: Acceptance,
     ) -> Result<Response, ApiError> {
         let is_repeat = acceptance.is_repeat;
-        if let Some(trace) = call::trace().filter(|_| !is_repeat) {
+        if let Some(trace) = trace::current().filter(|_| !is_repeat) {
             state.engine.traces().keep(acceptance.id, trace);
         }
         let order = state.engine.end_of(acceptance, self.patience).await?;

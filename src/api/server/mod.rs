@@ -32,6 +32,7 @@ use crate::api::call::ApiCall;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::payments::PaymentDoor;
 use crate::api::{ApiState, ServedPages, router};
+use crate::clock::Timekeeper;
 use crate::config::server::ListenerKind;
 use crate::entropy::Entropy;
 use crate::telemetry::begin_handshakes;
@@ -105,6 +106,7 @@ struct Server {
     door: Arc<PaymentDoor>,
     service: TowerToHyperService<axum::Router>,
     entropy: Entropy,
+    clock: Timekeeper,
     connections: Arc<Connections>,
     http: http1::Builder,
     /// For the costly step of handshakes: half of the threads may be at it.
@@ -122,6 +124,7 @@ impl Server {
             door: Arc::new(PaymentDoor::new(Arc::clone(state))),
             service: TowerToHyperService::new(router(Arc::clone(state), kind, pages)),
             entropy: state.entropy.clone(),
+            clock: state.engine.clock().clone(),
             connections: Connections::new(
                 settings.connections_max,
                 settings.connections_per_address_max,
@@ -198,13 +201,13 @@ impl Server {
         place: Arc<ConnectionPlace>,
     ) -> impl Future<Output = ()> + Send + use<S> {
         let (peer, held) = (Arc::new(peer), Arc::clone(&place));
-        let entropy = self.entropy.clone();
+        let (entropy, clock) = (self.entropy.clone(), self.clock.clone());
         let (has_payments, service, door) =
             (self.has_payments, self.service.clone(), Arc::clone(&self.door));
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let busy = held.busy();
             let peer = Arc::clone(&peer);
-            let call = ApiCall::begin(request.headers(), &entropy);
+            let call = ApiCall::begin(&request, &entropy, &clock);
             let answering = if has_payments && PaymentDoor::is_for(&request) {
                 Either::Left(Arc::clone(&door).answer(peer, request).map(Ok))
             } else {
@@ -222,9 +225,9 @@ impl Server {
 
     /// Tells a client that speaks plain HTTP to a port of TLS what to do.
     async fn turn_away(&self, stream: TcpStream, watcher: Watcher, place: Arc<ConnectionPlace>) {
-        let entropy = &self.entropy;
+        let (entropy, clock) = (&self.entropy, &self.clock);
         let answer = service_fn(async |request: Request<Incoming>| {
-            let call = ApiCall::begin(request.headers(), entropy);
+            let call = ApiCall::begin(&request, entropy, clock);
             call.answer(async {
                 let detail = "nothing of the request was looked at; call https://";
                 let mut answer = ApiError::new(ProblemCode::TlsRequired, detail).into_response();

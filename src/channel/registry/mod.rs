@@ -14,6 +14,7 @@ mod runtime;
 mod limits;
 mod shared;
 mod source;
+mod spans;
 mod status;
 mod switches;
 
@@ -551,16 +552,16 @@ impl Channels for Registry {
             let Some(loaded) = self.channels.load().get(channel).cloned() else {
                 return not_sent(NotSentCause::Disabled);
             };
-            let started = stopwatch();
+            let (started, span) = (stopwatch(), spans::open(self.clock.now()));
             let understood = self.ask(&loaded, &request).await;
             warn_of(&loaded, request.name(), &understood);
-            let mark = HealthMark::of(&understood.outcome);
-            let now = self.clock.now();
+            let (mark, now) = (HealthMark::of(&understood.outcome), self.clock.now());
             let change = loaded.runtime.breaker.record(mark, loaded.file.breaker, now);
             changes::breaker(channel, change, &understood.outcome);
             let took = started.elapsed();
             loaded.runtime.traffic.count(mark, now, took);
             loaded.runtime.calls.count(request.name(), &understood.outcome, took);
+            spans::end(span, channel, &request, &understood.outcome, took);
             understood
         })
     }

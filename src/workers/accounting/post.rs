@@ -6,7 +6,7 @@ use crate::codec::voucher;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::telemetry;
 use crate::workers::accounting::{AccountingDesk, answer};
-use crate::workers::delivery::{self, PostResult};
+use crate::workers::delivery::{self, PostFacts, PostResult};
 
 /// Posts them, and says what became of each, in their order.
 ///
@@ -18,9 +18,9 @@ pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) 
         for request in requests {
             let body = voucher::body(request);
             let key = (HeaderName::from_static("idempotency-key"), request.id.to_string());
-            let trace = request.order().map(|order| desk.engine.traces().headers(order));
-            let headers = std::iter::once(key).chain(trace.unwrap_or_default()).collect();
-            posted.push(delivery::post(&desk.client, &desk.url, body, headers).await);
+            let place = request.order().and_then(|order| desk.engine.traces().of(order));
+            let facts = PostFacts { to: "accounting", place, now: desk.engine.clock().now() };
+            posted.push(delivery::post(&desk.client, &desk.url, body, vec![key], facts).await);
         }
         return count(requests, posted);
     }
