@@ -31,8 +31,8 @@ const ORDER_EXAMPLE: &str = r#"{
     "status": "succeeded", "amount": 12345, "currency": "CNY", "settlement": "instant",
     "refunded": 0, "merchant_id": "m-42",
     "card": {
-        "masked": "621626*********0018", "bin": "621626", "issuer_code": "01030000",
-        "issuer_name": "中国农业银行", "card_name": "金穗通宝卡", "card_type": "debit",
+        "masked": "621626*********0018", "bin": "621626", "issuer_code": "04100000",
+        "issuer_name": "平安银行", "card_name": "新磁条借记卡", "card_type": "debit",
         "brand": "unionpay", "brands": ["unionpay"]
     },
     "channel": "unionpay", "channel_order_no": "261122000000000001701",
