@@ -4,6 +4,8 @@
 //! faults of a refused table repeat nothing that they found. Work that blocks on the disk runs
 //! where blocking is allowed.
 
+mod changes;
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +39,8 @@ use crate::tables::bin::{
     VersionInfo, fetch_table, is_url, public_source,
 };
 use crate::telemetry;
+
+pub use changes::{ChangesBody, changes};
 
 /// The largest table that waits for a second person: it is a row of the store until then.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -25,6 +25,7 @@ use crate::tables::bin::{
     read_table,
 };
 
+mod changes;
 mod lookup;
 
 use lookup::Lookup;
@@ -109,6 +110,15 @@ pub enum BinCommand {
         #[arg(long, value_name = "NAME", default_value = "command line")]
         who: String,
     },
+    /// Show the rows that differ between two of the folder's versions, before and after
+    Changes {
+        /// The version before; 0 is the shipped table
+        #[arg(long, value_name = "VERSION")]
+        from: u32,
+        /// The version after; the live one unless given
+        #[arg(long, value_name = "VERSION")]
+        to: Option<u32>,
+    },
     /// List the folder's versions: who installed each, when, and from where
     Versions,
 }
@@ -190,6 +200,9 @@ fn execute(
         }
         BinCommand::Rollback { version, who } => {
             rollback(args, *version, Occasion { who, now_ms }, output)
+        }
+        BinCommand::Changes { from, to } => {
+            changes::changes(args, (*from, *to), Timestamp::from_millis(now_ms), output)
         }
         BinCommand::Versions => versions(args, output),
     }
@@ -491,7 +504,7 @@ fn print_counts(diff: &TableDiff, output: &mut impl Write) -> anyhow::Result<()>
     writeln!(
         output,
         "{} added, {} removed, {} changed code, type or brand, {} renamed, {} relabelled, \
-         {} retired; changes of issuers' names: {} added, {} removed",
+         {} retired\nchanges of issuers' names: {} added, {} removed",
         counts.added,
         counts.removed,
         counts.changed,

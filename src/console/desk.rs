@@ -467,9 +467,10 @@ impl<'visit> PageView<'visit> {
     /// A page of a listing, with the way to the next one.
     pub async fn list(&mut self, name: &'static str, path: &str) -> Result<(), Stop> {
         let body = self.ask(name, path).await?;
+        let (path, query) = (self.visit.path(), &self.visit.query);
+        self.put("first_page", link(path, query, &[("after", ""), ("said", "")]));
         if let Some(next) = body.get("next") {
             let next = next.as_str().map_or_else(|| next.to_string(), str::to_owned);
-            let (path, query) = (self.visit.path(), &self.visit.query);
             let next = link(path, query, &[("after", &next), ("said", "")]);
             self.put("next_page", next);
         }

@@ -27,6 +27,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("attempts.html", include_str!("pages/attempts.html")),
     ("audit.html", include_str!("pages/audit.html")),
     ("batch.html", include_str!("pages/batch.html")),
+    ("bin_changes.html", include_str!("pages/bin_changes.html")),
     ("bins.html", include_str!("pages/bins.html")),
     ("channel.html", include_str!("pages/channel.html")),
     ("channels.html", include_str!("pages/channels.html")),

@@ -143,3 +143,57 @@ async fn a_table_comes_from_a_file_beside_the_settings() {
     let refreshed = gateway.post("operator", "/v1/bin-table/refresh", &source).await;
     assert_eq!((refreshed.status.as_u16(), &refreshed.json()["version"]), (200, &json!(1)));
 }
+
+#[tokio::test]
+async fn the_rows_between_two_versions_come_in_pages_with_both_sides() {
+    let gateway = Gateway::start().await;
+    upload(&gateway, "/v1/bin-table/refresh", shorter(5)).await;
+    let renamed = String::from_utf8(shorter(2)).expect("UTF-8").replacen(",平安银行,", ",平安,", 1);
+    let taken = upload(&gateway, "/v1/bin-table/refresh", renamed.into()).await;
+    assert_eq!(taken.json()["version"], 2, "{}", taken.text);
+    let path = "/v1/bin-table/changes?from=1&to=2";
+    let whole = gateway.get("auditor", path).await;
+    assert_eq!(whole.status, 200, "{}", whole.text);
+    let whole = whole.json();
+    assert_eq!(members(&whole, &["from", "to", "next"]), json!([1, 2, null]));
+    assert_eq!(members(&whole["counts"], &["added", "removed", "renamed"]), json!([3, 0, 1]));
+    let rows = whole["changes"].as_array().expect("rows");
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        let is_new = row["kinds"] == json!(["added"]);
+        assert_eq!((row.get("before").is_none(), row["after"].is_object()), (is_new, true));
+    }
+    let kept = rows.iter().find(|row| row["kinds"] == json!(["renamed"])).expect("one is renamed");
+    let names = (&kept["before"]["issuer_name"], &kept["after"]["issuer_name"]);
+    assert_eq!(names, (&json!("平安银行"), &json!("平安")));
+    // Backwards, what came goes, and the live version is meant where none is named.
+    let back = gateway.get("auditor", "/v1/bin-table/changes?from=2&to=1").await.json();
+    assert_eq!(members(&back["counts"], &["added", "removed"]), json!([0, 3]));
+    let live = gateway.get("operator", "/v1/bin-table/changes?from=1").await.json();
+    assert_eq!(live, whole);
+    // The pages put together are the whole, and the last one leads nowhere.
+    for limit in 1..=4 {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = gateway.get("auditor", &format!("{path}&limit={limit}{after}")).await.json();
+            assert_eq!(page["counts"], whole["counts"]);
+            let rows = page["changes"].as_array().expect("rows");
+            assert!((1..=limit).contains(&rows.len()), "{page}");
+            seen.extend(rows.clone());
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(json!(seen), whole["changes"], "{limit}");
+    }
+    for (query, problem) in [
+        ("", (400, "invalid_query")),
+        ("?from=x", (400, "invalid_query")),
+        ("?from=1&after=621626", (400, "invalid_query")),
+        ("?from=1&since=2", (400, "invalid_query")),
+        ("?from=1&to=3", (404, "not_found")),
+        ("?from=4294967295", (404, "not_found")),
+    ] {
+        let refused = gateway.get("auditor", &format!("/v1/bin-table/changes{query}")).await;
+        assert_eq!(refused.problem(), (problem.0, problem.1.to_owned()), "{query}");
+    }
+}

@@ -150,11 +150,12 @@ async fn every_body_of_the_document_is_read_as_it_says() {
 }
 
 /// What the queries that must be there are asked with.
-const ASKED: [(&str, &str); 5] = [
+const ASKED: [(&str, &str); 6] = [
     ("date", "2026-11-20"),
     ("order_id", "A-1"),
     ("number", "A-1"),
     ("length", "19"),
+    ("from", "0"),
     ("channel", "unionpay"),
 ];
 

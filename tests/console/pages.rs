@@ -322,3 +322,41 @@ async fn forms_make_the_calls_that_they_stand_for() {
     assert!(refused.text.contains("bin_table_refused"), "{}", refused.text);
     town.app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_the_bin_table_leads_to_its_rows_against_the_one_before() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
+    let fields = [("source", source), ("force", "true")];
+    let taken = browser.fill("/console/bins", "/console/bins/refresh", &fields).await;
+    assert_eq!(taken.header("location"), "/console/bins?said=refreshed", "{}", taken.text);
+    let versions = browser.get("/console/bins").await.text;
+    let path = "/console/bins/changes?from=0&to=1";
+    let href = format!("href=\"{}\"", path.replace('&', "&amp;"));
+    assert!(versions.contains(&href), "{versions}");
+    let told = town.core().get("/v1/bin-table/changes?from=0&to=1").await.body;
+    let first = told["changes"][0]["bin"].as_str().expect("a row").to_owned();
+    let row = format!("<th scope=\"row\" class=\"id\">{first}</th>");
+    for (language, kind) in [("en", "removed"), ("zh", "删除")] {
+        let shown = browser.get(&format!("{path}&lang={language}")).await;
+        assert_eq!(shown.status, 200, "{}", shown.text);
+        let kind = format!("<td class=\"list\">{kind}</td>");
+        assert!(shown.text.contains(&row) && shown.text.contains(&kind), "{}", shown.text);
+        assert!(!shown.text.contains("bin_change."), "every word has a text: {}", shown.text);
+        assert!(
+            shown.text.contains("href=\"/console/json/v1/bin-table/changes?"),
+            "{}",
+            shown.text
+        );
+    }
+    // The next page has other rows, and leads back to the first one of the same versions.
+    let next = told["next"].as_str().expect("more than a page");
+    let second = browser.get(&format!("{path}&after={next}&lang=en")).await.text;
+    assert!(!second.contains(&row), "{second}");
+    assert!(second.contains("from=0&amp;lang=en&amp;to=1\">"), "{second}");
+    let unknown = browser.get("/console/bins/changes?from=0&to=9").await;
+    assert_eq!(unknown.status, 404);
+    assert!(unknown.text.contains("version 9 of the BIN table is not in the history"));
+    town.app.stop().await;
+}

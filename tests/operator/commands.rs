@@ -11,9 +11,15 @@ use crate::support::daemon::run;
 
 /// They print no answer: they run until they are stopped, or print what another program reads.
 const WITHOUT_JSON: [&str; 4] = ["serve", "simulate", "completions", "man"];
-/// Flags that mean another thing in these commands: where the books go, and why an order has ended.
-const OTHER_THINGS: [(&str, &str); 3] =
-    [("to", "store move"), ("reason", "order list"), ("reason", "order export")];
+/// Flags that mean another thing in these commands: where the books go, which versions of a table
+/// are compared, and why an order has ended.
+const OTHER_THINGS: [(&str, &str); 5] = [
+    ("to", "store move"),
+    ("from", "bin changes"),
+    ("to", "bin changes"),
+    ("reason", "order list"),
+    ("reason", "order export"),
+];
 /// What stands for a value in the documents' commands.
 const PLACES: [(&str, &str); 10] = [
     ("ID", "2611221000000000001"),

@@ -15,12 +15,14 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 50] = [
+const LINES: [&str; 52] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
     "bin diff table.csv --lists --data data2",
     "bin versions --data data2",
+    "bin changes --from 0 --data data3",
+    "bin changes --from 0 --to 1 --data data3 --json",
     "bin check wrong.csv",
     "channel list",
     "channel list --json",
@@ -68,7 +70,7 @@ const LINES: [&str; 50] = [
     "man pages",
 ];
 /// Whose output is a table, which fits the terminal.
-const TABLES: [&str; 5] = ["list", "lookup", "report", "versions", "explain"];
+const TABLES: [&str; 6] = ["list", "lookup", "report", "versions", "changes", "explain"];
 /// They run until they are stopped, or for long; they print in the same way.
 const LONG: [&str; 3] = ["serve", "demo", "simulate"];
 
@@ -124,6 +126,10 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin-tables/unionpay.csv");
     std::fs::copy(shipped, folder.join("table.csv")).expect("a copy");
     std::fs::write(folder.join("wrong.csv"), "bin\nx\n").expect("a file");
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
+    let refreshed = ["bin", "refresh", fixture, "--force", "--data", "data3"];
+    let refreshed = program(&folder).args(refreshed).output().expect("the program starts");
+    assert!(refreshed.status.success(), "{refreshed:?}");
     let (url, date) = (format!("http://{}", app.address()), paid.text("clearing_date").to_owned());
     let work = move || {
         for line in LINES {

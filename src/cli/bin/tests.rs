@@ -221,3 +221,31 @@ fn a_closed_pipe_is_an_error_of_that_kind_and_no_panic() {
         assert_eq!(kind, Some(io::ErrorKind::BrokenPipe));
     }
 }
+
+#[test]
+fn the_rows_between_two_versions_are_told_with_both_sides() {
+    let folder = Folder::named();
+    let old = fixture("unionpay-2014-10.csv");
+    let new = fixture("unionpay-2018-06.csv");
+    for source in [&old, &new] {
+        let (done, told) = run_line(&folder, &["refresh", source, "--force"], "");
+        assert!(done, "{told:?}");
+    }
+    let (done, told) = run_line(&folder, &["changes", "--from", "1"], "");
+    assert!(done);
+    assert_eq!((&told[0]["from"], &told[0]["to"]), (&Value::from(1), &Value::from(2)));
+    let rows = told[0]["changes"].as_array().expect("rows");
+    let of_kind = |kind: &str| {
+        let has =
+            |row: &&Value| row["kinds"].as_array().is_some_and(|all| all.contains(&kind.into()));
+        rows.iter().filter(has).count()
+    };
+    for kind in ["added", "removed", "changed", "renamed", "relabelled"] {
+        assert_eq!(told[0]["counts"][kind], of_kind(kind), "{kind}");
+    }
+    let same = run_line(&folder, &["changes", "--from", "2", "--to", "2"], "").1;
+    assert_eq!(same[0]["changes"], Value::Array(Vec::new()));
+    let (done, refused) = run_line(&folder, &["changes", "--from", "7"], "");
+    assert!(!done);
+    assert_eq!(refused[0]["refused"], "unknown_version");
+}

@@ -22,6 +22,14 @@ pub async fn show(visit: PageVisit) -> PageResult {
     page.show()
 }
 
+/// `GET /console/bins/changes?from=&to=&after=`
+pub async fn changes(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("bin_changes");
+    let path = visit.call_path("/v1/bin-table/changes", &["from", "to", "after"]);
+    page.list("found", &path).await?;
+    page.show()
+}
+
 /// `POST /console/bins/refresh`
 pub async fn refresh(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;

@@ -40,6 +40,7 @@ fn questions() -> Router<Arc<Console>> {
         .route("/console/routes", get(bins::routes).post(bins::explain))
         .route("/console/routes/what-if", get(what_if::show).post(what_if::replay))
         .route("/console/bins", get(bins::show))
+        .route("/console/bins/changes", get(bins::changes))
         .route("/console/reconciliation", get(reconciliation::all))
         .route("/console/reconciliation/{channel}", get(reconciliation::channel))
         .route("/console/reconciliation/{channel}/{date}", get(reconciliation::date))

@@ -1,15 +1,18 @@
-//! The changes from an old table to a new one, key by key.
+//! The changes from an old table to a new one, key by key: one walk, for the rows and their counts.
 //!
 //! Pure: two tables in, the difference out. Whether it is suspicious is judged in `refresh.rs`.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::domain::bin::{Bin, BinRow, BinTable, IssuerChange, IssuerChanges, StatedDate};
+use crate::domain::bin::{
+    Bin, BinRow, BinTable, IssuerChange, IssuerChanges, PAN_LENGTH_MAX, PAN_LENGTH_MIN, StatedDate,
+};
 
 /// The key of a row that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +28,122 @@ impl Serialize for RowKey {
         key.serialize_field("pan_length", &self.pan_length)?;
         key.end()
     }
+}
+
+impl RowKey {
+    /// The form of the text of a key.
+    pub const FORM: &'static str = "a BIN and a card length, as 621626-19";
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (bin, pan_length) = text.split_once('-')?;
+        let bin = Bin::parse(bin).ok()?;
+        let is_short = pan_length.bytes().all(|byte| byte.is_ascii_digit());
+        let pan_length = pan_length.parse::<u8>().ok().filter(|_| is_short)?;
+        let lengths = PAN_LENGTH_MIN..=PAN_LENGTH_MAX;
+        lengths.contains(&usize::from(pan_length)).then_some(Self { bin, pan_length })
+    }
+}
+
+impl fmt::Display for RowKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.bin, self.pan_length)
+    }
+}
+
+/// In what a row differs: it is new, or gone; or it is kept, with another issuer code, card type or
+/// brand (`changed`), on which routes and fees depend, with another issuer name (`renamed`), with
+/// another card name of the same issuer name (`relabelled`), or retired from another date on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RowChangeKind {
+    Added,
+    Removed,
+    Changed,
+    Renamed,
+    Relabelled,
+    Retired,
+}
+
+impl RowChangeKind {
+    /// The word of the outer forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+            Self::Renamed => "renamed",
+            Self::Relabelled => "relabelled",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A key on which two tables differ, with the rows of both.
+#[derive(Debug, Clone)]
+pub struct BinRowChange<'table> {
+    pub key: RowKey,
+    /// One at least. A kept row can be both changed and renamed: a bank that is taken over gets
+    /// another code and another name.
+    pub kinds: Vec<RowChangeKind>,
+    /// `None` where it was added.
+    pub old: Option<&'table BinRow>,
+    /// `None` where it was removed.
+    pub new: Option<&'table BinRow>,
+}
+
+/// The rows that differ, in the order of the tables. Walks both side by side: each is sorted by
+/// key.
+pub fn row_changes<'table>(
+    old_table: &'table BinTable,
+    new_table: &'table BinTable,
+) -> impl Iterator<Item = BinRowChange<'table>> {
+    let mut olds = old_table.rows().iter().peekable();
+    let mut news = new_table.rows().iter().peekable();
+    let pairs = std::iter::from_fn(move || {
+        let order = match (olds.peek(), news.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.key().cmp(&new.key()),
+        };
+        let old = if order.is_le() { olds.next() } else { None };
+        let new = if order.is_ge() { news.next() } else { None };
+        Some((old, new))
+    });
+    pairs.filter_map(move |(old, new)| {
+        let (bin, pan_length) = old.or(new)?.key();
+        let kinds = match (old, new) {
+            (Some(old), Some(new)) => {
+                let retired = old_table.marks(old).retired != new_table.marks(new).retired;
+                kept_kinds(old, new, retired)
+            }
+            (Some(_), None) => vec![RowChangeKind::Removed],
+            (None, _) => vec![RowChangeKind::Added],
+        };
+        let key = RowKey { bin, pan_length };
+        let (old, new) = (old.map(AsRef::as_ref), new.map(AsRef::as_ref));
+        (!kinds.is_empty()).then_some(BinRowChange { key, kinds, old, new })
+    })
+}
+
+/// In what a kept row differs.
+fn kept_kinds(old: &BinRow, new: &BinRow, retired: bool) -> Vec<RowChangeKind> {
+    let mut kinds = Vec::new();
+    let same_kind = old.card_type == new.card_type && old.brands == new.brands;
+    if old.issuer_code != new.issuer_code || !same_kind {
+        kinds.push(RowChangeKind::Changed);
+    }
+    if old.issuer_name != new.issuer_name {
+        kinds.push(RowChangeKind::Renamed);
+    } else if old.card_name != new.card_name {
+        kinds.push(RowChangeKind::Relabelled);
+    }
+    if retired {
+        kinds.push(RowChangeKind::Retired);
+    }
+    kinds
 }
 
 /// The keys that differ, each list in the order of the table. A kept key can be both changed and
@@ -70,35 +189,29 @@ pub struct DiffCounts {
 }
 
 impl TableDiff {
-    /// Walks both tables side by side: each is sorted by key.
+    /// The keys of the rows that differ, and how many changes of issuers' names do.
     pub fn between(old_table: &BinTable, new_table: &BinTable) -> Self {
         let mut diff = Self {
             issuer_changes_added: lacking(new_table.issuers(), old_table.issuers()),
             issuer_changes_removed: lacking(old_table.issuers(), new_table.issuers()),
             ..Self::default()
         };
-        let mut olds = old_table.rows().iter().peekable();
-        let mut news = new_table.rows().iter().peekable();
-        loop {
-            let order = match (olds.peek(), news.peek()) {
-                (None, None) => return diff,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(old), Some(new)) => old.key().cmp(&new.key()),
-            };
-            match order {
-                Ordering::Less => diff.removed.extend(olds.next().map(|row| key_of(row))),
-                Ordering::Greater => diff.added.extend(news.next().map(|row| key_of(row))),
-                Ordering::Equal => {
-                    if let (Some(old), Some(new)) = (olds.next(), news.next()) {
-                        let retired = |table: &BinTable, row| table.marks(row).retired;
-                        if retired(old_table, old) != retired(new_table, new) {
-                            diff.retired.push(key_of(new));
-                        }
-                        diff.compare(old, new);
-                    }
-                }
+        for change in row_changes(old_table, new_table) {
+            for kind in change.kinds {
+                diff.list(kind).push(change.key);
             }
+        }
+        diff
+    }
+
+    fn list(&mut self, kind: RowChangeKind) -> &mut Vec<RowKey> {
+        match kind {
+            RowChangeKind::Added => &mut self.added,
+            RowChangeKind::Removed => &mut self.removed,
+            RowChangeKind::Changed => &mut self.changed,
+            RowChangeKind::Renamed => &mut self.renamed,
+            RowChangeKind::Relabelled => &mut self.relabelled,
+            RowChangeKind::Retired => &mut self.retired,
         }
     }
 
@@ -114,18 +227,6 @@ impl TableDiff {
             issuer_changes_removed: self.issuer_changes_removed,
         }
     }
-
-    fn compare(&mut self, old: &BinRow, new: &BinRow) {
-        let same_kind = old.card_type == new.card_type && old.brands == new.brands;
-        if old.issuer_code != new.issuer_code || !same_kind {
-            self.changed.push(key_of(new));
-        }
-        if old.issuer_name != new.issuer_name {
-            self.renamed.push(key_of(new));
-        } else if old.card_name != new.card_name {
-            self.relabelled.push(key_of(new));
-        }
-    }
 }
 
 /// How many changes of one list another one lacks, or has otherwise.
@@ -136,9 +237,4 @@ fn lacking(these: &IssuerChanges, others: &IssuerChanges) -> usize {
 
 fn told(change: &IssuerChange) -> (&str, &str, &str, StatedDate) {
     (&change.issuer_code, &change.old_name, &change.new_name, change.date)
-}
-
-fn key_of(row: &BinRow) -> RowKey {
-    let (bin, pan_length) = row.key();
-    RowKey { bin, pan_length }
 }

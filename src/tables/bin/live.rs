@@ -136,6 +136,44 @@ impl RollbackRefusal {
     }
 }
 
+/// Why a version cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableVersion {
+    #[error("version {version} of the BIN table is not in the history")]
+    Unknown { version: u32 },
+    #[error(transparent)]
+    Damaged(VersionProblem),
+    #[error(transparent)]
+    Versions(#[from] VersionError),
+}
+
+impl UnreadableVersion {
+    /// The stable code of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "unknown_version",
+            Self::Damaged(_) => "damaged_version",
+            Self::Versions(_) => "versions",
+        }
+    }
+}
+
+/// A version that is kept, live or not.
+#[derive(Debug, Clone)]
+pub struct KeptTable {
+    pub version: u32,
+    pub table: Arc<BinTable>,
+    /// The date of the facts of all rows that state no other.
+    pub as_of: StatedDate,
+}
+
+impl KeptTable {
+    /// The table, to be told with the age of its facts.
+    pub fn dated(&self, now: Timestamp) -> DatedTable<'_> {
+        DatedTable { table: &self.table, as_of: Some(self.as_of), now }
+    }
+}
+
 /// One recorded change of the table, for operators.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "BinTableVersion")]
@@ -360,6 +398,23 @@ impl LiveBinTable {
         let history = self.folder.history()?;
         let before = self.current().version;
         Ok(self.live_on_disk(&history).version != before)
+    }
+
+    /// A version that is kept; 0 is the shipped table.
+    pub fn kept(&self, version: u32) -> Result<KeptTable, UnreadableVersion> {
+        let active = self.current();
+        if active.version == version {
+            let table = Arc::clone(&active.table);
+            return Ok(KeptTable { version, table, as_of: active.as_of });
+        }
+        let history = self.folder.history()?;
+        let origin = history.origin(version);
+        if version != SHIPPED_VERSION && origin.is_none() {
+            return Err(UnreadableVersion::Unknown { version });
+        }
+        let as_of = origin.map_or_else(shipped_as_of, |record| record.as_of.0);
+        let table = read_version(&self.folder, &history, version);
+        Ok(KeptTable { version, table: table.map_err(UnreadableVersion::Damaged)?, as_of })
     }
 
     /// The recorded changes, the oldest first.

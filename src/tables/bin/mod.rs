@@ -26,11 +26,11 @@ use std::sync::{Arc, LazyLock};
 use crate::domain::bin::{BinTable, StatedDate};
 
 pub use check::{BinLineProblem, FAULTS_KEPT_MAX, Fault, TableFaults};
-pub use diff::{DiffCounts, RowKey, TableDiff};
+pub use diff::{BinRowChange, DiffCounts, RowChangeKind, RowKey, TableDiff, row_changes};
 pub use fetch::{FETCH_TIMEOUT_S, TableFetchError, fetch_table, is_url, public_source};
 pub use live::{
-    ActiveTable, LiveBinTable, RefreshReport, RollbackRefusal, RollbackReport, RollbackTarget,
-    VersionInfo,
+    ActiveTable, KeptTable, LiveBinTable, RefreshReport, RollbackRefusal, RollbackReport,
+    RollbackTarget, UnreadableVersion, VersionInfo,
 };
 pub use read::{
     ReadOptions, ReadSource, ReadTable, SOURCE_BYTES_MAX, TableFormat, UnreadableTable,
@@ -40,7 +40,7 @@ pub use refresh::{Occasion, RefreshOptions, RefreshRefusal};
 pub use shared::{PublishedTable, PublishedTableError};
 pub use text::TextEncoding;
 pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
-pub use view::{DatedTable, RowView, StatedText};
+pub use view::{DatedTable, RowChangeView, RowView, StatedText};
 
 /// The source of the table that is compiled in.
 pub const SHIPPED_SOURCE: &str = "shipped";

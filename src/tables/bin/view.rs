@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::diff::{BinRowChange, RowChangeKind};
 use crate::codec::word;
 use crate::domain::bin::{BinRow, BinTable, Brand, CardBrands, StatedDate};
 use crate::domain::time::Timestamp;
@@ -115,5 +116,41 @@ impl<'row> RowView<'row> {
             age_days: as_of.map(|date| date.age_days(dated.now)),
             retired: marks.retired.map(StatedText),
         }
+    }
+}
+
+/// A row that differs between two versions, as it was and as it is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinRowChange")]
+pub struct RowChangeView<'row> {
+    /// The first digits of its cards' numbers.
+    pub bin: &'row str,
+    /// The length of its cards' numbers.
+    pub pan_length: u8,
+    /// In what it differs.
+    pub kinds: Vec<RowChangeKind>,
+    /// The row as it was; absent where it was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<RowView<'row>>,
+    /// The row as it is; absent where it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<RowView<'row>>,
+}
+
+impl<'row> RowChangeView<'row> {
+    /// A change from one of these tables to the other one; `None` where it has no row.
+    pub fn of(
+        change: BinRowChange<'row>,
+        before: DatedTable<'row>,
+        after: DatedTable<'row>,
+    ) -> Option<Self> {
+        let row = change.new.or(change.old)?;
+        Some(Self {
+            bin: row.bin.as_str(),
+            pan_length: row.pan_length,
+            kinds: change.kinds,
+            before: change.old.map(|row| RowView::of(row, before)),
+            after: change.new.map(|row| RowView::of(row, after)),
+        })
     }
 }

@@ -5,7 +5,7 @@ use crate::api::agreements::{
     self, AgreementBody, AgreementPageBody, AgreementsBody, PaymentCodeBody,
 };
 use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
-use crate::api::bins::{LookupBody, TableBody};
+use crate::api::bins::{ChangesBody, LookupBody, TableBody};
 use crate::api::channels::ExplainedBody;
 use crate::api::channels::replay::{self, ReplayBody};
 use crate::api::channels::routes::{self as rules, RoutesBody};
@@ -372,7 +372,13 @@ pub(super) fn verifications() -> Vec<Endpoint> {
     ]
 }
 
-pub(super) fn cards() -> Vec<Endpoint> {
+/// The number of a version of the BIN table.
+fn version() -> serde_json::Value {
+    serde_json::json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX })
+}
+
+/// Look-ups, the versions of the table, and what changes it.
+fn bin_table() -> Vec<Endpoint> {
     let as_of = "The date of the facts of a table in the body: `YYYY-MM-DD` or less.";
     vec![
         Endpoint::get("/v1/bins/{prefix}", "lookUpBin", bins::lookup)
@@ -389,6 +395,19 @@ pub(super) fn cards() -> Vec<Endpoint> {
             .says("Show the table in force", "And the history of its versions.")
             .may(MAY_INSPECT)
             .gives::<TableBody<'static>>(200, "The table in force."),
+        Endpoint::get("/v1/bin-table/changes", "listBinTableChanges", bins::changes)
+            .says(
+                "List the rows that differ between two versions of the table",
+                "By BIN and card length, each as it was and as it is.",
+            )
+            .may(MAY_INSPECT)
+            .asks([
+                CallParameter::query("from", version(), "The version before.").required(),
+                CallParameter::query("to", version(), "The one after; in force unless given."),
+            ])
+            .asks(page(serde_json::json!({ "type": "string", "pattern": "^[0-9]{2,12}-1[2-9]$" })))
+            .gives::<ChangesBody<'static>>(200, "A page of changes, with the counts of all.")
+            .fails(&[P::NotFound]),
         Endpoint::post("/v1/bin-table/refresh", "refreshBinTable", bins::refresh)
             .says(
                 "Take another table",
@@ -413,6 +432,12 @@ pub(super) fn cards() -> Vec<Endpoint> {
             .takes(forms::rollback())
             .gives::<RollbackReport>(200, "What is in force again.")
             .fails(&[P::RollbackRefused]),
+    ]
+}
+
+pub(super) fn cards() -> Vec<Endpoint> {
+    let mut all = bin_table();
+    all.extend([
         Endpoint::get("/v1/routes", "listRoutes", rules::all)
             .says("List the rules in force", "")
             .may(MAY_INSPECT)
@@ -439,5 +464,6 @@ pub(super) fn cards() -> Vec<Endpoint> {
             .takes(forms::replay())
             .gives::<ReplayBody<'static>>(200, "What the change would have made of the orders.")
             .fails(&[P::FilesRefused]),
-    ]
+    ]);
+    all
 }

@@ -369,3 +369,24 @@ fn lookups_see_one_whole_table_while_others_are_swapped_in() {
     });
     assert_eq!(live_code(&live).as_deref(), Some("01020020"));
 }
+
+#[test]
+fn every_kept_version_can_be_looked_at() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a fresh folder");
+    take(&live, "01020000");
+    take(&live, "01030000");
+    let code = |version| {
+        let kept = live.kept(version).expect("it is kept");
+        (kept.version, kept.table.rows()[0].issuer_code.clone())
+    };
+    assert_eq!(code(1), (1, "01020000".to_owned()));
+    assert_eq!(code(2), (2, "01030000".to_owned()));
+    assert_eq!(live.kept(0).expect("the shipped one").table.rows(), shipped_table().rows());
+    let unknown = live.kept(3).expect_err("nobody made it");
+    assert!(matches!(unknown, UnreadableVersion::Unknown { version: 3 }), "{unknown}");
+    std::fs::remove_file(folder.file("000001.csv")).expect("it was there");
+    let gone = live.kept(1).expect_err("its file is gone");
+    let missing = VersionProblem::Missing { version: 1 };
+    assert!(matches!(gone, UnreadableVersion::Damaged(problem) if problem == missing));
+}

@@ -111,6 +111,43 @@ fn the_snapshots_differ_as_their_source_says() {
     assert_eq!(TableDiff::between(&new, &new), TableDiff::default());
 }
 
+/// Held against both tables, looked up by key, which knows nothing of the walk.
+#[test]
+fn the_rows_that_differ_are_told_with_both_sides() {
+    let read = |name| read_table(&fixture(name), ReadOptions::default()).expect("a table").table;
+    let (old, new) = (read("unionpay-2014-10.csv"), read("unionpay-2018-06.csv"));
+    let changes: Vec<_> = row_changes(&old, &new).collect();
+    assert!(changes.is_sorted_by(|one, next| one.key < next.key), "each key once, in order");
+    let found = |table: &BinTable, key: RowKey| {
+        let rows = table.rows().iter();
+        rows.clone().find(|row| row.key() == (key.bin, key.pan_length)).map(|row| (**row).clone())
+    };
+    let (mut added, mut removed) = (0, 0);
+    for change in &changes {
+        assert_eq!(change.old.cloned(), found(&old, change.key), "{}", change.key);
+        assert_eq!(change.new.cloned(), found(&new, change.key), "{}", change.key);
+        assert_ne!(change.old, change.new, "{}", change.key);
+        assert_eq!(RowKey::parse(&change.key.to_string()), Some(change.key));
+        added += usize::from(change.kinds == [RowChangeKind::Added]);
+        removed += usize::from(change.kinds == [RowChangeKind::Removed]);
+        assert_eq!(change.old.is_none(), change.kinds == [RowChangeKind::Added]);
+        assert_eq!(change.new.is_none(), change.kinds == [RowChangeKind::Removed]);
+    }
+    assert_eq!((added, removed), (2_456, 47));
+    // Whatever is not told is the same on both sides.
+    let told: std::collections::BTreeSet<_> = changes.iter().map(|change| change.key).collect();
+    let same = old.rows().iter().filter(|row| {
+        let (bin, pan_length) = row.key();
+        !told.contains(&RowKey { bin, pan_length })
+    });
+    for row in same {
+        assert!(new.rows().contains(row), "{}", row.bin);
+    }
+    for wrong in ["", "621626", "621626-", "621626-11", "621626-20", "621626-+19", "6-19", "x-19"] {
+        assert_eq!(RowKey::parse(wrong), None, "{wrong}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
