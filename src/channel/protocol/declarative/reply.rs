@@ -474,14 +474,16 @@ fn read_reference(text: &str) -> Result<String, UnknownCause> {
     if fits { Ok(text.to_owned()) } else { Err(UnknownCause::Garbled) }
 }
 
-/// When an agreement ends: a time with its offset, or seconds or milliseconds since 1970. Of any
-/// other form nothing is known: the channel itself refuses what it has let end.
+/// When an agreement ends: a time with its offset, or seconds or milliseconds since 1970, of ten
+/// and thirteen digits, as they are from 2001 to 2286. Twelve or fourteen digits are a date and
+/// time of day, and do not tell of which zone. Of any form but these nothing is known: the channel
+/// itself refuses what it has let end.
 fn read_end(text: &str) -> Option<Timestamp> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         let number: i64 = text.parse().ok()?;
         return match text.len() {
-            9..=11 => number.checked_mul(1_000).map(Timestamp::from_millis),
-            12..=14 => Some(Timestamp::from_millis(number)),
+            10 => number.checked_mul(1_000).map(Timestamp::from_millis),
+            13 => Some(Timestamp::from_millis(number)),
             _ => None,
         };
     }
@@ -514,8 +516,10 @@ mod tests {
             ("2031-11-22T15:59:59Z", Some(1_953_129_599_000)),
             ("1953129599", Some(1_953_129_599_000)),
             ("1953129599000", Some(1_953_129_599_000)),
-            // Neither tells of which zone it is.
+            // None of these tells of which zone it is.
             ("20311122", None),
+            ("203111222359", None),
+            ("20311122235959", None),
             ("2031-11-22", None),
             ("2031-11-22 23:59:59", None),
             ("2031-11-22T23:59:59", None),
