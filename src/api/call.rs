@@ -34,6 +34,7 @@ tokio::task_local! {
 pub struct ApiCall {
     /// Plain text, whether it came or was drawn.
     id: HeaderValue,
+    /// Its place in a trace, until it is answered there.
     trace: Option<TraceContext>,
     /// What its span tells; only where spans are made.
     span: Option<CallSpan>,
@@ -74,13 +75,13 @@ impl ApiCall {
         mut self,
         answering: impl Future<Output = Result<Response, E>>,
     ) -> Result<Response, E> {
-        let (id, place) = (self.id.clone(), self.trace.clone());
+        let (id, place) = (self.id.clone(), self.trace.take());
         let span_to_end = self.span.take().map(|span| (span, self.seen.clone(), stopwatch()));
         // Of the highest level, so that the id stands in every line that is logged at all.
         let span = tracing::error_span!(
             "call",
             request.id = text(&id),
-            trace.id = self.trace.as_ref().map(TraceContext::trace_id)
+            trace.id = place.as_ref().map(TraceContext::trace_id)
         );
         let answering = trace::within(place, CALL.scope(self, answering));
         let mut answer = answering.instrument(span).await?;

@@ -113,20 +113,18 @@ fn read_parent(text: &[u8]) -> Option<([u8; 32], u64, [u8; 2])> {
 }
 
 tokio::task_local! {
-    static CURRENT: TraceContext;
+    static CURRENT: Option<TraceContext>;
 }
 
 /// The place in a trace of what is done here, if it has one.
 pub fn current() -> Option<TraceContext> {
-    CURRENT.try_with(Clone::clone).ok()
+    CURRENT.try_with(Clone::clone).ok().flatten()
 }
 
-/// Works at this place in a trace.
-pub async fn within<T>(place: Option<TraceContext>, work: impl Future<Output = T>) -> T {
-    match place {
-        Some(place) => CURRENT.scope(place, work).await,
-        None => work.await,
-    }
+/// Works at this place in a trace, or at the present one without it. No `async fn`: that would keep
+/// the work twice, and a call's work is large.
+pub fn within<F: Future>(place: Option<TraceContext>, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(place.or_else(current), work)
 }
 
 /// The traces of the orders of late.

@@ -552,7 +552,7 @@ impl Channels for Registry {
             let Some(loaded) = self.channels.load().get(channel).cloned() else {
                 return not_sent(NotSentCause::Disabled);
             };
-            let (started, span) = (stopwatch(), spans::open(self.clock.now()));
+            let (started, span) = (stopwatch(), spans::open(&self.clock));
             let understood = self.ask(&loaded, &request).await;
             warn_of(&loaded, request.name(), &understood);
             let (mark, now) = (HealthMark::of(&understood.outcome), self.clock.now());

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::channel::ChannelRequest;
+use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::Outcome;
-use crate::domain::time::Timestamp;
 use crate::telemetry::spans::{self, OpenSpan, SpanFact, SpanKind};
 use crate::telemetry::trace;
 
 /// A request begins, at the place in a trace of whoever asks.
-pub fn open(now: Timestamp) -> Option<OpenSpan> {
-    spans::queue()?.below(trace::current().as_ref(), now)
+pub fn open(clock: &Timekeeper) -> Option<OpenSpan> {
+    spans::queue()?.below(trace::current().as_ref(), clock.now())
 }
 
 /// It has come to an outcome.
