@@ -118,16 +118,31 @@ pub struct App {
     notice_keys: NoticeKeyRing,
     first_key: Option<Zeroizing<String>>,
     ask_server: watch::Sender<bool>,
-    ask_workers: watch::Sender<bool>,
     server: JoinHandle<usize>,
-    workers: Vec<JoinHandle<()>>,
-    ask_members: watch::Sender<bool>,
-    members: Vec<JoinHandle<()>>,
+    /// In the order in which they stop.
+    workers: [RunningWorkers; 3],
     stop_within: Duration,
 }
 
 /// Workers, and what asks them to stop.
-type RunningWorkers = (watch::Sender<bool>, Vec<JoinHandle<()>>);
+struct RunningWorkers {
+    ask: watch::Sender<bool>,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl RunningWorkers {
+    /// Has them stop, and cuts off those that do not end in time.
+    async fn stop_by(self, deadline: tokio::time::Instant) {
+        // A receiver that is gone has stopped already.
+        let _ = self.ask.send(true);
+        for worker in self.running {
+            let abort = worker.abort_handle();
+            if tokio::time::timeout_at(deadline, worker).await.is_err() {
+                abort.abort();
+            }
+        }
+    }
+}
 
 impl App {
     /// Opens everything, recovers what an earlier process left open, then listens.
@@ -211,7 +226,7 @@ impl App {
     }
 
     async fn listen(
-        (state, (ask_members, members)): (Arc<ApiState>, RunningWorkers),
+        (state, members): (Arc<ApiState>, RunningWorkers),
         data: &Path,
         tls: Vec<Arc<ListenerTls>>,
         notice_keys: NoticeKeyRing,
@@ -223,8 +238,10 @@ impl App {
         }
         let (sockets, listeners) = bind(&state, &tls).await?;
         let (ask_server, mut server_stop) = StopSignal::new();
-        let (ask_workers, worker_stop) = StopSignal::new();
-        let workers = start_workers(&state, (data, &tls), notice_keys.keys(), &worker_stop);
+        let workers = start_workers(&state, (data, &tls), notice_keys.keys());
+        // What is in flight until the workers have stopped needs the lease, and what they still do
+        // is told of. A collector that does not answer keeps neither waiting.
+        let workers = [workers, members, start_spans(&state)];
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -238,11 +255,8 @@ impl App {
             notice_keys,
             first_key,
             ask_server,
-            ask_workers,
             server,
             workers,
-            ask_members,
-            members,
             stop_within,
         })
     }
@@ -280,29 +294,18 @@ impl App {
         tokio::spawn(async move { drop(reloads.reload(None).await) })
     }
 
-    /// Stops in order: no new work, then the calls in flight, then the workers, then the store.
+    /// Stops in order: no new work, then the calls in flight, then the workers, then this
+    /// node's place among those that share the books, and last what collectors of traces are told.
     /// Work that does not end within the bound is found at the next start.
     pub async fn stop(self) {
         // A receiver that is gone has stopped already.
         let _ = self.ask_server.send(true);
         let left = self.server.await.unwrap_or(0);
-        let _ = self.ask_workers.send(true);
         let deadline = tokio::time::Instant::now() + self.stop_within;
-        end_by(deadline, self.workers).await;
-        // What was in flight until now needed the lease.
-        let _ = self.ask_members.send(true);
-        end_by(deadline, self.members).await;
-        tracing::info!(connections_left = left, "stopped");
-    }
-}
-
-/// Waits for workers, and cuts off those that do not end in time.
-async fn end_by(deadline: tokio::time::Instant, workers: Vec<JoinHandle<()>>) {
-    for worker in workers {
-        let abort = worker.abort_handle();
-        if tokio::time::timeout_at(deadline, worker).await.is_err() {
-            abort.abort();
+        for workers in self.workers {
+            workers.stop_by(deadline).await;
         }
+        tracing::info!(connections_left = left, "stopped");
     }
 }
 
@@ -373,14 +376,13 @@ async fn begin_work(state: &ApiState) -> Result<RunningWorkers, StartError> {
     let engine = &state.engine;
     join(engine).await?;
     // From here on the lease is kept, however long the books take to be read.
-    let (ask_members, member_stop) = StopSignal::new();
-    let members = start_members(state, &member_stop);
+    let members = start_members(state);
     let recovered = engine.recover_orphans(PAGE).await?;
     if recovered > 0 {
         tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
     }
     take_up_channels(state).await?;
-    Ok((ask_members, members))
+    Ok(members)
 }
 
 /// The channels' health and volumes, as the books and the other nodes have them.
@@ -442,23 +444,29 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
 struct Workers<'a> {
     reports: &'a WorkerReports,
     clock: &'a Timekeeper,
-    stop: &'a StopSignal,
-    running: Vec<JoinHandle<()>>,
+    stop: StopSignal,
+    started: RunningWorkers,
 }
 
-impl Workers<'_> {
+impl<'a> Workers<'a> {
+    fn of(state: &'a ApiState) -> Self {
+        let (ask, stop) = StopSignal::new();
+        let started = RunningWorkers { ask, running: Vec::new() };
+        Self { reports: &state.workers, clock: state.engine.clock(), stop, started }
+    }
+
     /// `every`: the longest pause between two rounds; without it, only a signal starts a round.
     fn start<W: Worker>(&mut self, every: impl Into<Option<Duration>>, worker: W) {
         let report = WorkerReport::new(W::NAME);
         self.reports.add(Arc::clone(&report));
         let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        self.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
+        self.started.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
     }
 }
 
 /// Posts spans, where the settings name a collector.
-fn start_spans(workers: &mut Workers<'_>, state: &ApiState) {
-    let settings = &state.settings;
+fn start_spans(state: &ApiState) -> RunningWorkers {
+    let (settings, mut workers) = (&state.settings, Workers::of(state));
     let resource = vec![
         ("service.name", env!("CARGO_PKG_NAME").to_owned()),
         ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -469,13 +477,12 @@ fn start_spans(workers: &mut Workers<'_>, state: &ApiState) {
         Ok(None) => {}
         Err(problem) => tracing::error!(problem, "no span is made until the daemon is restarted"),
     }
+    workers.started
 }
 
 /// Keeps this node among those that share the books, where several do.
-fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
-    let engine = &state.engine;
-    let (reports, clock) = (&state.workers, engine.clock());
-    let mut workers = Workers { reports, clock, stop, running: Vec::new() };
+fn start_members(state: &ApiState) -> RunningWorkers {
+    let (engine, mut workers) = (&state.engine, Workers::of(state));
     if engine.store().cluster().is_some() {
         let registry = Arc::clone(&state.registry);
         workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine), registry));
@@ -483,15 +490,14 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
     } else {
         telemetry::gauge_only_node();
     }
-    workers.running
+    workers.started
 }
 
 fn start_workers(
     state: &ApiState,
     (data, tls): (&Path, &[Arc<ListenerTls>]),
     notice_keys: Arc<NoticeKeys>,
-    stop: &StopSignal,
-) -> Vec<JoinHandle<()>> {
+) -> RunningWorkers {
     let engine = || Arc::clone(&state.engine);
     let settings = &state.settings;
     let (look_every, clock) = (settings.look_every, state.engine.clock());
@@ -502,8 +508,7 @@ fn start_workers(
     };
     let notices =
         NoticeWork { delivery: settings.notices.clone(), retry_for: settings.notices_retry_for };
-    let reports = &state.workers;
-    let mut workers = Workers { reports, clock, stop, running: Vec::new() };
+    let mut workers = Workers::of(state);
     let registry = Arc::clone(&state.registry);
     workers.start(look_every * BACKLOG_LOOKS, BacklogWorker::new(engine(), registry));
     let in_flight = settings.reversals_in_flight.get() as usize;
@@ -536,7 +541,6 @@ fn start_workers(
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
     let (metrics, folder) = (state.metrics.clone(), data.to_owned());
     workers.start(tidying::EVERY, TidyWorker { metrics, data: folder });
-    start_spans(&mut workers, state);
     let certificates =
         CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);
@@ -554,5 +558,5 @@ fn start_workers(
         let registry = Arc::clone(&state.registry);
         workers.start(None, LateReplyWorker::new(engine(), registry, replies));
     }
-    workers.running
+    workers.started
 }

@@ -1,25 +1,35 @@
 //! What a collector of traces is posted, and that nobody waits for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::Router;
+use axum::routing::any;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::{Daemon, INSTALLED};
 use crate::support::installation::{CALLER_KEY, Installation};
-use crate::support::wire::{Inbox, http_client, until};
+use crate::support::wire::{Inbox, http_client, listen, until};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 /// An installation whose daemon posts its spans there.
 async fn town(collector: &str) -> (Installation, Daemon) {
+    town_with(collector, &[]).await
+}
+
+/// The same, with variables of the daemon's environment.
+async fn town_with(collector: &str, variables: &[(String, String)]) -> (Installation, Daemon) {
     let town = Installation::new(|channel| channel).await;
     let file = town.settings_file();
     let text = std::fs::read_to_string(&file).expect("settings");
     let otlp = format!("\n[telemetry.otlp]\nendpoint = \"{collector}/v1/traces\"\n");
     std::fs::write(&file, text + &otlp).expect("settings");
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    let daemon = Daemon::start_with(town.folder(), &INSTALLED, variables).await;
     town.door.lead_to(Some(daemon.address));
     (town, daemon)
 }
@@ -142,4 +152,47 @@ async fn nothing_waits_for_a_collector_that_is_gone() {
     until("lost spans are counted", lost).await;
     let told = "spans are lost: the collector of traces does not take them";
     assert_eq!(daemon.log().matches(told).count(), 1, "{}", daemon.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_while_the_daemon_stops_is_told_too() {
+    let (collector, asked, may_answer) = (Inbox::open().await, Notify::new(), Notify::new());
+    let (asked, may_answer) = (Arc::new(asked), Arc::new(may_answer));
+    let core = {
+        let (asked, may_answer) = (Arc::clone(&asked), Arc::clone(&may_answer));
+        Router::new().fallback(any(async move || {
+            asked.notify_one();
+            may_answer.notified().await;
+        }))
+    };
+    let url = format!("http://{}/notices", listen(core).await);
+    let variables = [("SWITCHYARD_NOTICES__URL".to_owned(), url)];
+    let (_town, mut daemon) = town_with(&collector.url, &variables).await;
+    pay(&daemon, "A-1", &format!("00-{TRACE}-{PARENT}-01")).await;
+    asked.notified().await;
+    daemon.signal("TERM");
+    // From here on the workers are asked to stop.
+    let is_closed = async || TcpStream::connect(daemon.address).await.is_err().then_some(());
+    until("nobody listens", is_closed).await;
+    may_answer.notify_one();
+    assert!(daemon.ended().await.success(), "{}", daemon.log());
+    let all = spans(&collector);
+    let told = named(&all, TRACE, "delivery", ("switchyard.to", "core"));
+    assert_eq!(facts(told.expect("the notice's post"))["switchyard.result"], "acknowledged");
+}
+
+/// A collector that takes posts and never answers: a stop gives it what time is left, and the
+/// daemon has ended by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_does_not_keep_a_stop() {
+    let silent = Router::new().fallback(any(std::future::pending::<()>));
+    let variables = [
+        ("SWITCHYARD_TELEMETRY__OTLP__TIMEOUT".to_owned(), "60s".to_owned()),
+        ("SWITCHYARD_SERVER__STOP_WITHIN".to_owned(), "1s".to_owned()),
+    ];
+    let collector = format!("http://{}", listen(silent).await);
+    let (_town, mut daemon) = town_with(&collector, &variables).await;
+    pay(&daemon, "A-1", &format!("00-{TRACE}-{PARENT}-01")).await;
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.success(), "{}", daemon.log());
 }
