@@ -15,7 +15,7 @@ use minijinja::Value;
 
 use super::Console;
 use super::call::{CallAnswer, CallMaker};
-use super::sent::{LedTo, ONCE};
+use super::sent::{LedTo, MARK_LENGTH, ONCE};
 use super::session::OperatorSession;
 use crate::api::auth::{Peer, Seat};
 use crate::api::input::{BodyLimits, media_type, read_body};
@@ -521,12 +521,12 @@ impl<'visit> PageView<'visit> {
         if let Some(said) = visit.asked("said").filter(|said| has_text(&format!("said.{said}"))) {
             self.put("said", said);
         }
-        let session = Arc::clone(&visit.session);
-        let mut once = [0; 16];
-        visit.console.entropy.fill(&mut once);
-        let once = hex_lower(&once);
+        let (session, console) = (Arc::clone(&visit.session), Arc::clone(&visit.console));
         let token = move |action: String| {
-            let fields = [(TOKEN, session.token(&action)), (ONCE, once.clone())];
+            // Each form has a mark of its own: several of a page may lead to one path.
+            let mut once = [0; MARK_LENGTH / 2];
+            console.entropy.fill(&mut once);
+            let fields = [(TOKEN, session.token(&action)), (ONCE, hex_lower(&once))];
             let fields = fields.map(|(name, value)| {
                 format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">")
             });

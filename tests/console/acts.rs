@@ -218,3 +218,29 @@ async fn a_held_reload_is_shown_and_accepted_where_the_routes_are() {
     assert!(shown.contains("<th scope=\"row\">all</th>") && !shown.contains("id=\"held\""));
     town.app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_of_one_page_that_lead_to_one_path_are_each_carried_out() {
+    let town = Town::new().await;
+    let mut browser = town.visitor(OPERATOR).await;
+    for source in ["unionpay-2014-10.csv", "unionpay-2018-06.csv", "unionpay-2014-10.csv"] {
+        let source = format!("{}/tests/fixtures/bin/{source}", env!("CARGO_MANIFEST_DIR"));
+        let fields = [("source", source.as_str()), ("force", "true")];
+        let taken = browser.fill("/console/bins", "/console/bins/refresh", &fields).await;
+        assert_eq!(taken.header("location"), "/console/bins?said=refreshed", "{}", taken.text);
+    }
+    let action = "/console/bins/rollback";
+    let mut forms = browser.get("/console/bins").await.all_hidden(action);
+    forms.retain(|form| form.contains_key("version"));
+    assert_eq!(forms.iter().map(|form| &form["version"]).collect::<Vec<_>>(), ["2", "1"]);
+    // The way back, and another form of the page that still stands there.
+    for form in [&forms[1], &forms[0]] {
+        let sent = browser.post(action, form).await;
+        assert_eq!(sent.header("location"), "/console/bins?said=rolled_back", "{form:?}");
+        let table = town.core().get("/v1/bin-table").await.body;
+        assert_eq!(table["version"].to_string(), form["version"]);
+    }
+    let again = browser.post(action, &forms[1]).await;
+    assert_eq!(again.header("location"), "/console/bins?said=already");
+    town.app.stop().await;
+}

@@ -20,15 +20,23 @@ impl Sight {
 
     /// The fields that the form with this action hides.
     pub fn hidden(&self, action: &str) -> BTreeMap<String, String> {
+        let all = self.all_hidden(action);
+        all.into_iter().next().unwrap_or_else(|| panic!("{action}: no form"))
+    }
+
+    /// The same of each form with this action, from the top of the page on.
+    pub fn all_hidden(&self, action: &str) -> Vec<BTreeMap<String, String>> {
         let begin = format!("method=\"post\" action=\"{action}\"");
-        let (_, form) = self.text.split_once(&begin).unwrap_or_else(|| panic!("{action}: no form"));
-        let (form, _) = form.split_once("</form>").expect("a form ends");
-        let inputs = form.split("<input type=\"hidden\" ").skip(1);
         let attribute = |input: &str, name: &str| {
             let value = input.split_once(&format!("{name}=\"")).expect("an attribute").1;
             value.split('"').next().expect("never empty").to_owned()
         };
-        inputs.map(|input| (attribute(input, "name"), attribute(input, "value"))).collect()
+        let forms = self.text.split(&begin).skip(1).map(|form| {
+            let (form, _) = form.split_once("</form>").expect("a form ends");
+            let inputs = form.split("<input type=\"hidden\" ").skip(1);
+            inputs.map(|input| (attribute(input, "name"), attribute(input, "value"))).collect()
+        });
+        forms.collect()
     }
 }
 
