@@ -175,15 +175,7 @@ fn check(section: &Section<'_>, layout: &Layout) {
     if by_column && words.sign.is_none() {
         section.mistake("columns", "has no sign column", "name it in columns.sign");
     }
-    let mut named: Vec<&Column> = Vec::new();
-    for words in std::iter::once(words).chain(variants()) {
-        let own = [&words.order_no, &words.reference, &words.amount, &words.fee];
-        let told = [&words.status, &words.settlement];
-        let shared = [&words.operation, &words.currency, &words.date, &words.sign];
-        named.extend(own.into_iter().chain(told).chain(shared).flatten());
-    }
-    named.extend(layout.empty.iter().chain(layout.times.as_ref().map(|times| &times.column)));
-    named.extend(layout.footer.iter().flat_map(|footer| &footer.sums).map(|(_, of)| of));
+    let mut named: Vec<&Column> = layout.columns().collect();
     named.sort_by_key(|column| format!("{column:?}"));
     named.dedup();
     if named.len() > COLUMNS_MAX {

@@ -13,7 +13,7 @@ use crate::codec::layout::{
 };
 use crate::domain::books::reconcile::{Item, Status};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::money::Currency;
+use crate::domain::money::{Currency, major};
 use crate::domain::time::BusinessDate;
 
 /// One line, in our words.
@@ -64,15 +64,8 @@ pub struct StatementDraft<'l> {
 
 impl<'l> StatementDraft<'l> {
     pub fn new(layout: &'l Layout, date: BusinessDate) -> Self {
-        let words = std::iter::once(&layout.words).chain(layout.variants.iter().map(|one| &one.1));
-        let footer = layout.footer.iter().flat_map(|footer| &footer.sums);
-        let every = words
-            .flat_map(columns_of)
-            .chain(layout.times.as_ref().map(|times| &times.column))
-            .chain(&layout.empty)
-            .chain(footer.map(|(_, of)| of));
         let (mut names, mut last) = (Vec::new(), 0);
-        for column in every {
+        for column in layout.columns() {
             match column {
                 Column::Named(name) if !names.contains(name) => names.push(name.clone()),
                 Column::Named(_) => {}
@@ -440,14 +433,10 @@ fn money(written: i64, way: i64, form: MoneyForm, currency: Currency) -> Cell {
 }
 
 fn digits(minor: i64, unit: Unit, currency: Currency) -> String {
-    let places = usize::from(currency.exponent());
-    if unit == Unit::Minor || places == 0 {
-        return minor.to_string();
+    match unit {
+        Unit::Minor => minor.to_string(),
+        Unit::Major => major(minor.into(), Some(currency)),
     }
-    let sign = if minor < 0 { "-" } else { "" };
-    let text = format!("{:0width$}", minor.unsigned_abs(), width = places + 1);
-    let (whole, part) = text.split_at(text.len() - places);
-    format!("{sign}{whole}.{part}")
 }
 
 fn date_text(date: BusinessDate, form: DateForm) -> String {
@@ -461,20 +450,4 @@ fn date_text(date: BusinessDate, form: DateForm) -> String {
 fn code_for<T: Copy + PartialEq>(codes: &[ColumnCode<T>], meaning: T) -> Option<&[u8]> {
     let found = codes.iter().find(|(_, one)| *one == Some(meaning));
     found.map(|(code, _)| code.as_slice())
-}
-
-fn columns_of(words: &LayoutColumns) -> impl Iterator<Item = &Column> {
-    let all = [
-        &words.order_no,
-        &words.reference,
-        &words.operation,
-        &words.amount,
-        &words.fee,
-        &words.currency,
-        &words.status,
-        &words.settlement,
-        &words.date,
-        &words.sign,
-    ];
-    all.into_iter().flatten()
 }

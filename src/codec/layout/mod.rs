@@ -189,7 +189,34 @@ pub struct Layout {
     pub on_bad_file: OnBad,
 }
 
+impl LayoutColumns {
+    fn all(&self) -> impl Iterator<Item = &Column> {
+        let words = [
+            &self.order_no,
+            &self.reference,
+            &self.operation,
+            &self.amount,
+            &self.fee,
+            &self.status,
+            &self.settlement,
+            &self.currency,
+            &self.date,
+            &self.sign,
+        ];
+        words.into_iter().flatten()
+    }
+}
+
 impl Layout {
+    /// Every column that a line may have, as often as it is named.
+    pub fn columns(&self) -> impl Iterator<Item = &Column> {
+        let variants = self.variants.iter().map(|(_, words)| words);
+        let words = std::iter::once(&self.words).chain(variants).flat_map(LayoutColumns::all);
+        let sums = self.footer.iter().flat_map(|footer| &footer.sums);
+        let times = self.times.as_ref().map(|times| &times.column);
+        words.chain(times).chain(&self.empty).chain(sums.map(|(_, of)| of))
+    }
+
     /// Whether the file, or one beside it, says how many lines there are. Only then what it does
     /// not show can be known to be absent.
     pub fn counts_its_lines(&self) -> bool {

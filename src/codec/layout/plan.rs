@@ -1,6 +1,6 @@
 //! A layout bound to one file: every word's column as a place among the few that are cut out.
 
-use crate::codec::layout::{COLUMNS_MAX, Column, Layout, LayoutColumns, StatementProblem};
+use crate::codec::layout::{COLUMNS_MAX, Column, Layout, StatementProblem};
 use crate::domain::flow::attempt::Operation;
 
 /// A place among the columns that are cut out of each line.
@@ -45,13 +45,7 @@ impl Plan {
         let sums: Vec<u16> = sums.map(|(_, row)| number(row)).collect::<Result<_, _>>()?;
         let empty: Vec<u16> = layout.empty.iter().map(number).collect::<Result<_, _>>()?;
         let time = layout.times.as_ref().map(|times| number(&times.column)).transpose()?;
-        let mut wanted = sums.clone();
-        wanted.extend(empty.iter().copied().chain(time));
-        for words in std::iter::once(&layout.words).chain(layout.variants.iter().map(|v| &v.1)) {
-            for column in columns(words).into_iter().flatten() {
-                wanted.push(number(column)?);
-            }
-        }
+        let mut wanted: Vec<u16> = layout.columns().map(number).collect::<Result<_, _>>()?;
         wanted.sort_unstable();
         wanted.dedup();
         assert!(wanted.len() <= COLUMNS_MAX, "the reader of layouts bounds their columns");
@@ -109,21 +103,4 @@ pub fn resolve(column: &Column, names: Option<&[String]>) -> Result<u16, Stateme
             place.ok_or_else(|| StatementProblem::NoColumn { name: name.clone() })
         }
     }
-}
-
-/// Every column that a set of words names.
-pub fn columns(words: &LayoutColumns) -> [Option<&Column>; 10] {
-    [
-        &words.order_no,
-        &words.reference,
-        &words.operation,
-        &words.amount,
-        &words.fee,
-        &words.currency,
-        &words.status,
-        &words.settlement,
-        &words.date,
-        &words.sign,
-    ]
-    .map(Option::as_ref)
 }
