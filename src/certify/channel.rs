@@ -6,26 +6,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::certify::exchange::{CaseExchange, Observed, PageShown};
+use crate::certify::only::CaseAnswers;
 use crate::channel::protocol::declarative::far_side::{
     FarSide, FarWord, MessageSigner, Saying, ToldMeaning,
 };
 use crate::channel::protocol::declarative::{CoveredText, Declarative};
 use crate::channel::transport::http::HttpTransport;
 use crate::channel::{
-    Adapter, AttemptFacts, ChannelFuture, ChannelRequest, Channels, EncodeError, ReplyMeaning,
-    WireNotice, WireReply, WireRequest, fetched,
+    Adapter, AttemptFacts, ChannelFuture, ChannelRequest, EncodeError, ReplyMeaning, WireNotice,
+    WireReply, WireRequest, fetched,
 };
 use crate::clock::{Clock, Timekeeper};
-use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::{Attempt, Operation};
-use crate::domain::ids::{ChannelId, ChannelOrderNo};
-use crate::domain::money::AmountMinor;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -449,39 +447,8 @@ fn proxy_page(status: u16) -> WireReply {
     WireReply { status, headers: HeaderMap::new(), body }
 }
 
-impl Channels for DeskChannel {
-    fn ids(&self) -> Vec<ChannelId> {
-        vec![self.terms.channel.clone()]
-    }
-
-    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
-        (*channel == self.terms.channel).then(|| Arc::clone(&self.terms))
-    }
-
-    fn terms_at(&self, channel: &ChannelId, _at: Timestamp) -> Option<Arc<Terms>> {
-        self.terms(channel)
-    }
-
-    fn longest_wait(&self, _channel: &ChannelId) -> Duration {
-        self.terms.longest_wait()
-    }
-
-    /// A desk has no limit for the day.
-    fn give_back(&self, _attempt: &Attempt, _amount: AmountMinor) {}
-
-    fn share(&self, _part: NodePart) -> bool {
-        true
-    }
-
-    fn nodes_max(&self, _channel: &ChannelId) -> u32 {
-        1
-    }
-
-    fn call<'a>(
-        &'a self,
-        _channel: &'a ChannelId,
-        request: ChannelRequest,
-    ) -> ChannelFuture<'a, ReplyMeaning> {
+impl CaseAnswers for DeskChannel {
+    fn answer(&self, request: ChannelRequest) -> ChannelFuture<'_, ReplyMeaning> {
         Box::pin(self.exchange(request))
     }
 }

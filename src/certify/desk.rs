@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::channel::Channels;
+use crate::certify::only::{CaseAnswers, OnlyChannel};
 use crate::channel::protocol::sample::{sample_card, sample_code};
 use crate::clock::{Clock, stopwatch};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
@@ -81,7 +81,7 @@ pub struct CaseDesk {
 
 impl CaseDesk {
     pub fn new(
-        channels: Arc<dyn Channels>,
+        answers: Arc<dyn CaseAnswers>,
         terms: Arc<Terms>,
         clock: Clock,
         subject: CaseSubject,
@@ -99,6 +99,7 @@ impl CaseDesk {
             Entropy::seeded(1),
         );
         let store: Arc<dyn Store> = Arc::new(store);
+        let channels = Arc::new(OnlyChannel { terms: Arc::clone(&terms), answers });
         let engine = Arc::new(Engine::new(store, channels, clock, vault, 1));
         let (card, next) = (Arc::new(sample_card()), AtomicI64::new(1));
         Self { engine, terms, rows, card, subject, next }

@@ -13,6 +13,7 @@ mod desk;
 mod exchange;
 mod host;
 mod keys;
+mod only;
 mod report;
 mod samples;
 mod stage;

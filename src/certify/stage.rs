@@ -53,12 +53,12 @@ impl RehearsalStage {
         subject: CaseSubject,
     ) -> Self {
         let channel = Arc::new(channel);
-        let channels: Arc<DeskChannel> = Arc::clone(&channel);
+        let answers: Arc<DeskChannel> = Arc::clone(&channel);
         let read = match &clock {
             RehearsalClock::Hand(hand) => Clock::Manual(Arc::clone(hand)),
             RehearsalClock::Machine { .. } => Clock::System,
         };
-        Self { desk: CaseDesk::new(channels, terms, read, subject), channel, adapter, clock }
+        Self { desk: CaseDesk::new(answers, terms, read, subject), channel, adapter, clock }
     }
 
     /// Works an order's entry, each time when it is due, until nothing is due any more.

@@ -15,25 +15,24 @@ use draft::{DraftFault, DraftFile, DraftLine, StatementDraft};
 use crate::certify::case::CaseReport;
 use crate::certify::desk::{CaseDesk, CaseSubject};
 use crate::certify::exchange::{CaseExchange, PageShown};
+use crate::certify::only::CaseAnswers;
 use crate::certify::report::{CertifyReport, LeftOut};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol::sample::sample_now;
 use crate::channel::statement::StatementTerms;
-use crate::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
+use crate::channel::{ChannelFuture, ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
 use crate::codec::layout::{Layout, OnBad};
 use crate::domain::books::reconcile::{Class, Item, Status};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::closed_set;
-use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::{Attempt, Operation};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::ChannelId;
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Outcome};
-use crate::domain::terms::Terms;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementUpload, UploadContent};
 use crate::reconciliation::{ChannelBooks, ReconciliationError, StatementRules};
@@ -377,43 +376,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A channel that carries out whatever it is asked for, under numbers of its own.
-struct WillingChannel {
-    terms: Arc<Terms>,
-}
+struct WillingChannel;
 
-impl Channels for WillingChannel {
-    fn ids(&self) -> Vec<ChannelId> {
-        vec![self.terms.channel.clone()]
-    }
-
-    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
-        (*channel == self.terms.channel).then(|| Arc::clone(&self.terms))
-    }
-
-    fn terms_at(&self, channel: &ChannelId, _at: Timestamp) -> Option<Arc<Terms>> {
-        self.terms(channel)
-    }
-
-    fn longest_wait(&self, _channel: &ChannelId) -> Duration {
-        self.terms.longest_wait()
-    }
-
-    /// It has no limit for the day.
-    fn give_back(&self, _attempt: &Attempt, _amount: AmountMinor) {}
-
-    fn share(&self, _part: NodePart) -> bool {
-        true
-    }
-
-    fn nodes_max(&self, _channel: &ChannelId) -> u32 {
-        1
-    }
-
-    fn call<'a>(
-        &'a self,
-        _channel: &'a ChannelId,
-        request: ChannelRequest,
-    ) -> ChannelFuture<'a, ReplyMeaning> {
+impl CaseAnswers for WillingChannel {
+    fn answer(&self, request: ChannelRequest) -> ChannelFuture<'_, ReplyMeaning> {
         let number = request.stated().channel_order_no.to_string();
         // Twelve digits fit into every channel's column.
         let reference = number[number.len().saturating_sub(12)..].to_owned();
@@ -454,9 +420,8 @@ impl StatementOffice {
         let folder = tempfile::tempdir().map_err(|error| format!("no folder: {error}"))?;
         let hand = Arc::new(AtomicI64::new(sample_now().as_millis()));
         let flow = Arc::new(file.terms.clone());
-        let channels = Arc::new(WillingChannel { terms: Arc::clone(&flow) });
         let clock = Clock::Manual(Arc::clone(&hand));
-        let desk = CaseDesk::new(channels, flow, clock, subject.clone());
+        let desk = CaseDesk::new(Arc::new(WillingChannel), flow, clock, subject.clone());
         let rules = Arc::new(StatementSection(file.id.clone(), terms.clone()));
         let books = ChannelBooks::new(Arc::clone(desk.engine()), rules);
         let inbox = Arc::new(Inbox::new(folder.path()));
