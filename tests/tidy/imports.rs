@@ -43,7 +43,8 @@ const ARROWS: [(&str, &str, &str); 19] = [
     // It plays a channel file with the real engine, and nothing of it runs in a daemon.
     (
         "certify",
-        "domain codec clock entropy config store channel engine reconciliation simulator",
+        "domain codec clock entropy telemetry config store channel engine reconciliation \
+         simulator",
         "",
     ),
     (

@@ -36,6 +36,7 @@ use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementUpload, UploadContent};
 use crate::reconciliation::{ChannelBooks, ReconciliationError, StatementRules};
+use crate::telemetry::chain;
 
 /// The group of these cases in a report.
 const GROUP: &str = "statement";
@@ -363,16 +364,6 @@ fn judge(batch: &Reconciliation, class: Option<Class>, honest: usize, case: &mut
         None if !report.is_agreed() => case.wrong.push("it does not count as agreed".to_owned()),
         Some(_) | None => {}
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }
 
 /// A channel that carries out whatever it is asked for, under numbers of its own.

@@ -14,6 +14,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::plan::{CommitPlan, StoredValue, Writes};
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, StoreError, table};
+use crate::telemetry::chain;
 
 use super::EmbeddedSettings;
 use super::disk::Disk;
@@ -238,17 +239,6 @@ impl<D: GroupStorage> GroupWriter<D> {
             }
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
