@@ -65,6 +65,17 @@ pub fn address_block(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The time that a key has been known: one, until a reload leaves the key out. A key that comes
+/// back begins another one.
+#[derive(Debug, Clone, Default)]
+pub struct KeyTenure(Arc<()>);
+
+impl PartialEq for KeyTenure {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// A caller, with the rest of its rate.
 pub struct Seat {
     name: CallerId,
@@ -73,9 +84,15 @@ pub struct Seat {
     /// One of them is to be shown as well; empty: none is.
     certificate_keys: Vec<[u8; 32]>,
     rate: Arc<DefaultDirectRateLimiter>,
+    tenure: KeyTenure,
 }
 
 impl Seat {
+    /// That of its key.
+    pub fn tenure(&self) -> &KeyTenure {
+        &self.tenure
+    }
+
     pub fn name(&self) -> &CallerId {
         &self.name
     }
@@ -189,6 +206,9 @@ impl Callers {
             roles: caller.roles.clone(),
             certificate_keys: caller.certificate_keys_sha256.clone(),
             rate: rate(&caller.name),
+            tenure: before
+                .get(&caller.key_sha256)
+                .map_or_else(KeyTenure::default, |seat| seat.tenure.clone()),
         };
         let after = callers.iter().map(|caller| (caller.key_sha256, Arc::new(seat(caller))));
         self.seats.store(Arc::new(after.collect()));
@@ -239,13 +259,17 @@ impl Callers {
     }
 
     /// Whoever signs in with this key to look at everything, as any request of theirs is admitted.
-    /// The digest stands for the key from then on.
-    pub fn sign_in(&self, key: &str, (peer, route): (&Peer, &str)) -> Result<KeyDigest, ApiError> {
+    /// The digest stands for the key from then on, until its tenure ends.
+    pub fn sign_in(
+        &self,
+        key: &str,
+        (peer, route): (&Peer, &str),
+    ) -> Result<(KeyDigest, KeyTenure), ApiError> {
         let digest = KeyDigest::of(key.trim());
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.extensions.insert(digest);
-        self.admit(&parts, (peer, route), MAY_INSPECT)?;
-        Ok(digest)
+        let seat = self.admit(&parts, (peer, route), MAY_INSPECT)?;
+        Ok((digest, seat.tenure.clone()))
     }
 
     /// Counts a refused call, and logs it as often as the log can bear.

@@ -130,13 +130,14 @@ pub struct PageVisit {
     is_held: AtomicBool,
 }
 
-/// The session that a cookie names, and whose it is. One whose key is known no more, or may no
-/// longer look at everything, ends.
+/// The session that a cookie names, and whose it is. One whose key is known no more, or was not for
+/// a while, or may no longer look at everything, ends.
 fn signed_in(console: &Console, headers: &HeaderMap) -> Option<(Arc<OperatorSession>, Arc<Seat>)> {
     let id = cookie(headers, SESSION_COOKIE)?;
     let now = (console.state.engine.clock().now(), stopwatch());
     let session = console.sessions.find(id, now)?;
-    let seat = console.state.callers.seat(&session.key).filter(|seat| seat.may_see_all());
+    let goes_on = |seat: &Arc<Seat>| *seat.tenure() == session.tenure && seat.may_see_all();
+    let seat = console.state.callers.seat(&session.key).filter(goes_on);
     if seat.is_none() {
         console.sessions.end(id);
     }

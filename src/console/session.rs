@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::sent::SentForms;
-use crate::api::auth::KeyDigest;
+use crate::api::auth::{KeyDigest, KeyTenure};
 use crate::codec::sign::{HmacKey, equal_in_constant_time, hex_lower, sha256};
 use crate::domain::time::Timestamp;
 
@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 pub struct OperatorSession {
     /// Stands for the key in the API's calls, which admit it anew each time.
     pub key: KeyDigest,
+    /// It ends with this one.
+    pub tenure: KeyTenure,
     /// Makes the tokens of the session's forms.
     forms: HmacKey,
     /// The forms that it has sent.
@@ -25,8 +27,8 @@ pub struct OperatorSession {
 }
 
 impl OperatorSession {
-    pub fn new(key: KeyDigest, secret: &[u8; 32]) -> Self {
-        Self { key, forms: HmacKey::new(secret), sent: SentForms::default() }
+    pub fn new((key, tenure): (KeyDigest, KeyTenure), secret: &[u8; 32]) -> Self {
+        Self { key, tenure, forms: HmacKey::new(secret), sent: SentForms::default() }
     }
 
     /// The token of the form that posts to this path.
@@ -110,7 +112,8 @@ mod tests {
         let sessions = Sessions::new(Duration::from_secs(1_800));
         let began = stopwatch();
         let now = Timestamp::from_millis(0);
-        let session = OperatorSession::new(KeyDigest::of("sesame"), &[7; 32]);
+        let key = (KeyDigest::of("sesame"), KeyTenure::default());
+        let session = OperatorSession::new(key, &[7; 32]);
         sessions.begin("a", session, (now, began));
         let later = |minutes: u64| began + Duration::from_secs(60 * minutes);
         for minutes in [0, 20, 719] {

@@ -93,7 +93,7 @@ pub async fn take(State(console): State<Arc<Console>>, request: Request) -> Resp
         return again(StatusCode::TOO_MANY_REQUESTS, "login.too_often");
     }
     let admitted = console.state.callers.sign_in(field("key"), (&peer, ROUTE));
-    let key = match admitted {
+    let (key, tenure) = match admitted {
         Ok(admitted) => admitted,
         Err(error) => {
             let problem = match error.code().status() {
@@ -106,7 +106,7 @@ pub async fn take(State(console): State<Arc<Console>>, request: Request) -> Resp
     };
     let mut forms = [0; 32];
     console.entropy.fill(&mut forms);
-    let session = OperatorSession::new(key, &forms);
+    let session = OperatorSession::new((key, tenure), &forms);
     let id = secret(&console);
     console.sessions.begin(&id, session, (console.state.engine.clock().now(), stopwatch()));
     let mut response = see(next_page(field("next")));

@@ -208,6 +208,15 @@ async fn an_idle_session_ends_and_so_does_one_of_a_key_that_is_withdrawn() {
     state.callers.replace(&others.cloned().collect::<Vec<_>>());
     let page = browser.get("/console").await;
     assert_eq!((page.status, page.header("location")), (303, "/console/login?next=%2Fconsole"));
+    // Also where nobody looked meanwhile: a cookie that was stolen does not come back with the key.
+    state.callers.replace(&state.settings.callers);
+    let mut browser = town.visitor(OPERATOR).await;
+    state.callers.replace(&state.settings.callers);
+    assert_eq!(browser.get("/console").await.status, 200, "the key was there all the time");
+    state.callers.replace(&[]);
+    state.callers.replace(&state.settings.callers);
+    assert_eq!(browser.get("/console").await.status, 303);
+    assert_eq!(browser.sign_in(OPERATOR).await.status, 303, "the key itself is good again");
     town.app.stop().await;
 }
 
