@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt;
-use futures_util::future::{Either, join, join_all};
+use futures_util::future::{BoxFuture, join, join_all};
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -43,6 +43,8 @@ use tls::{Greeting, ListenerTls, certificate_key};
 const HEADERS_MAX: usize = 64;
 /// The most bytes of a request's head that are buffered.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// What a call's future has fewer bytes than.
+const CALL_BYTES_MAX: usize = 2 * 1024;
 /// The pause after a connection could not be accepted, for want of file handles for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -208,16 +210,18 @@ impl Server {
             let busy = held.busy();
             let peer = Arc::clone(&peer);
             let call = ApiCall::begin(&request, &entropy, &clock);
-            let answering = if has_payments && PaymentDoor::is_for(&request) {
-                Either::Left(Arc::clone(&door).answer(peer, request).map(Ok))
+            // On the heap: a payment's work takes several kilobytes.
+            let answering: BoxFuture<'static, _> = if has_payments && PaymentDoor::is_for(&request)
+            {
+                Box::pin(Arc::clone(&door).answer(peer, request).map(Ok))
             } else {
                 request.extensions_mut().insert(peer);
-                Either::Right(service.call(request))
+                Box::pin(service.call(request))
             };
-            async move {
+            light(async move {
                 let answered = call.answer(answering).await;
                 answered.map(|answer| answer.map(|body| busy.guard(body)))
-            }
+            })
         });
         let connection = watcher.watch(self.http.serve_connection(TokioIo::new(stream), answer));
         end(connection, place)
@@ -240,6 +244,14 @@ impl Server {
         let connection = self.http.serve_connection(TokioIo::new(stream), answer);
         end(watcher.watch(connection), place).await;
     }
+}
+
+/// A call as hyper gets it. Hyper moves it several times before its first step, so that each
+/// kilobyte of it costs every call: what is large belongs on the heap. A larger one does not
+/// compile, and the error tells its bytes.
+fn light<F: Future>(call: F) -> F {
+    const { [(); CALL_BYTES_MAX][size_of::<F>()] };
+    call
 }
 
 /// Waits for a connection's end, or until it is to make room. Its place is free before it counts as
