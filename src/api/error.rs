@@ -317,6 +317,7 @@ impl From<Refusal> for ApiError {
             Refusal::PreauthExpired { days } => {
                 Self::new(ProblemCode::PreauthExpired, detail).with("days", days.into())
             }
+            Refusal::NeedsSecondPerson { .. } => Self::new(ProblemCode::WrongPerson, detail),
             Refusal::CardRequired => Self::of_field(ProblemCode::CardRequired, "card", detail),
             Refusal::CardDiffers => Self::of_field(ProblemCode::CardDiffers, "card.pan", detail),
             Refusal::AccountingNotConfigured => {

@@ -170,7 +170,7 @@ impl CaseDesk {
         let (caller, own) = self.name();
         let instruction = Instruction::on(of, kind, caller, own);
         let card = self.terms.follow_up_needs_card.then(|| Arc::clone(&self.card));
-        let asked = FollowUp { instruction, amount: None, card, approved: None };
+        let asked = FollowUp { instruction, amount: None, card, most_minor: None, approved: None };
         let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
         let accepted = self.engine.follow_up(asked, until).await?;
         let order = Acceptance::outcome(accepted).await?;

@@ -22,11 +22,17 @@ closed_set! {
 pub struct AmountBounds(Vec<(Currency, i64)>);
 
 impl AmountBounds {
-    /// Whether this amount does. Where any currency has a bound, one that has none needs two people
-    /// at once: an amount that nobody thought of is not small.
-    pub fn are_passed_by(&self, amount: AmountMinor, currency: Currency) -> bool {
+    /// The most that needs no second person; `None` where nothing does. Where any currency has a
+    /// bound, one that has none needs two people at once: an amount that nobody thought of is not
+    /// small.
+    pub fn most_minor(&self, currency: Currency) -> Option<i64> {
         let bound = self.0.iter().find(|(of, _)| *of == currency).map(|(_, bound)| *bound);
-        !self.0.is_empty() && bound.is_none_or(|bound| amount.get() > bound)
+        (!self.0.is_empty()).then(|| bound.unwrap_or(0))
+    }
+
+    /// Whether this amount needs a second person.
+    pub fn are_passed_by(&self, amount: AmountMinor, currency: Currency) -> bool {
+        self.most_minor(currency).is_some_and(|most| amount.get() > most)
     }
 }
 
@@ -112,5 +118,9 @@ mod tests {
         assert!(!bounds.are_passed_by(amount(10_000), Currency::Cny));
         assert!(bounds.are_passed_by(amount(10_001), Currency::Cny));
         assert!(bounds.are_passed_by(amount(1), Currency::Usd), "no bound of its own");
+        assert_eq!(
+            (none.most_minor(Currency::Cny), bounds.most_minor(Currency::Usd)),
+            (None, Some(0))
+        );
     }
 }

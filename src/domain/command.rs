@@ -9,6 +9,7 @@ use crate::domain::flow::attempt::{Evidence, Operation};
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
+use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{Contradiction, WriteSet};
@@ -88,6 +89,18 @@ pub struct Decider {
     pub reason: String,
 }
 
+/// Who wants a follow-up, as far as four eyes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WantedBy {
+    /// A core, whose own affair it is, or an operator where no bound is set.
+    One,
+    /// An operator, by whom no more than this may be given back of the original altogether, in
+    /// minor units: parts of a refund are not smaller than the whole.
+    OneUpTo { most_minor: i64 },
+    /// Two operators: the settings ask for both.
+    Two(Decider),
+}
+
 /// One thing that happened, or is asked for.
 #[derive(Debug, Clone)]
 pub enum Command {
@@ -118,8 +131,7 @@ pub enum Command {
     /// Escrowed money of the view's order goes to the merchant, under a new order (version 0).
     Release { release: Box<Order> },
     /// A refund, void or capture (version 0) of the view's order.
-    /// `decider`: two operators wanted it, and the settings ask for both.
-    FollowUp { order: Box<Order>, card: Option<RepeatedCard>, decider: Option<Decider> },
+    FollowUp { order: Box<Order>, card: Option<RepeatedCard>, wanted_by: WantedBy },
     /// Accounting has acknowledged the request (with that written in it) which the view's order
     /// waited for: make its attempt durable, then send it.
     BeginFollowUp { booked: Box<AccountingRequest> },
@@ -167,6 +179,8 @@ pub enum Refusal {
     RefundWindowClosed { days: u32 },
     #[error("a pre-authorisation is good for {days} days only")]
     PreauthExpired { days: u32 },
+    #[error("so much is given back of the order only when a second person approves it")]
+    NeedsSecondPerson { amount: AmountMinor, left_minor: i64 },
     #[error("the channel needs the card number again")]
     CardRequired,
     #[error("the card is another one than the order's")]

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::channel::{ChannelRequest, ReplyMeaning};
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
-use crate::domain::command::{CardInMemory, Command, Decider, Refusal, RepeatedCard};
+use crate::domain::command::{CardInMemory, Command, Decider, Refusal, RepeatedCard, WantedBy};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Instruction, Order, OrderKind};
@@ -32,6 +32,9 @@ pub struct FollowUp {
     /// If absent, the rest of the original; a void is always of the whole.
     pub amount: Option<AmountMinor>,
     pub card: Option<Arc<CardInput>>,
+    /// The most that may be given back of the original altogether, in minor units, where an
+    /// operator asks for it alone and the settings have a bound.
+    pub most_minor: Option<i64>,
     /// Where an operator asked for it and a second one said yes: both, and the request.
     pub approved: Option<(Decider, Consent)>,
 }
@@ -51,32 +54,12 @@ impl Engine {
         .await
     }
 
-    /// Whether a follow-up would be taken now, and what was left of its original before; its amount
-    /// is then given. One that was taken already is to be asked for as ever (I-9): `None`.
-    pub async fn look_at_follow_up(
-        &self,
-        asked: &FollowUp,
-    ) -> Result<Option<(AmountMinor, i64)>, EngineError> {
-        if self.kept_order(&asked.instruction).await?.is_some() {
-            return Ok(None);
-        }
-        let kind = asked.instruction.kind;
-        let mut view = Box::new(self.load(kind.original().expect("it has an original")).await?);
-        let amount = asked.amount.unwrap_or_else(|| all_that_is_left(kind, &view.order));
-        let instruction = Instruction { amount, ..asked.instruction.clone() };
-        let id = self.next_order_id().await?;
-        let order = Box::new(Order::accepted(id, instruction, self.clock().now()));
-        let command = |_| Command::FollowUp { order: order.clone(), card: None, decider: None };
-        self.decide_on(&mut view, &command).await?;
-        Ok(Some((amount, view.order.left_minor())))
-    }
-
     async fn accept_follow_up(
         &self,
         asked: FollowUp,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let FollowUp { mut instruction, amount, card, approved } = asked;
+        let FollowUp { mut instruction, amount, card, most_minor, approved } = asked;
         let kind = instruction.kind;
         let original_id = kind.original().expect("a follow-up has an original");
         let original = self.load_order(original_id).await?;
@@ -102,10 +85,15 @@ impl Engine {
         };
         let (decider, consent) = approved.unzip();
         let consent = consent.map(|consent| Consent { outcome: Some(id.to_string()), ..consent });
+        let wanted_by = match (decider, most_minor) {
+            (Some(decider), _) => WantedBy::Two(decider),
+            (None, Some(most_minor)) => WantedBy::OneUpTo { most_minor },
+            (None, None) => WantedBy::One,
+        };
         let command = move |_| {
             let (order, card) = (Box::new(order.clone()), card.clone());
             if kind.is_follow_up() {
-                Command::FollowUp { order, card, decider: decider.clone() }
+                Command::FollowUp { order, card, wanted_by: wanted_by.clone() }
             } else {
                 Command::Release { release: order }
             }

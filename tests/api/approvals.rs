@@ -268,6 +268,11 @@ async fn i_14_an_operators_refund_above_the_bound_is_one_order_of_two_people() {
     let free = gateway.send(gateway.posting("operator", &path, &small).header("prefer", "wait=0"));
     assert_eq!(free.await.json()["status"], "accepted", "below the bound");
     book_all(&gateway).await;
+    // Parts are no smaller than their sum.
+    let part = json!({ "order_id": "R-1", "amount": 9_700 });
+    let part = asked(&gateway.post("operator", &path, &part).await);
+    assert_eq!(part["action"]["amount"], 9_700);
+    assert_eq!(decide(&gateway, "operator", &part, "withdraw").await.status, 200);
     let body = json!({ "order_id": "R-1", "description": "returned" });
     let much = json!({ "order_id": "R-1", "amount": 12_345 });
     let much = gateway.post("operator", &path, &much).await;

@@ -7,7 +7,9 @@ use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, PostingSide, RequestId, VoucherType,
 };
 use switchyard::domain::card::SealedPan;
-use switchyard::domain::command::{CardInMemory, Command, Refusal, RepeatedCard, Resolution};
+use switchyard::domain::command::{
+    CardInMemory, Command, Refusal, RepeatedCard, Resolution, WantedBy,
+};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
@@ -59,9 +61,19 @@ fn ask_with(
     minor: i64,
     card: Option<RepeatedCard>,
 ) -> Result<OrderId, Refusal> {
+    ask_for(desk, place, (kind, minor), card, WantedBy::One)
+}
+
+fn ask_for(
+    desk: &mut Desk,
+    place: u64,
+    (kind, minor): (OrderKind, i64),
+    card: Option<RepeatedCard>,
+    wanted_by: WantedBy,
+) -> Result<OrderId, Refusal> {
     let order = follow_up(desk, place, kind, minor);
     let (id, of) = (order.id, kind.original().expect("it follows an order up"));
-    desk.run_on(of, Command::FollowUp { order: Box::new(order), card, decider: None }).map(|_| id)
+    desk.run_on(of, Command::FollowUp { order: Box::new(order), card, wanted_by }).map(|_| id)
 }
 
 pub fn ask(desk: &mut Desk, place: u64, kind: OrderKind, minor: i64) -> Result<OrderId, Refusal> {
@@ -269,6 +281,38 @@ fn i_8_refunds_under_way_count_and_one_that_fails_makes_room() {
     let red = red.expect("the first was taken back");
     assert_eq!(red.voucher, VoucherType::Payment);
     assert!(red.postings.iter().all(|entry| entry.amount_minor == 100 - AMOUNT), "{red:?}");
+}
+
+#[test]
+fn i_14_one_operator_gives_back_no_more_in_parts_than_at_once() {
+    let mut desk = paid();
+    let of = desk.id;
+    let alone = |desk: &mut Desk, place, kind, minor, most_minor| {
+        ask_for(desk, place, (kind, minor), None, WantedBy::OneUpTo { most_minor })
+    };
+    let refund = OrderKind::Refund { of };
+    let needs_two = |minor, left_minor| {
+        let amount = AmountMinor::new(minor).expect("an amount");
+        Err(Refusal::NeedsSecondPerson { amount, left_minor })
+    };
+    assert_eq!(alone(&mut desk, 1, refund, 101, 100), needs_two(101, AMOUNT));
+    alone(&mut desk, 1, refund, 60, 100).expect("below the bound");
+    assert_eq!(alone(&mut desk, 2, refund, 41, 100), needs_two(41, AMOUNT - 60));
+    alone(&mut desk, 2, refund, 40, 100).expect("as much as one may");
+    assert_eq!(alone(&mut desk, 3, refund, 1, 100), needs_two(1, AMOUNT - 100));
+    // What the core gives back counts, and is bound by nothing.
+    ask(&mut desk, 3, refund, 500).expect("a core's own");
+    assert_eq!(alone(&mut desk, 4, refund, 1, 600), needs_two(1, AMOUNT - 600));
+    alone(&mut desk, 4, refund, 1, 601).expect("up to the bound");
+    // Two people are bound by nothing, and a hold that is let go gives nothing back.
+    let two = WantedBy::Two(decider());
+    ask_for(&mut desk, 5, (refund, 300), None, two).expect("two people");
+    let mut desk = held();
+    let void = OrderKind::Void { of: desk.id };
+    alone(&mut desk, 1, void, AMOUNT, 0).expect("no money came in");
+    let mut desk = paid();
+    let void = OrderKind::Void { of: desk.id };
+    assert_eq!(alone(&mut desk, 1, void, AMOUNT, AMOUNT - 1), needs_two(AMOUNT, AMOUNT));
 }
 
 #[test]

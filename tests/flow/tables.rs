@@ -2,7 +2,7 @@
 
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::command::{CardInMemory, Command, Decision, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Decision, Resolution, WantedBy};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::{OrderKind, SettlementMode};
@@ -79,7 +79,7 @@ impl Scene {
         self.id = order.id;
         let command = match order.instruction.kind {
             OrderKind::Release { .. } => Command::Release { release: order },
-            _ => Command::FollowUp { order, card: None, decider: None },
+            _ => Command::FollowUp { order, card: None, wanted_by: WantedBy::One },
         };
         self.run(of, command);
         self

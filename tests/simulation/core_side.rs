@@ -118,7 +118,7 @@ pub async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
     let own = CallerOrderId::from_stored(&own);
     let instruction = Instruction::on(&original, kind, caller, own);
     let amount = Some(AmountMinor::new(part).expect("an amount"));
-    let asked = FollowUp { instruction, amount, card: None, approved: None };
+    let asked = FollowUp { instruction, amount, card: None, most_minor: None, approved: None };
     match outcome(engine.follow_up(asked, patient()).await).await {
         Ok(_) => {
             let mut state = world.state();
@@ -214,7 +214,13 @@ impl Drawn {
     fn asked(self, original: &Order) -> FollowUp {
         let caller = CallerId::from_stored("core");
         let instruction = Instruction::on(original, self.kind, caller, self.own);
-        FollowUp { instruction, amount: self.amount, card: self.card, approved: None }
+        FollowUp {
+            instruction,
+            amount: self.amount,
+            card: self.card,
+            most_minor: None,
+            approved: None,
+        }
     }
 }
 

@@ -292,6 +292,7 @@ impl Office {
             instruction: Instruction::on(of, OrderKind::Refund { of: of.id }, caller, own),
             amount: Some(AmountMinor::new(amount_minor).expect("an amount")),
             card: None,
+            most_minor: None,
             approved: None,
         };
         let acceptance = self.engine.follow_up(asked, patient()).await.expect("it is taken");

@@ -230,7 +230,7 @@ pub fn read_follow_up(
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?.or(asked.notify_url);
     fields.finish()?;
-    Ok(FollowUp { instruction: asked, amount, card, approved: None })
+    Ok(FollowUp { instruction: asked, amount, card, most_minor: None, approved: None })
 }
 
 fn order_id(fields: &mut JsonFields<'_>) -> Result<CallerOrderId, ApiError> {

@@ -18,6 +18,7 @@ use crate::domain::command::{Decider, Refusal};
 use crate::domain::flow::approval::{HeldAction, HeldRefund};
 use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::{CallerId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::EngineError;
 use crate::engine::approvals::Consent;
 use crate::engine::follow_ups::FollowUp;
@@ -89,7 +90,7 @@ async fn follow_up(
     let original = visible_order(state, seat, id).await?;
     let kind = kind(original.id);
     let rules = state.field_rules();
-    let asked = order::read_follow_up(&body, kind, &original, seat.name(), rules)?;
+    let mut asked = order::read_follow_up(&body, kind, &original, seat.name(), rules)?;
     drop(body);
     let card = asked.card.as_deref().map_or(CardEcho::NONE, CardEcho::of);
     state.refuse_card_numbers(&asked.instruction, card)?;
@@ -102,54 +103,50 @@ async fn follow_up(
     if door == FollowUpPath::Payments && original.instruction.kind == OrderKind::Preauth {
         return Err(Refusal::WrongKind.into());
     }
-    if let Some(refund) = held_refund(state, seat, &original, &asked).await? {
-        let reason = asked.instruction.description.unwrap_or_default();
-        return held::ask(Arc::clone(state), seat, HeldAction::Refund(refund), reason).await;
+    asked.most_minor = most_alone(state, seat, asked.instruction.currency);
+    // What a second person would be asked, where the rules may say that one is needed.
+    let alone = asked.most_minor.map(|_| (asked.instruction.clone(), asked.card.is_some()));
+    match (state.engine.follow_up(asked, wait.patience.until).await, alone) {
+        (
+            Err(EngineError::Refused(Refusal::NeedsSecondPerson { amount, left_minor })),
+            Some((instruction, has_card)),
+        ) => {
+            if has_card {
+                let detail = "this needs a second person, and the number cannot wait for one; \
+                              leave the card out, or have the core ask for it";
+                return Err(ApiError::of_field(ProblemCode::CardNotKept, "card", detail));
+            }
+            let reason = instruction.description.clone().unwrap_or_default();
+            let refund = held_refund(instruction, &original, amount, left_minor);
+            held::ask(Arc::clone(state), seat, HeldAction::Refund(refund), reason).await
+        }
+        (acceptance, _) => wait.answer(state, acceptance?).await,
     }
-    let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
-    wait.answer(state, acceptance).await
 }
 
-/// The refund or void that needs a second person: an operator asks for it, and it gives back more
-/// than one operator may. A core's own calls are its own affair; one that has the rights of an
-/// operator too is an operator's.
-async fn held_refund(
-    state: &ApiState,
-    seat: &Seat,
-    original: &Order,
-    asked: &FollowUp,
-) -> Result<Option<HeldRefund>, ApiError> {
-    let instruction = &asked.instruction;
-    let is_void = matches!(instruction.kind, OrderKind::Void { .. });
-    let gives_back = is_void || matches!(instruction.kind, OrderKind::Refund { .. });
-    if !seat.has(Role::Operator) || !gives_back || !original.instruction.kind.is_paid_in() {
-        return Ok(None);
-    }
+/// What may be given back of a payment when one operator asks for it. A core's own calls are its
+/// own affair; one that has the rights of an operator too is an operator's.
+fn most_alone(state: &ApiState, seat: &Seat, currency: Currency) -> Option<i64> {
     let bounds = &state.settings.four_eyes.refunds_above;
-    // Less than the whole may be asked for, and more is refused: the whole is the most.
-    let most = asked.amount.unwrap_or(original.instruction.amount);
-    if !bounds.are_passed_by(most, instruction.currency) {
-        return Ok(None);
-    }
-    if asked.card.is_some() {
-        let detail = "this needs a second person, and the number cannot wait for one; leave the \
-                      card out, or have the core ask for it";
-        return Err(ApiError::of_field(ProblemCode::CardNotKept, "card", detail));
-    }
-    let Some((amount, left_minor)) = state.engine.look_at_follow_up(asked).await? else {
-        return Ok(None);
-    };
-    let held = HeldRefund {
+    seat.has(Role::Operator).then(|| bounds.most_minor(currency)).flatten()
+}
+
+fn held_refund(
+    asked: Instruction,
+    original: &Order,
+    amount: AmountMinor,
+    left_minor: i64,
+) -> HeldRefund {
+    HeldRefund {
         of: original.id,
-        is_void,
-        caller_order_id: instruction.caller_order_id.clone(),
+        is_void: matches!(asked.kind, OrderKind::Void { .. }),
+        caller_order_id: asked.caller_order_id,
         amount,
-        currency: instruction.currency,
+        currency: asked.currency,
         left_minor,
-        description: instruction.description.clone(),
-        notify_url: instruction.notify_url.clone(),
-    };
-    Ok(bounds.are_passed_by(amount, instruction.currency).then_some(held))
+        description: asked.description,
+        notify_url: asked.notify_url,
+    }
 }
 
 /// Takes a refund that a second person has approved, as its asker's own.
@@ -168,7 +165,7 @@ pub(in crate::api) async fn take_approved(
         ..Instruction::on(&original, held.kind(), asker.clone(), own)
     };
     let (amount, approved) = (Some(held.amount), Some(approved));
-    let asked = FollowUp { instruction, amount, card: None, approved };
+    let asked = FollowUp { instruction, amount, card: None, most_minor: None, approved };
     let until = Wait::none().patience.until;
     // The order goes on by itself from here: what it comes to is read there.
     state.engine.follow_up(asked, until).await.map(drop)
@@ -189,8 +186,8 @@ pub async fn release(
     let payment = visible_order(&state, &seat, &id).await?;
     let kind = OrderKind::Release { of: payment.id };
     let instruction = Instruction::on(&payment, kind, seat.name().clone(), caller_order_id);
-    let (asked, wait) =
-        (FollowUp { instruction, amount, card: None, approved: None }, Wait::none());
+    let asked = FollowUp { instruction, amount, card: None, most_minor: None, approved: None };
+    let wait = Wait::none();
     let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
     wait.answer(&state, acceptance).await
 }

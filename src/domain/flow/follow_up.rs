@@ -13,7 +13,7 @@ use crate::domain::books::accounting::{
     self, AccountingRequest, Booking, BookingEvent, DeliveryStatus, RequestId,
 };
 use crate::domain::card::SealedPan;
-use crate::domain::command::{Decider, Refusal, RepeatedCard};
+use crate::domain::command::{Decider, Refusal, RepeatedCard, WantedBy};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation, Source};
 use crate::domain::flow::event::{EventKind, OrderEvent};
@@ -31,13 +31,14 @@ impl DecisionDraft<'_> {
         &mut self,
         mut order: Order,
         card: Option<RepeatedCard>,
-        decider: Option<Decider>,
+        wanted_by: WantedBy,
     ) -> Result<(), Refusal> {
         assert_eq!(order.version, 0, "a follow-up is accepted once");
         assert!(order.instruction.kind.is_follow_up(), "no other kind draws on an original");
         assert_eq!(order.instruction.kind.original(), Some(self.order.id), "it names its original");
         let approved = self.check(&order)?;
         let sealed = self.repeated_number(card)?;
+        self.require_second_person(&order, &wanted_by)?;
         let operation = order.instruction.kind.operation().expect("only a release has none");
         order.version = 1;
         claim(&mut self.order, &mut order);
@@ -56,7 +57,7 @@ impl DecisionDraft<'_> {
             attempt.sealed_pan = sealed;
             self.effects.push(Effect::Send { order: order.id, attempt: number });
         }
-        if let Some(decider) = decider {
+        if let WantedBy::Two(decider) = wanted_by {
             self.writes.events.push(OrderEvent {
                 version: order.version,
                 source: Some(Source::Operator),
@@ -116,6 +117,19 @@ impl DecisionDraft<'_> {
             return Err(Refusal::AccountingNotConfigured);
         }
         Ok(approved.clone())
+    }
+
+    /// Refuses what gives back more of the view's order than one operator may (I-14), with all that
+    /// was given back or is on its way, whoever asked for it.
+    fn require_second_person(&self, order: &Order, wanted_by: &WantedBy) -> Result<(), Refusal> {
+        let WantedBy::OneUpTo { most_minor } = *wanted_by else { return Ok(()) };
+        let original = &self.order;
+        let (amount, left_minor) = (order.instruction.amount, original.left_minor());
+        let back_minor = original.instruction.amount.get() - left_minor + amount.get();
+        if gives_money_back(original, order) && back_minor > most_minor {
+            return Err(Refusal::NeedsSecondPerson { amount, left_minor });
+        }
+        Ok(())
     }
 
     fn require_in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {

@@ -58,7 +58,7 @@ pub fn decide(
         Command::Retry { decider } => work.retry(decider)?,
         Command::Resolve { resolution, decider } => work.resolve(resolution, decider)?,
         Command::Release { release } => work.release(*release)?,
-        Command::FollowUp { order, card, decider } => work.follow_up(*order, card, decider)?,
+        Command::FollowUp { order, card, wanted_by } => work.follow_up(*order, card, wanted_by)?,
         Command::BeginFollowUp { booked } => work.begin_follow_up(*booked)?,
         Command::Withdraw { booked, decider } => work.withdraw(*booked, decider)?,
     }
