@@ -23,6 +23,7 @@ use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile,
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::maintenance::MaintenanceWindow;
+use switchyard::domain::route::rates::{FoundRate, RateTable, RateTerms, Sample, Situation};
 use switchyard::domain::route::replay::{Replay, RouteSet};
 use switchyard::domain::route::{
     CardTraits, IssuerTraits, RouteAsk, RouteSubject, RouteTarget, Rule, Strategy, plan,
@@ -60,7 +61,11 @@ fn main() {
             .fold(f64::INFINITY, f64::min);
         println!("{:>12}: {nanoseconds:.0} ns a plan", strategy.name());
     }
-    let set = RouteSet { rules: rules(Strategy::LowestCost), profiles: profiles.clone() };
+    let nanoseconds =
+        (0..rounds).map(|_| nanoseconds_of_rate(&subject)).fold(f64::INFINITY, f64::min);
+    println!("{:>12}: {nanoseconds:.0} ns for each channel of a plan", "rate");
+    let (rules, rates) = (rules(Strategy::LowestCost), RateTerms::default());
+    let set = RouteSet { rules, profiles: profiles.clone(), rates };
     let past = past_order(&instruction, subject.now);
     let nanoseconds =
         (0..rounds).map(|_| nanoseconds_of_replay(&set, &past)).fold(f64::INFINITY, f64::min);
@@ -73,6 +78,31 @@ fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &RouteS
     for draw in 0..PLANS {
         let draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         black_box(plan(black_box(rules), black_box(channels), black_box(subject), draw));
+    }
+    start.elapsed().as_nanos() as f64 / PLANS as f64
+}
+
+/// A look-up that finds enough samples in the third group, in a table of a busy channel.
+fn nanoseconds_of_rate(subject: &RouteSubject<'_>) -> f64 {
+    let mut table = RateTable::new(RateTerms::default());
+    let sample = Sample { is_success: true, at: subject.now };
+    let card = subject.card.expect("it has a card");
+    for number in 0..1_000 {
+        let code = format!("{number:04}0000");
+        let issuer = Some(IssuerTraits { code: &code, name: "" });
+        for card_type in CardType::ALL {
+            let card = Some(CardTraits { issuer, card_type: Some(card_type), ..card });
+            let situation = Situation::of(&RouteSubject { card, ..*subject });
+            let of_type = if card_type == CardType::Credit { 30 } else { 1 };
+            for _ in 0..of_type {
+                table.count(situation.expect("a payment"), sample, subject.now);
+            }
+        }
+    }
+    let start = Instant::now();
+    for _ in 0..PLANS {
+        let situation = Situation::of(black_box(subject)).expect("a payment");
+        black_box(table.find(situation, subject.now));
     }
     start.elapsed().as_nanos() as f64 / PLANS as f64
 }
@@ -220,7 +250,7 @@ fn profile(number: usize) -> ChannelProfile {
 fn channel<'a>((number, profile): (usize, &'a ChannelProfile)) -> Channel<'a> {
     let health = ChannelHealth {
         breaker_open: number == 5,
-        success_rate_ppm: 990_000 + (number as u32 * 7_919) % 10_000,
+        success_rate: FoundRate::of_health(990_000 + (number as u32 * 7_919) % 10_000),
         rate_left: true,
         used_today_minor: [1_000_000, 0],
     };

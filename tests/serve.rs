@@ -1,5 +1,7 @@
 //! The real program as an operator meets it: first start, stop, reload, and its words for mistakes.
 
+#[path = "serve/rates.rs"]
+mod rates;
 #[path = "serve/reload.rs"]
 mod reload;
 mod support;

@@ -425,6 +425,7 @@ fn common_terms(settings: &Settings) -> CommonTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),
+        rates: settings.rates,
     }
 }
 

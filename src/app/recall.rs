@@ -1,16 +1,18 @@
-//! Restores the channels' health and the day's volumes from the books of earlier processes.
+//! Restores the channels' health, success rates and volumes of the day from the books of earlier
+//! processes.
 
 use std::collections::BTreeSet;
 
 use crate::api::ApiState;
+use crate::channel::Channels as _;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Timestamp;
 use crate::engine::{EngineError, before_day_of, days_before, recent};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
-/// How many of the newest order numbers are read for the channels' health, beside the range of
-/// numbers that the last process may have left unused: some tenths of a second. A daily limit needs
-/// all orders of the day.
+/// How many of the newest order numbers are read for the channels' health and success rates, beside
+/// the range of numbers that the last process may have left unused: some tenths of a second. A
+/// daily limit needs all orders of the day.
 const RECENT_ORDERS: u32 = 10_000;
 /// The longest time between an order's number and its sending: it may be of the UTC day before.
 const NUMBERED_BEFORE_MS: i64 = 60 * 60 * 1_000;
@@ -36,7 +38,7 @@ pub(super) async fn channels_in_use(store: &dyn Store) -> Result<BTreeSet<Channe
     }
 }
 
-/// Gives every channel's health the results of its last attempts, before any call is served.
+/// Gives every channel the results of its last attempts, before any call is served.
 pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
     let Some(first) = first_of_interest(state).await? else { return Ok(()) };
     let mut after = Some(first);
@@ -50,10 +52,11 @@ pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
         for order in &page {
             for attempt in &order.attempts {
                 state.registry.recall(attempt, order.instruction.amount);
+                state.registry.count_sample(order, attempt);
             }
         }
     }
-    tracing::info!(orders, "the channels' health and volumes are restored from the books");
+    tracing::info!(orders, "the channels' health, rates and volumes are restored from the books");
     Ok(())
 }
 

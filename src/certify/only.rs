@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
 use crate::domain::terms::Terms;
@@ -42,6 +43,8 @@ impl Channels for OnlyChannel {
     }
 
     fn give_back(&self, _attempt: &Attempt, _amount: AmountMinor) {}
+
+    fn count_sample(&self, _order: &Order, _attempt: &Attempt) {}
 
     fn share(&self, _part: NodePart) -> bool {
         true

@@ -28,6 +28,7 @@ use crate::domain::card::{CardInput, CardToken, Pan, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
+use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
@@ -427,6 +428,12 @@ pub trait Channels: Send + Sync {
     /// An attempt that was sent has ended without moving money: what it took of the channel's limit
     /// for the day is free again. Once for each attempt.
     fn give_back(&self, attempt: &Attempt, amount: AmountMinor);
+
+    /// An attempt of the order says something of its channel's success by now ([`Sample::of`]): it
+    /// counts in the channel's rates. Once for each attempt.
+    ///
+    /// [`Sample::of`]: crate::domain::route::rates::Sample::of
+    fn count_sample(&self, order: &Order, attempt: &Attempt);
 
     /// From now on this node has that part of each channel's pace, which all nodes share. Tells
     /// whether it is in force: not while more is on its way than the part allows.

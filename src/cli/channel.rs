@@ -1,5 +1,5 @@
-//! `switchyard channel list|check|push`: the channel files, their abilities and limits, the health
-//! of a running daemon's channels, and what all nodes run.
+//! `switchyard channel list|rates|check|push`: the channel files, their abilities and limits, the
+//! health and success rates of a running daemon's channels, and what all nodes run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
 use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::listing::{Listing, list as members};
-use crate::cli::remote::{DaemonArgs, blocking};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::shown::{cell, money};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
@@ -45,6 +45,14 @@ enum ChannelCommand {
         #[arg(long)]
         daemon: bool,
     },
+    /// Show what a running daemon's channel has made of late of orders of each kind
+    Rates {
+        /// The channel
+        channel: String,
+        /// Only those of this institution: the first four digits of its issuer codes
+        #[arg(long, value_name = "CODE")]
+        issuer: Option<String>,
+    },
     /// Check channel files, play their golden samples, and report what is missing
     Check {
         /// The files, for instance channels/bank.toml
@@ -70,6 +78,14 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
         ChannelCommand::List { daemon: false } => list(args),
         ChannelCommand::List { daemon: true } => {
             blocking(CHANNELS.print_whole(&args.daemon, "/v1/channels"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ChannelCommand::Rates { channel, issuer } => {
+            let mut path = format!("/v1/channels/{}/rates?limit={RATES_MAX}", encoded(channel));
+            if let Some(issuer) = issuer {
+                path += &format!("&issuer={}", encoded(issuer));
+            }
+            blocking(RATES.print_whole(&args.daemon, &path))?;
             Ok(ExitCode::SUCCESS)
         }
         ChannelCommand::Check { files } => {
@@ -123,6 +139,42 @@ const CHANNELS: Listing = Listing {
             ppm.map_or_else(|| "-".to_owned(), |ppm| format!("{}%", ppm / 10_000)),
             of_today("used_today"),
             of_today("left_today"),
+        ]
+    },
+};
+
+/// The most rates that are shown, those with the most samples.
+const RATES_MAX: usize = 1_000;
+
+/// A channel's success rates. A dash stands for what is not told apart.
+const RATES: Listing = Listing {
+    rows: "rates",
+    heading: &[
+        "operation",
+        "issuer",
+        "name",
+        "card type",
+        ">from, in minor units",
+        ">to",
+        ">success",
+        ">samples",
+        "ranks",
+    ],
+    cells: |rate| {
+        let ppm: Option<u64> = cell(rate, "success_rate_ppm").parse().ok();
+        vec![
+            cell(rate, "operation"),
+            cell(rate, "issuer"),
+            cell(rate, "issuer_name"),
+            cell(rate, "card_type"),
+            cell(rate, "amount_from"),
+            cell(rate, "amount_to"),
+            ppm.map_or_else(
+                || "-".to_owned(),
+                |ppm| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100),
+            ),
+            cell(rate, "samples"),
+            if cell(rate, "ranks") == "true" { "yes" } else { "no" }.to_owned(),
         ]
     },
 };

@@ -216,7 +216,7 @@ fn check(
     let registry = load_shared_channels(settings, data, Clock::System, texts, versions)?;
     let routes = load_shared_routes(settings, history, up_to, &registry.ids())?;
     let rules = routes.current().rules.clone();
-    Ok(RouteSet { rules, profiles: registry.profiles() })
+    Ok(RouteSet { rules, profiles: registry.profiles(), rates: registry.rate_terms() })
 }
 
 /// Says why nothing is published.

@@ -24,6 +24,7 @@ pub type OrderKindWord = WordForm<crate::domain::flow::order::OrderKind>;
 pub type OrderStatusWord = WordForm<crate::domain::flow::order::OrderStatus>;
 pub type PhaseWord = WordForm<crate::domain::flow::reversal::Phase>;
 pub type PostingSideWord = WordForm<crate::domain::books::accounting::PostingSide>;
+pub type RateScopeWord = WordForm<crate::domain::route::rates::RateScope>;
 pub type ReasonWord = WordForm<crate::domain::outcome::Reason>;
 pub type RemedyWord = WordForm<crate::domain::books::difference::Remedy>;
 pub type ReportedEndWord = WordForm<crate::domain::write_set::ReportedEnd>;

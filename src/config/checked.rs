@@ -19,6 +19,7 @@ use crate::domain::books::accounting::AccountNames;
 use crate::domain::card::LuhnWaiver;
 use crate::domain::closed_set;
 use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
+use crate::domain::route::rates::RateTerms;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The routes file where the settings name none.
@@ -129,6 +130,7 @@ pub struct Settings {
     pub routes_is_named: bool,
     /// The share of the last day's orders, in hundredths, that a reload may move without a yes.
     pub hold_above_percent: u8,
+    pub rates: RateTerms,
     pub bin_table: BinTableSettings,
     pub accounting: DeliverySettings,
     /// The most accounting requests of one post, from 1.
@@ -204,6 +206,7 @@ impl Settings {
             routes_file: base.join(routes.as_deref().unwrap_or(ROUTES_FILE)),
             routes_is_named: routes.is_some(),
             hold_above_percent,
+            rates: read_rates(&root),
             bin_table: read_bin_table(&root),
             accounting,
             accounting_batch_max,
@@ -232,6 +235,16 @@ fn read_caller_limits(root: &Section<'_>) -> (NonZeroU32, NonZeroU32) {
     let limits = (read("requests_per_second"), read("burst"));
     section.finish();
     limits
+}
+
+fn read_rates(root: &Section<'_>) -> RateTerms {
+    let section = root.section("rates");
+    let terms = RateTerms {
+        half_life: section.duration("half_life", 60 * SECOND..=30 * DAY),
+        samples_min: section.integer("samples_min", 1..=100_000),
+    };
+    section.finish();
+    terms
 }
 
 fn positive(section: &Section<'_>, key: &str, max: u32) -> NonZeroU32 {

@@ -186,54 +186,66 @@ impl NotSentCause {
     }
 }
 
+/// Whose refusal it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    /// The cardholder's, the card's or the order's: every channel would have refused it.
+    Asked,
+    /// That of the way by this channel to this issuer: what a channel may ask of an issuer, its
+    /// limits there, how its requests are judged for risk. Another channel has other terms.
+    Way,
+    /// The channel's own fault.
+    Channel,
+}
+
 closed_set! {
     /// Why an order did not succeed: our stable words, whatever the channel's codes are.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Reason: (bool) {
+    pub enum Reason: (Blame) {
         /// The balance is too low.
-        InsufficientFunds = 1 => "insufficient_funds" (false),
-        ExpiredCard = 2 => "expired_card" (false),
-        InvalidCard = 3 => "invalid_card" (false),
+        InsufficientFunds = 1 => "insufficient_funds" (Blame::Asked),
+        ExpiredCard = 2 => "expired_card" (Blame::Asked),
+        InvalidCard = 3 => "invalid_card" (Blame::Asked),
         /// Lost, stolen, frozen or otherwise not usable.
-        CardRestricted = 4 => "card_restricted" (false),
+        CardRestricted = 4 => "card_restricted" (Blame::Asked),
         /// PIN, expiry date or CVV wrong.
-        WrongCredentials = 5 => "wrong_credentials" (false),
+        WrongCredentials = 5 => "wrong_credentials" (Blame::Asked),
         /// Name, identity number or phone do not belong to the card.
-        IdentityMismatch = 6 => "identity_mismatch" (false),
-        PinTriesExceeded = 7 => "pin_tries_exceeded" (false),
+        IdentityMismatch = 6 => "identity_mismatch" (Blame::Asked),
+        PinTriesExceeded = 7 => "pin_tries_exceeded" (Blame::Asked),
         /// The card must first be opened for this kind of payment.
-        NotEnrolled = 8 => "not_enrolled" (false),
+        NotEnrolled = 8 => "not_enrolled" (Blame::Way),
         /// The issuer refuses without saying why.
-        DoNotHonour = 9 => "do_not_honour" (false),
-        LimitExceeded = 10 => "limit_exceeded" (false),
-        SuspectedFraud = 11 => "suspected_fraud" (false),
+        DoNotHonour = 9 => "do_not_honour" (Blame::Way),
+        LimitExceeded = 10 => "limit_exceeded" (Blame::Way),
+        SuspectedFraud = 11 => "suspected_fraud" (Blame::Way),
         /// The issuer or the channel does not serve this card, merchant or business.
-        NotSupported = 12 => "not_supported" (false),
+        NotSupported = 12 => "not_supported" (Blame::Way),
         /// Our merchant is not allowed to do this there.
-        MerchantNotPermitted = 13 => "merchant_not_permitted" (true),
+        MerchantNotPermitted = 13 => "merchant_not_permitted" (Blame::Channel),
         /// The channel refuses the form of our request: ours or its configuration is wrong.
-        InvalidRequest = 14 => "invalid_request" (true),
+        InvalidRequest = 14 => "invalid_request" (Blame::Channel),
         /// The channel refuses our signature or key.
-        AuthenticationFailed = 15 => "authentication_failed" (true),
-        DuplicateOrder = 16 => "duplicate_order" (true),
+        AuthenticationFailed = 15 => "authentication_failed" (Blame::Channel),
+        DuplicateOrder = 16 => "duplicate_order" (Blame::Channel),
         /// The original does not exist, or is not in a state that allows this.
-        OriginalNotEligible = 17 => "original_not_eligible" (false),
+        OriginalNotEligible = 17 => "original_not_eligible" (Blame::Asked),
         /// The same day's window for undoing has closed.
-        OutsideWindow = 18 => "outside_window" (false),
+        OutsideWindow = 18 => "outside_window" (Blame::Asked),
         /// The channel is closed, or could not be reached.
-        ChannelUnavailable = 19 => "channel_unavailable" (true),
+        ChannelUnavailable = 19 => "channel_unavailable" (Blame::Channel),
         /// The channel says that it failed, and no more.
-        ChannelFailure = 20 => "channel_failure" (true),
+        ChannelFailure = 20 => "channel_failure" (Blame::Channel),
         /// The channel proved that the request never arrived.
-        NeverArrived = 21 => "never_arrived" (true),
+        NeverArrived = 21 => "never_arrived" (Blame::Channel),
         /// An operator decided, with a reason of their own kept in the audit trail.
-        OperatorDecision = 22 => "operator_decision" (false),
+        OperatorDecision = 22 => "operator_decision" (Blame::Asked),
         /// Undone by a reversal after its result had been unknown.
-        ReversedAfterUnknown = 23 => "reversed_after_unknown" (true),
+        ReversedAfterUnknown = 23 => "reversed_after_unknown" (Blame::Channel),
         /// The code that the cardholder got by SMS is another one.
-        WrongSmsCode = 24 => "wrong_sms_code" (false),
+        WrongSmsCode = 24 => "wrong_sms_code" (Blame::Asked),
         /// That code came too late.
-        SmsCodeExpired = 25 => "sms_code_expired" (false),
+        SmsCodeExpired = 25 => "sms_code_expired" (Blame::Asked),
     }
 }
 
@@ -241,7 +253,13 @@ impl Reason {
     /// Whether the channel, not the cardholder or the order, is at fault: only these lower a
     /// channel's health.
     pub const fn blames_channel(self) -> bool {
-        self.facts().0
+        matches!(self.facts().0, Blame::Channel)
+    }
+
+    /// Whether another channel might have carried the order out: only these lower a channel's
+    /// success rates.
+    pub const fn blames_way(self) -> bool {
+        matches!(self.facts().0, Blame::Way | Blame::Channel)
     }
 }
 

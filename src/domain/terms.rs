@@ -6,6 +6,7 @@ use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::ids::ChannelId;
+use crate::domain::route::rates::RateTerms;
 use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 
 /// The wait between inquiries once their schedule has run out ([`AfterInquiry::InquireDaily`]).
@@ -48,6 +49,8 @@ pub struct CommonTerms {
     /// Whether an accounting system is set up; without one, money is not given back.
     pub has_accounting: bool,
     pub notice_url: Option<String>,
+    /// How success rates are kept.
+    pub rates: RateTerms,
 }
 
 /// The terms of one channel. Orders in flight keep those they started with.

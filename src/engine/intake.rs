@@ -333,7 +333,7 @@ impl Intake {
         let routes = self.routes.current();
         let CardSeen { prefix, traits: card, bound_to } = *seen;
         let subject = RouteSubject { ask, prefix, card, bound_to, now };
-        self.registry.with_channels(now, |channels| {
+        self.registry.with_channels(&subject, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() {
                 return Err(no_route(&plan));
@@ -389,7 +389,8 @@ pub fn explain_route<T>(
         Some(row) => ExplainedCard::Row(RowView::of(row, active.dated(now))),
         None => ExplainedCard::Bare(Brand::of_bare_range(digits)),
     };
-    registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), card))
+    registry
+        .with_channels(&subject, |channels| with(&explain(rules, channels, &subject, draw), card))
 }
 
 /// What is kept of a plan.

@@ -43,6 +43,7 @@ use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
 use crate::domain::ids::{ApprovalId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::Instrument;
 use crate::domain::outcome::UnknownCause;
+use crate::domain::route::rates::Sample;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, WriteSet};
@@ -339,7 +340,7 @@ impl Engine {
                 Box::pin(self.join(consent, &view, &mut decision.writes)).await?;
             }
             if self.try_commit(&mut tries, &decision.writes).await? {
-                self.give_back(&view.order, &decision.order);
+                self.tell_channels(&view.order, &decision.order);
                 self.perform(&decision);
                 return Ok(decision);
             }
@@ -398,8 +399,9 @@ impl Engine {
     }
 
     /// Gives back what attempts took of their channels' limits for the day that have now ended
-    /// without moving money. An attempt that was never sent has given back its part itself.
-    fn give_back(&self, before: &Order, after: &Order) {
+    /// without moving money, and counts what attempts say by now of their channels' success. An
+    /// attempt that was never sent has given back its part itself.
+    fn tell_channels(&self, before: &Order, after: &Order) {
         if before.id != after.id {
             return;
         }
@@ -411,6 +413,9 @@ impl Engine {
             let is_free = was.takes_volume().is_some() && is.takes_volume().is_none();
             if is_free && !unsent && !died {
                 self.channels.give_back(is, after.instruction.amount);
+            }
+            if Sample::of(was).is_none() && Sample::of(is).is_some() {
+                self.channels.count_sample(after, is);
             }
         }
     }

@@ -217,9 +217,10 @@ impl Reloads {
         call: Option<&ReloadCall>,
     ) -> Result<Option<PlanMoves>, ReloadRefusal> {
         let rules = self.routes.current().rules.clone();
-        let in_force = RouteSet { rules, profiles: self.registry.profiles() };
-        let candidate =
-            RouteSet { rules: routes.routes.rules.clone(), profiles: channels.profiles() };
+        let rates = self.registry.rate_terms();
+        let in_force = RouteSet { rules, profiles: self.registry.profiles(), rates };
+        let rules = routes.routes.rules.clone();
+        let candidate = RouteSet { rules, profiles: channels.profiles(), rates };
         if in_force == candidate {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use crate::domain::books::difference::DifferenceState;
 use crate::domain::books::report::Suspense;
 use crate::domain::closed_set;
 use crate::domain::flow::approval::HeldKind;
-use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::flow::attempt::{Operation, VolumeKind};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
@@ -119,6 +119,15 @@ pub fn gauge_channel(channel: &ChannelId, success_rate_ppm: u32, has_room: bool)
     gauge!("switchyard_channel_success_ratio", "channel" => owned(channel))
         .set(f64::from(success_rate_ppm) / 1_000_000.0);
     gauge!("switchyard_channel_has_room", "channel" => owned(channel)).set(flag(has_room));
+}
+
+/// How a channel does on orders of an operation, in parts per million; `None` where too few of late
+/// have shown it.
+pub fn gauge_order_success(channel: &ChannelId, operation: Operation, rate_ppm: Option<u32>) {
+    let ratio = rate_ppm.map_or(GONE, |ppm| f64::from(ppm) / 1_000_000.0);
+    let (channel, operation) = (owned(channel), operation.name());
+    gauge!("switchyard_channel_order_success_ratio", "channel" => channel, "operation" => operation)
+        .set(ratio);
 }
 
 /// What is left of a channel's limit of the day, of which it may have none. Both amounts are in

@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 53] = [
+pub const METRICS: [Metric; 54] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -148,7 +148,13 @@ pub const METRICS: [Metric; 53] = [
         "switchyard_channel_success_ratio",
         &["channel"],
         Ratio,
-        "the share of the channel's last orders that went well, as routes weigh it",
+        "the share of the channel's last requests without a fault of its own: its health",
+    ),
+    is_at(
+        "switchyard_channel_order_success_ratio",
+        &["channel", "operation"],
+        Ratio,
+        "the channel's success rate on orders of the operation; absent while too few have shown it",
     ),
     is_at(
         "switchyard_channel_breaker_open",

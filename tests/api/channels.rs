@@ -205,7 +205,8 @@ async fn one_replay_runs_at_a_time_and_the_next_one_has_its_turn() {
     let created = from..from.plus(Duration::from_secs(86_400));
     let period = ReplayPeriod { created, orders_max: 100 };
     let rules = gateway.state.intake.routes().rules.clone();
-    let set = RouteSet { rules, profiles: gateway.state.registry.profiles() };
+    let registry = &gateway.state.registry;
+    let set = RouteSet { rules, profiles: registry.profiles(), rates: registry.rate_terms() };
     let engine = &gateway.state.engine;
     let mut first = Box::pin(engine.replay(&period, &set, &set));
     // After its first page it gives a turn back, and goes on to hold its place.

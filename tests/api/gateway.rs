@@ -110,6 +110,10 @@ impl Channels for Bank {
 
     fn give_back(&self, _: &Attempt, _: AmountMinor) {}
 
+    fn count_sample(&self, order: &Order, attempt: &Attempt) {
+        self.registry.count_sample(order, attempt);
+    }
+
     fn share(&self, _: NodePart) -> bool {
         true
     }
@@ -442,6 +446,7 @@ fn registry(settings: &Settings, folder: &Path, clock: Clock) -> Registry {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),
+        rates: settings.rates,
     };
     let read =
         Registry::load(&settings.channels_folder, &settings.routes_file, folder, common, clock);

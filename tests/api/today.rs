@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::gateway::{Gateway, payment, unknown};
 
-const CALLS: [&str; 5] = [
+const CALLS: [&str; 6] = [
     "/v1/today",
+    "/v1/channels/unionpay/rates",
     "/v1/channels/unionpay/traffic",
     "/v1/channels/unionpay/days",
     "/v1/routes",

@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 52] = [
+const LINES: [&str; 54] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -27,6 +27,8 @@ const LINES: [&str; 52] = [
     "channel list",
     "channel list --json",
     "channel list --daemon",
+    "channel rates harbour-bank",
+    "channel rates harbour-bank --json",
     "channel check channels/harbour-bank.toml",
     "channel check channels/none.toml",
     "channel certify channels/none.toml",
@@ -70,7 +72,7 @@ const LINES: [&str; 52] = [
     "man pages",
 ];
 /// Whose output is a table, which fits the terminal.
-const TABLES: [&str; 6] = ["list", "lookup", "report", "versions", "changes", "explain"];
+const TABLES: [&str; 7] = ["list", "lookup", "rates", "report", "versions", "changes", "explain"];
 /// They run until they are stopped, or for long; they print in the same way.
 const LONG: [&str; 3] = ["serve", "demo", "simulate"];
 
@@ -98,6 +100,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
     let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker"]);
+    let asks = asks.chain(["channel rates"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }

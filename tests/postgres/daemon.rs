@@ -118,6 +118,24 @@ async fn a_database_that_goes_away_is_told_and_waited_for() {
 
 /// Stamps, days and due times are one clock's on all nodes, whatever each machine shows.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_draws_success_rates_from_the_database() {
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let (mut daemon, core) = start(&town).await;
+    for (order_id, amount) in [("A-1", 500), ("A-2", 20_000)] {
+        let paid = core.pay(&Payment::instant(order_id, amount)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    }
+    let path = format!("/v1/channels/{BANK}/rates");
+    let learnt = core.get(&path).await.body["rates"].clone();
+    assert_eq!(learnt[0]["samples"], 2, "{learnt}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ended().await.code(), Some(0));
+    let (_daemon, core) = start(&town).await;
+    assert_eq!(core.get(&path).await.body["rates"], learnt);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nodes_go_by_the_clock_of_the_database() {
     const HOUR_MS: i64 = 3_600_000;
     let Some(database) = database().await else { return };

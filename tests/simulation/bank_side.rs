@@ -8,6 +8,7 @@ use switchyard::clock::{Clock, Timekeeper};
 use switchyard::domain::card::CardInput;
 use switchyard::domain::cluster::{Incarnation, NodePart};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, VolumeKind};
+use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::instrument::Instrument;
@@ -264,6 +265,8 @@ impl Channels for Bank {
     fn longest_wait(&self, channel: &ChannelId) -> Duration {
         terms::terms(channel.as_str()).longest_wait()
     }
+
+    fn count_sample(&self, _: &Order, _: &Attempt) {}
 
     fn give_back(&self, attempt: &Attempt, amount: AmountMinor) {
         if let (Some(limits), Some(kind)) = (&self.limits, VolumeKind::of(attempt.operation)) {

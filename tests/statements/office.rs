@@ -103,6 +103,8 @@ impl Channels for Bank {
 
     fn give_back(&self, _: &Attempt, _: AmountMinor) {}
 
+    fn count_sample(&self, _: &Order, _: &Attempt) {}
+
     fn share(&self, _: NodePart) -> bool {
         true
     }

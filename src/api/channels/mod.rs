@@ -1,5 +1,6 @@
 //! Channels as operators see them, their switch, and the plan that routing would make.
 
+pub mod rates;
 pub mod reload;
 pub mod replay;
 pub mod routes;
@@ -43,6 +44,8 @@ use crate::domain::write_set::AuditEntry;
 use crate::engine::EngineError;
 use crate::engine::intake::{ExplainedCard, QuestionSubject, RouteQuestion};
 use crate::tables::bin::RowView;
+
+use rates::FoundRateBody;
 
 /// The merchant of a question that names none. No rule can mean it by accident.
 const NO_MERCHANT: &str = "-";
@@ -459,6 +462,9 @@ struct CandidateBody<'plan> {
     /// What it was ranked by, if it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     standing: Option<&'plan str>,
+    /// The success rate, if it is kept and the rule ranks by that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<FoundRateBody>,
     /// Why it is struck, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasons: Option<Vec<StrikeBody>>,
@@ -505,7 +511,9 @@ pub fn explanation_body(explanation: &Explanation<'_>, card: ExplainedCard<'_>) 
 
 fn candidate<'plan>(candidate: &'plan ExplainedCandidate<'_>) -> CandidateBody<'plan> {
     let channel = candidate.channel.as_str();
-    let none = CandidateBody { channel, verdict: "", place: None, standing: None, reasons: None };
+    let rate = candidate.rate.map(FoundRateBody::from);
+    let none =
+        CandidateBody { channel, verdict: "", place: None, standing: None, rate, reasons: None };
     match &candidate.verdict {
         CandidateVerdict::Kept { place, standing } => {
             CandidateBody { verdict: "kept", place: Some(*place), standing: Some(standing), ..none }

@@ -45,7 +45,8 @@ pub async fn replay(
     let limits = BodyLimits { bytes_max: TEXT_BYTES_MAX, ..state.body_limits() };
     let body = read_json(&parts, body, limits).await?;
     let rules = state.intake.routes().rules.clone();
-    let in_force = RouteSet { rules, profiles: state.registry.profiles() };
+    let in_force =
+        RouteSet { rules, profiles: state.registry.profiles(), rates: state.registry.rate_terms() };
     let (period, candidate) = read_question(&state, &in_force, &body)?;
     let run = state.engine.replay(&period, &in_force, &candidate).await?;
     Ok(json_answer(StatusCode::OK, &ReplayBody::of(&run)))
@@ -92,7 +93,7 @@ fn read_question(
         }
     };
     let period = ReplayPeriod { created: from..to, orders_max };
-    Ok((period, RouteSet { rules, profiles }))
+    Ok((period, RouteSet { rules, profiles, rates: in_force.rates }))
 }
 
 /// A moment, or the beginning of a date in UTC.

@@ -94,13 +94,17 @@ pub(super) fn card_length(name: &'static str) -> CallParameter {
 
 /// The last two of a listing: `after`, of this form, and `limit`.
 pub(super) fn page(after: Value) -> [CallParameter; 2] {
-    let limit = json!({
-        "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": Query::LIMIT_DEFAULT,
-    });
     [
         CallParameter::query("after", after, "Behind this row: the `next` of the page before."),
-        CallParameter::query("limit", limit, "The most rows of the page."),
+        limit("The most rows of the page."),
     ]
+}
+
+pub(super) fn limit(what: &'static str) -> CallParameter {
+    let form = json!({
+        "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": Query::LIMIT_DEFAULT,
+    });
+    CallParameter::query("limit", form, what)
 }
 
 /// The two by which a caller finds what it has asked for.

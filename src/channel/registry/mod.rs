@@ -2,14 +2,16 @@
 //!
 //! A reload reads every file anew; with any mistake the running channels stay as they are. Every
 //! key of a file is in force afterwards, and what a channel has learnt about itself (breaker,
-//! requests in flight, volume of the day) is kept whatever has changed. A request under way ends on
-//! the connection that it began on; an order keeps its terms (see `history`). A channel that runs
-//! does not vanish by a reload: its file may go when it is closed and the process starts anew.
+//! success rates, requests in flight, volume of the day) is kept whatever has changed. A request
+//! under way ends on the connection that it began on; an order keeps its terms (see `history`). A
+//! channel that runs does not vanish by a reload: its file may go when it is closed and the process
+//! starts anew.
 
 mod changes;
 mod connection;
 mod history;
 mod read;
+mod recall;
 mod runtime;
 mod limits;
 mod shared;
@@ -42,11 +44,13 @@ use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::domain::cluster::NodePart;
 use crate::domain::flow::attempt::{Attempt, VolumeKind};
+use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::ChannelProfile;
 use crate::domain::route::health::HealthMark;
+use crate::domain::route::rates::{Sample, Situation};
 use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
 
@@ -279,7 +283,9 @@ impl Registry {
         let now = self.clock.now();
         let (pace, runtime) = match before {
             Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),
-            None => (Pace::new(file.pace), Arc::new(Runtime::new(id.clone(), now))),
+            None => {
+                (Pace::new(file.pace), Arc::new(Runtime::new(id.clone(), self.common.rates, now)))
+            }
         };
         let terms = Arc::new(file.terms.clone());
         let profile = file.profile(self.switches.is_on(id));
@@ -316,50 +322,6 @@ impl Registry {
             }
         }
         self.channels.store(Arc::new(after));
-    }
-
-    /// Takes one attempt into account that the books have from before the start: what it says of
-    /// its channel's health, and what it takes of the channel's current clearing day. To be called
-    /// in the order in which they were sent.
-    pub fn recall(&self, attempt: &Attempt, amount: AmountMinor) {
-        let channels = self.channels.load();
-        let Some(loaded) = channels.get(&attempt.channel) else { return };
-        let mark = HealthMark::of_attempt(attempt);
-        loaded.runtime.breaker.record(mark, loaded.file.breaker, attempt.sent_at);
-        // The other nodes know better how the channel does now, and what is taken of its days.
-        let _old = loaded.runtime.breaker.news();
-        if self.shares.get().is_some() {
-            return;
-        }
-        let (present, calendar) = (self.clock.present(), &loaded.terms.calendar);
-        let today = present.dates(calendar, present.now());
-        let dates = present.dates(calendar, attempt.sent_at);
-        if let Some(kind) = attempt.takes_volume()
-            && today.iter().any(|date| dates.contains(date))
-        {
-            loaded.runtime.volumes(kind).take(dates, amount.get(), None);
-        }
-    }
-
-    /// The beginning of the earliest clearing day that may be under way at a channel with a limit
-    /// for the day, by the clock or by what is borne out; `None` where no channel has one, or
-    /// nodes share them.
-    pub fn limited_since(&self) -> Option<Timestamp> {
-        if self.shares.get().is_some() {
-            return None;
-        }
-        let present = self.clock.present();
-        let now = present.now().min(present.proven());
-        let channels = self.channels.load();
-        let is_limited = |kind, of: &LoadedChannel| of.profile.limit_of_day(kind).is_some();
-        let limited = channels
-            .values()
-            .filter(|loaded| VolumeKind::ALL.into_iter().any(|kind| is_limited(kind, loaded)));
-        let begun = limited.filter_map(|loaded| {
-            let calendar = &loaded.terms.calendar;
-            calendar.beginning_of(calendar.date_of(now))
-        });
-        begun.min()
     }
 
     /// Verifies and reads a notice; `None` if there is no such channel, or it is not connected.
@@ -527,6 +489,15 @@ impl Channels for Registry {
         {
             let dates = self.clock.present().dates(&loaded.terms.calendar, attempt.sent_at);
             self.gives_back(loaded, kind, dates, amount.get());
+        }
+    }
+
+    fn count_sample(&self, order: &Order, attempt: &Attempt) {
+        let sample = Sample::of(attempt).zip(Situation::of_order(order));
+        if let Some((sample, situation)) = sample
+            && let Some(loaded) = self.channels.load().get(&attempt.channel)
+        {
+            loaded.runtime.rates().count(situation, sample, self.clock.now());
         }
     }
 

@@ -11,7 +11,9 @@ use crate::channel::traffic::TrafficSlot;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
+use crate::domain::route::RouteSubject;
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
+use crate::domain::route::rates::{FoundRate, RateRow, RateTerms, Situation};
 use crate::domain::time::Timestamp;
 
 /// A channel as the API and the command line show it.
@@ -40,14 +42,34 @@ pub struct ChannelStatus {
 }
 
 impl Registry {
-    /// Runs `with` on the channels as a plan sees them now, sorted by id.
-    pub fn with_channels<T>(&self, now: Timestamp, with: impl FnOnce(&[Channel<'_>]) -> T) -> T {
+    /// Runs `with` on the channels as a plan of the subject sees them, sorted by id.
+    pub fn with_channels<T>(
+        &self,
+        subject: &RouteSubject<'_>,
+        with: impl FnOnce(&[Channel<'_>]) -> T,
+    ) -> T {
         let channels = self.channels.load();
+        let (situation, now) = (Situation::of(subject), subject.now);
         let seen: Vec<Channel<'_>> = channels
             .values()
-            .map(|loaded| Channel { profile: &loaded.profile, health: self.health(loaded, now) })
+            .map(|loaded| Channel {
+                profile: &loaded.profile,
+                health: Self::health(loaded, situation, now),
+            })
             .collect();
         with(&seen)
+    }
+
+    /// How success rates are kept.
+    pub const fn rate_terms(&self) -> RateTerms {
+        self.common.rates
+    }
+
+    /// What a channel has shown on orders of each kind, as this node knows it; the heaviest first.
+    pub fn rates(&self, id: &ChannelId) -> Option<Vec<RateRow>> {
+        let channels = self.channels.load();
+        let rows = channels.get(id)?.runtime.rates().rows(self.clock.now());
+        Some(rows)
     }
 
     /// Every channel's profile, by id, with its switch as on: what a replay of the past plans with.
@@ -72,10 +94,17 @@ impl Registry {
         Ok(profiles.into_values().collect())
     }
 
-    fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {
+    fn health(
+        loaded: &LoadedChannel,
+        situation: Option<Situation>,
+        now: Timestamp,
+    ) -> ChannelHealth {
+        let found = situation.and_then(|one| loaded.runtime.rates().find(one, now));
         ChannelHealth {
             breaker_open: loaded.runtime.breaker.is_open(now),
-            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
+            success_rate: found.unwrap_or_else(|| {
+                FoundRate::of_health(loaded.runtime.breaker.success_rate_ppm(now))
+            }),
             rate_left: loaded.pace.has_room(),
             used_today_minor: VolumeKind::ALL.map(|kind| match loaded.profile.limit_of_day(kind) {
                 Some(_) => {

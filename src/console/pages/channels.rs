@@ -21,6 +21,7 @@ pub async fn one(visit: PageVisit, Path(id): Path<String>) -> PageResult {
     let mut page = visit.page("channel");
     page.ask("channel", &format!("/v1/channels/{id}")).await?;
     page.ask("day", &format!("/v1/channels/{id}/traffic")).await?;
+    page.ask("kinds", &format!("/v1/channels/{id}/rates?limit=20")).await?;
     page.show()
 }
 

@@ -17,6 +17,7 @@ use crate::domain::money::Currency;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
 use crate::domain::route::maintenance::MaintenanceWindow;
+use crate::domain::route::rates::FoundRate;
 use crate::domain::time::ClearingCalendar;
 
 closed_set! {
@@ -123,8 +124,8 @@ impl ChannelProfile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelHealth {
     pub breaker_open: bool,
-    /// Millionths; see [`crate::domain::route::health::SuccessRate`].
-    pub success_rate_ppm: u32,
+    /// For orders like the one that is planned.
+    pub success_rate: FoundRate,
     /// Whether its pace leaves room for one more request.
     pub rate_left: bool,
     /// The volumes of its current clearing day, by [`VolumeKind`], in minor units; 0 where it has

@@ -6,6 +6,7 @@
 use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::{Channel, Strike};
+use crate::domain::route::rates::{FoundRate, RateScope};
 use crate::domain::route::{
     FEE_NOT_KNOWN, RoutePlan, RouteSubject, Rule, Strategy, assert_by_id, plan,
 };
@@ -48,6 +49,8 @@ pub enum CandidateVerdict {
 pub struct ExplainedCandidate<'a> {
     pub channel: &'a ChannelId,
     pub verdict: CandidateVerdict,
+    /// Where the rule ranks by it and the channel is kept: the rate, and what it was drawn from.
+    pub rate: Option<FoundRate>,
 }
 
 /// A rule with its verdict.
@@ -113,24 +116,28 @@ fn candidates<'a>(
     channels: &[Channel<'a>],
     subject: &RouteSubject<'_>,
 ) -> Vec<ExplainedCandidate<'a>> {
-    let by_name = rule.target.by_name();
+    let (by_name, strategy) = (rule.target.by_name(), rule.target.strategy());
     let verdict = |entry: super::ListedChannel<'a, '_>| {
         let place = chosen.kept.iter().position(|kept| kept.channel.id == *entry.id);
-        let verdict = match (place, entry.found) {
-            (Some(place), _) => CandidateVerdict::Kept {
-                place: place + 1,
-                standing: standing(rule.target.strategy(), chosen.kept[place].standing),
-            },
-            (None, Some(channel)) => CandidateVerdict::Struck(channel.strikes(subject, by_name)),
-            (None, None) => CandidateVerdict::Struck(vec![Strike::UnknownChannel]),
+        let (verdict, rate) = match (place, entry.found) {
+            (Some(place), Some(channel)) => {
+                let rate = channel.health.success_rate;
+                let standing = standing(strategy, chosen.kept[place].standing, rate);
+                let rate = (strategy == Strategy::SuccessRate).then_some(rate);
+                (CandidateVerdict::Kept { place: place + 1, standing }, rate)
+            }
+            (None, Some(channel)) => {
+                (CandidateVerdict::Struck(channel.strikes(subject, by_name)), None)
+            }
+            (_, None) => (CandidateVerdict::Struck(vec![Strike::UnknownChannel]), None),
         };
-        ExplainedCandidate { channel: entry.id, verdict }
+        ExplainedCandidate { channel: entry.id, verdict, rate }
     };
     rule.target.listed(channels).into_iter().map(verdict).collect()
 }
 
 /// The reason for a channel's rank, for people.
-fn standing(strategy: Strategy, standing: i64) -> String {
+fn standing(strategy: Strategy, standing: i64, rate: FoundRate) -> String {
     match strategy {
         Strategy::Priority => "as listed".to_owned(),
         Strategy::Weighted => format!("drawn with weight {standing}"),
@@ -139,7 +146,16 @@ fn standing(strategy: Strategy, standing: i64) -> String {
         }
         Strategy::LowestCost => format!("a fee of {standing} minor units"),
         Strategy::SuccessRate => {
-            format!("a success rate of {}.{:04} %", standing / 10_000, standing % 10_000)
+            let FoundRate { ppm, scope, samples } = rate;
+            let samples = match scope {
+                RateScope::Health => String::new(),
+                RateScope::Situation
+                | RateScope::CardType
+                | RateScope::Issuer
+                | RateScope::Operation => format!("{samples} "),
+            };
+            let (whole, part, from) = (ppm / 10_000, ppm % 10_000, scope.sentence());
+            format!("a success rate of {whole}.{part:04} %, by {samples}{from}")
         }
     }
 }

@@ -54,7 +54,7 @@ impl HealthMark {
         }
     }
 
-    const fn of_unknown(cause: UnknownCause) -> Self {
+    pub(super) const fn of_unknown(cause: UnknownCause) -> Self {
         match cause {
             UnknownCause::TimedOut
             | UnknownCause::ConnectionLost

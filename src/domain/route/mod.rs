@@ -15,6 +15,7 @@ pub mod explain;
 pub mod health;
 pub mod hours;
 pub mod maintenance;
+pub mod rates;
 pub mod replay;
 
 use std::cmp::Reverse;
@@ -180,7 +181,7 @@ closed_set! {
         /// The smallest fee for this order first, by the channels' own schedules; last those whose
         /// schedule has no rule for it.
         LowestCost => "lowest_cost",
-        /// The highest recent success rate first.
+        /// The highest success rate of late for orders like this one first ([`rates`]).
         SuccessRate => "success_rate",
     }
 }
@@ -371,7 +372,7 @@ impl Strategy {
                 let Some(fee) = channel.profile.fee_of(subject) else { return FEE_NOT_KNOWN };
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }
-            Self::SuccessRate => i64::from(channel.health.success_rate_ppm),
+            Self::SuccessRate => i64::from(channel.health.success_rate.ppm),
         }
     }
 

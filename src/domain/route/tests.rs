@@ -2,6 +2,7 @@
 
 mod codes;
 mod random;
+mod rates;
 mod replay;
 mod strategies;
 
@@ -18,6 +19,7 @@ use super::channel::{ChannelHealth, ChannelState};
 use super::explain::{CandidateVerdict, RuleVerdict, explain};
 use super::hours::{DayWindow, Hours};
 use super::maintenance::MaintenanceWindow;
+use super::rates::FoundRate;
 use super::*;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::flow::order::{OrderKind, SettlementMode};
@@ -98,7 +100,7 @@ fn profile(name: &str) -> ChannelProfile {
 
 const WELL: ChannelHealth = ChannelHealth {
     breaker_open: false,
-    success_rate_ppm: 1_000_000,
+    success_rate: FoundRate::of_health(1_000_000),
     rate_left: true,
     used_today_minor: [0; 2],
 };
@@ -428,7 +430,9 @@ fn an_explanation_says_why_of_every_rule_and_channel() {
     assert_eq!(said.rules[1].candidates[1].verdict, unknown);
     let first = CandidateVerdict::Kept { place: 1, standing: "as listed".to_owned() };
     assert_eq!(said.rules[2].candidates[1].verdict, first);
-    let best = "a success rate of 100.0000 %".to_owned();
+    let best = "a success rate of 100.0000 %, by the channel's health, for too few orders of the \
+                kind were seen"
+        .to_owned();
     let best = CandidateVerdict::Kept { place: 1, standing: best };
     assert_eq!(said.rules[3].candidates[0].verdict, best);
     assert_eq!(kept(&said.plan), ["unionpay"]);

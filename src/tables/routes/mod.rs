@@ -36,7 +36,8 @@
 //! weights = [80, 20]
 //! ```
 //!
-//! `lowest_cost` and `success_rate` without `channels` take every live channel.
+//! `lowest_cost` and `success_rate` without `channels` take every live channel. `success_rate`
+//! ranks by what each has made of late of orders like this one (`domain/route/rates.rs`).
 
 mod read;
 

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::channel::registry::{ChannelStatus, Registry};
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::approval::HeldKind;
-use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::flow::attempt::{Operation, VolumeKind};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::ChannelId;
+use crate::domain::route::rates::{RateRow, RateScope};
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::store::{Store, StoreError};
@@ -88,12 +89,24 @@ impl BacklogWorker {
         self.count_approvals().await?;
         for channel in self.registry.statuses() {
             show_channel(&channel);
+            self.show_rates(&channel.id);
             if self.rounds.is_multiple_of(BOOKS_EVERY) {
                 self.books.look(&self.engine, &channel).await?;
             }
         }
         self.rounds = self.rounds.wrapping_add(1);
         Ok(rows)
+    }
+
+    /// Of the operations that begin with a card: the others have no route.
+    fn show_rates(&self, channel: &ChannelId) {
+        let rows = self.registry.rates(channel).unwrap_or_default();
+        let of_operation = |row: &&RateRow| row.speaks && row.scope == RateScope::Operation;
+        let rows: Vec<&RateRow> = rows.iter().filter(of_operation).collect();
+        for operation in Operation::ALL.into_iter().filter(|one| one.begins_with_card()) {
+            let row = rows.iter().find(|row| row.situation.operation == operation);
+            gauges::gauge_order_success(channel, operation, row.map(|row| row.ppm));
+        }
     }
 
     /// One page is enough: a person decides each, so more wake people all the same. What has

@@ -1,6 +1,7 @@
 //! Channels, their days, statements, reconciliations and settlements.
 
 use crate::api::auth::{MAY_INSPECT, MAY_OPERATE};
+use crate::api::channels::rates::{self, RatesBody};
 use crate::api::channels::statements::{FetchedBody, LandedBody};
 use crate::api::channels::traffic::{self, TrafficDayBody};
 use crate::api::channels::{ChannelBody, ChannelsBody, statements as landed};
@@ -8,7 +9,7 @@ use crate::api::clearing::{ClosedDayBody, PageBody, SummaryBody};
 use crate::api::error::ProblemCode as P;
 use crate::api::input::forms;
 use crate::api::openapi::Endpoint;
-use crate::api::openapi::parameters::{CallParameter, channel, date, flag, page, words};
+use crate::api::openapi::parameters::{CallParameter, channel, date, flag, limit, page, words};
 use crate::api::reconciliation::body::{BatchBody, DifferenceBody, SettlementBody};
 use crate::api::reconciliation::days::{self, DaysBody};
 use crate::api::reconciliation::differences::FoundPage;
@@ -19,6 +20,12 @@ use crate::api::{channels, clearing};
 use crate::domain::flow::approval::HeldKind;
 
 pub(super) fn channels_and_days() -> Vec<Endpoint> {
+    let mut all = of_channels();
+    all.extend(clearing_days());
+    all
+}
+
+fn of_channels() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/v1/channels", "listChannels", channels::all)
             .says("List the channels", "Abilities, limits and what is left of them today, health.")
@@ -45,6 +52,27 @@ pub(super) fn channels_and_days() -> Vec<Endpoint> {
             .may(MAY_INSPECT)
             .gives::<TrafficDayBody<'static>>(200, "Its requests, by slots of time.")
             .fails(&[P::ChannelUnknown]),
+        Endpoint::get("/v1/channels/{id}/rates", "getRates", rates::of_channel)
+            .says(
+                "Show a channel's success rates",
+                "What it has shown of late on orders of each kind, as this node knows it and \
+                 rules weigh it that rank by `success_rate`; the kinds with the most samples \
+                 first.",
+            )
+            .may(MAY_INSPECT)
+            .asks([CallParameter::query(
+                "issuer",
+                serde_json::json!({ "type": "string", "pattern": "^[0-9]{4}$" }),
+                "Only those of this institution: the first four digits of its issuer codes.",
+            )])
+            .asks([limit("The most rates.")])
+            .gives::<RatesBody<'static>>(200, "The rates.")
+            .fails(&[P::ChannelUnknown]),
+    ]
+}
+
+fn clearing_days() -> Vec<Endpoint> {
+    vec![
         Endpoint::get("/v1/channels/{id}/clearing", "listClearing", clearing::records)
             .says(
                 "List the clearing records of a day",

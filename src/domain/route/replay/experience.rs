@@ -2,59 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::bin::CardType;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
-use crate::domain::route::condition::INSTITUTION_DIGITS;
-use crate::domain::route::{RouteAsk, RouteSubject};
+use crate::domain::route::rates::Situation;
 
 /// The fewest answers from which a rate is drawn: below it a wider group of orders speaks.
 pub const SAMPLES_MIN: u64 = 30;
 /// The quantile of the normal distribution that leaves 2.5 % on each side.
 const QUANTILE_95: f64 = 1.96;
-/// From each of these amounts on, in minor units, orders are a band of their own.
-const BANDS_FROM_MINOR: [i64; 4] = [10_000, 100_000, 500_000, 2_000_000];
-
-/// The circumstances that an approval depends on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Situation {
-    channel: ChannelId,
-    operation: Option<Operation>,
-    card_type: Option<CardType>,
-    /// The institution: the first digits of the issuer's code, which name it in all regions.
-    issuer: Option<[u8; INSTITUTION_DIGITS]>,
-    /// `None` where amounts are not told apart.
-    band: Option<u8>,
-}
-
-impl Situation {
-    pub fn of(channel: &ChannelId, subject: &RouteSubject<'_>) -> Self {
-        let issuer = subject.card.and_then(|card| card.issuer);
-        let issuer = issuer.and_then(|issuer| issuer.code.as_bytes().first_chunk().copied());
-        let order = match subject.ask {
-            RouteAsk::Order(order) => Some(order),
-            RouteAsk::Service { .. } => None,
-        };
-        let band = order.map(|order| {
-            let from = BANDS_FROM_MINOR.iter().filter(|from| order.amount.get() >= **from);
-            u8::try_from(from.count()).unwrap_or(u8::MAX)
-        });
-        Self {
-            channel: channel.clone(),
-            operation: order.and_then(|order| order.kind.operation()),
-            card_type: subject.card.and_then(|card| card.card_type),
-            issuer,
-            band,
-        }
-    }
-
-    /// This one and the wider ones that it belongs to, narrowest first.
-    fn widening(&self) -> [Self; 3] {
-        let any_amount = Self { issuer: None, band: None, ..self.clone() };
-        let any_card = Self { card_type: None, ..any_amount.clone() };
-        [self.clone(), any_amount, any_card]
-    }
-}
 
 /// Answers, and how many of them were approvals.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,7 +20,7 @@ struct Answers {
 /// What channels have answered.
 #[derive(Debug, Default)]
 pub struct Experience {
-    answers: BTreeMap<Situation, Answers>,
+    answers: BTreeMap<(ChannelId, Situation), Answers>,
 }
 
 /// The approvals of a side's orders.
@@ -86,9 +40,9 @@ pub struct Expectation {
 }
 
 impl Experience {
-    pub fn learn(&mut self, situation: &Situation, approved: bool) {
-        for situation in situation.widening() {
-            let answers = self.answers.entry(situation).or_default();
+    pub fn learn(&mut self, channel: &ChannelId, situation: Situation, approved: bool) {
+        for (_, group) in situation.widening() {
+            let answers = self.answers.entry((channel.clone(), group)).or_default();
             answers.all += 1;
             answers.approved += u64::from(approved);
         }
@@ -99,13 +53,17 @@ impl Experience {
     /// A situation's rate is that of the narrowest group with [`SAMPLES_MIN`] answers. The interval
     /// of a rate is Wilson's; those of the groups are independent of each other, so that their
     /// margins add up as squares, each widened by the chance of its own orders.
-    pub fn expect(&self, base: Expectation, orders: &BTreeMap<Situation, u64>) -> Expectation {
+    pub fn expect(
+        &self,
+        base: Expectation,
+        orders: &BTreeMap<(ChannelId, Situation), u64>,
+    ) -> Expectation {
         let mut expectation = base;
         let mut variance = 0.0;
-        for (situation, count) in orders {
-            let groups = situation.widening();
-            let answers = groups.iter().find_map(|group| {
-                self.answers.get(group).filter(|answers| answers.all >= SAMPLES_MIN)
+        for ((channel, situation), count) in orders {
+            let answers = situation.widening().find_map(|(_, group)| {
+                let answers = self.answers.get(&(channel.clone(), group))?;
+                (answers.all >= SAMPLES_MIN).then_some(answers)
             });
             let Some(answers) = answers else {
                 expectation.without_figures += count;

@@ -24,11 +24,12 @@ use crate::domain::money::Currency;
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile};
 use crate::domain::route::condition::{CardPrefix, Condition};
 use crate::domain::route::health::{HealthMark, SuccessRate};
+use crate::domain::route::rates::{FoundRate, RateTable, RateTerms, Sample, Situation};
 use crate::domain::route::{CardTraits, RouteAsk, RouteSubject, Rule, plan};
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::BusinessDate;
 
+use experience::Experience;
 pub use experience::{Expectation, SAMPLES_MIN};
-use experience::{Experience, Situation};
 
 /// Rules and channels that orders are planned under.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +37,14 @@ pub struct RouteSet {
     pub rules: Vec<Rule>,
     /// By id, each once.
     pub profiles: Vec<ChannelProfile>,
+    /// How success rates are kept; those of what is in force hold for both sides of a replay.
+    pub rates: RateTerms,
+}
+
+/// What a channel had shown by the moment of an order.
+struct Shown {
+    health: SuccessRate,
+    rates: RateTable,
 }
 
 /// What one side would have done with one channel and currency.
@@ -105,14 +114,14 @@ struct PlanningSide<'s> {
     days: Vec<DayUse>,
     report: SideReport,
     /// The orders that this side sends where they never were.
-    sent_elsewhere: BTreeMap<Situation, u64>,
+    sent_elsewhere: BTreeMap<(ChannelId, Situation), u64>,
 }
 
 /// Takes the orders of a time, oldest first, and sums up what a change would have made of them.
 pub struct Replay<'s> {
     in_force: PlanningSide<'s>,
     candidate: PlanningSide<'s>,
-    rates: BTreeMap<ChannelId, SuccessRate>,
+    shown: BTreeMap<ChannelId, Shown>,
     experience: Experience,
     report: ReplayReport,
 }
@@ -122,7 +131,7 @@ impl<'s> Replay<'s> {
         Self {
             in_force: PlanningSide::new(in_force),
             candidate: PlanningSide::new(candidate),
-            rates: BTreeMap::new(),
+            shown: BTreeMap::new(),
             experience: Experience::default(),
             report: ReplayReport::default(),
         }
@@ -147,8 +156,8 @@ impl<'s> Replay<'s> {
         if by_card && sides.iter().any(|side| side.asks_more_digits(&subject)) {
             self.report.undecided += 1;
         }
-        let before = self.in_force.plan(order, &subject, draw, &self.rates);
-        let after = self.candidate.plan(order, &subject, draw, &self.rates);
+        let before = self.in_force.plan(order, &subject, draw, &self.shown);
+        let after = self.candidate.plan(order, &subject, draw, &self.shown);
         if before != after {
             let moved = self.report.moves.entry((before, after, asked.currency)).or_default();
             moved.orders += 1;
@@ -169,16 +178,21 @@ impl<'s> Replay<'s> {
 
     /// What the channels that the order really went to have shown.
     fn learn(&mut self, order: &Order, subject: &RouteSubject<'_>) {
+        let Some(situation) = Situation::of(subject) else { return };
         for attempt in &order.attempts {
             let at = attempt.ended_at.unwrap_or(attempt.sent_at);
-            let rate = match self.rates.get_mut(&attempt.channel) {
-                Some(rate) => rate,
+            let shown = match self.shown.get_mut(&attempt.channel) {
+                Some(shown) => shown,
                 None => {
-                    let new = SuccessRate::initial(at);
-                    self.rates.entry(attempt.channel.clone()).or_insert(new)
+                    let rates = RateTable::new(self.in_force.set.rates);
+                    let new = Shown { health: SuccessRate::initial(at), rates };
+                    self.shown.entry(attempt.channel.clone()).or_insert(new)
                 }
             };
-            *rate = rate.after(HealthMark::of_attempt(attempt), at);
+            shown.health = shown.health.after(HealthMark::of_attempt(attempt), at);
+            if let Some(sample) = Sample::of(attempt) {
+                shown.rates.count(situation, sample, subject.now);
+            }
             let approved = match attempt.state {
                 AttemptState::Approved => true,
                 AttemptState::Declined | AttemptState::Reversed => false,
@@ -187,7 +201,7 @@ impl<'s> Replay<'s> {
                 | AttemptState::Pending
                 | AttemptState::Unknown => continue,
             };
-            self.experience.learn(&Situation::of(&attempt.channel, subject), approved);
+            self.experience.learn(&attempt.channel, situation, approved);
         }
     }
 }
@@ -218,10 +232,10 @@ impl<'s> PlanningSide<'s> {
         order: &Order,
         subject: &RouteSubject<'_>,
         draw: u64,
-        rates: &BTreeMap<ChannelId, SuccessRate>,
+        shown: &BTreeMap<ChannelId, Shown>,
     ) -> Option<ChannelId> {
         let set = self.set;
-        let seen = |(place, profile)| self.seen(place, profile, subject.now, rates);
+        let seen = |(place, profile)| self.seen(place, profile, subject, shown);
         let channels: Vec<Channel<'s>> = set.profiles.iter().enumerate().map(seen).collect();
         let plan = plan(&set.rules, &channels, subject, draw);
         for struck in &plan.struck {
@@ -241,16 +255,19 @@ impl<'s> PlanningSide<'s> {
         &self,
         place: usize,
         profile: &'s ChannelProfile,
-        now: Timestamp,
-        rates: &BTreeMap<ChannelId, SuccessRate>,
+        subject: &RouteSubject<'_>,
+        shown: &BTreeMap<ChannelId, Shown>,
     ) -> Channel<'s> {
-        let rate = rates.get(&profile.id).copied().unwrap_or(SuccessRate::initial(now));
+        let (now, shown) = (subject.now, shown.get(&profile.id));
+        let found = shown.zip(Situation::of(subject));
+        let found = found.and_then(|(shown, situation)| shown.rates.find(situation, now));
+        let health = shown.map_or(SuccessRate::initial(now), |shown| shown.health);
         let has_limit = VolumeKind::ALL.iter().any(|kind| profile.limit_of_day(*kind).is_some());
         let day = self.days.get(place).filter(|_| has_limit);
         let today = day.filter(|day| day.date == Some(profile.calendar.date_of(now)));
         let health = ChannelHealth {
             breaker_open: false,
-            success_rate_ppm: rate.ppm(now),
+            success_rate: found.unwrap_or_else(|| FoundRate::of_health(health.ppm(now))),
             rate_left: true,
             used_today_minor: today.map(|day| day.used_minor).unwrap_or_default(),
         };
@@ -299,7 +316,9 @@ impl<'s> PlanningSide<'s> {
                 self.report.approvals.open += 1;
             }
             Some(AttemptState::NotSent) | None => {
-                *self.sent_elsewhere.entry(Situation::of(id, subject)).or_default() += 1;
+                if let Some(situation) = Situation::of(subject) {
+                    *self.sent_elsewhere.entry((id.clone(), situation)).or_default() += 1;
+                }
             }
         }
     }

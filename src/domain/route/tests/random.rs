@@ -23,8 +23,8 @@ fn any_channel(name: &'static str) -> impl Generate<Value = (ChannelProfile, Cha
             fees: fees(fee * 1_000),
             ..profile(name)
         };
-        let success_rate_ppm = 1_000_000 - rate * 1_000;
-        (profile, ChannelHealth { breaker_open, success_rate_ppm, rate_left, used_today_minor })
+        let success_rate = FoundRate::of_health(1_000_000 - rate * 1_000);
+        (profile, ChannelHealth { breaker_open, success_rate, rate_left, used_today_minor })
     })
 }
 

@@ -8,6 +8,7 @@ use crate::domain::flow::order::{Order as PastOrder, OrderStatus, RouteVerdict};
 use crate::domain::ids::{AgreementId, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
+use crate::domain::route::rates::RateTerms;
 use crate::domain::route::replay::{Move, Moved, Replay, RouteSet, SAMPLES_MIN};
 
 const FORENOON: &str = "2026-11-22T02:00:00Z";
@@ -22,7 +23,7 @@ fn set(rules: Vec<Rule>, change: impl Fn(&mut ChannelProfile)) -> RouteSet {
         change(&mut profile);
         profile
     });
-    RouteSet { rules, profiles: profiles.collect() }
+    RouteSet { rules, profiles: profiles.collect(), rates: RateTerms::default() }
 }
 
 fn facts(issuer_code: &str) -> CardFacts {
@@ -297,4 +298,25 @@ fn what_is_not_routed_is_passed_over() {
     assert!(!Replay::is_planned(&refund));
     replay.take(&refund, 0);
     assert_eq!(replay.finish().orders, 0);
+}
+
+#[test]
+fn past_orders_are_planned_by_what_channels_had_shown_until_then() {
+    let best = RouteTarget::named(Strategy::SuccessRate, ids(&["bank", "direct"]));
+    let in_force = set(vec![priority(&["bank"])], |_| {});
+    let candidate = set(vec![rule("best", Vec::new(), best.expect("a target"))], |_| {});
+    let mut replay = Replay::new(&in_force, &candidate);
+    let refused = |number| {
+        let mut order = past(number, "bank", AttemptState::Declined);
+        order.attempts[0].reason = Some(crate::domain::outcome::Reason::NotSupported);
+        order
+    };
+    // Refusals that blame no fault of the channel leave its health whole: the rates alone tell.
+    let floor = u64::from(RateTerms::default().samples_min);
+    for number in 0..floor * 2 {
+        replay.take(&refused(number), 0);
+    }
+    // They fade a little from second to second, so that one more makes up for it.
+    let report = replay.finish();
+    assert_eq!(report.moved(), floor - 1, "from the floor on the other channel is better");
 }

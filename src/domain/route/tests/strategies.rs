@@ -60,11 +60,11 @@ fn a_gap_in_a_fee_schedule_is_not_a_cheap_channel() {
 #[test]
 fn the_highest_success_rate_comes_first_and_equals_keep_their_order() {
     let world = world(|profile, health| {
-        health.success_rate_ppm = match profile.id.as_str() {
+        health.success_rate = FoundRate::of_health(match profile.id.as_str() {
             "bank" | "unionpay" => 990_000,
             "direct" => 999_999,
             _ => 980_000,
-        };
+        });
     });
     let names = ["unionpay", "city-bank", "bank", "acquirer", "direct"];
     let target = RouteTarget::named(Strategy::SuccessRate, ids(&names)).expect("channels");
