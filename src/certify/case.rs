@@ -7,10 +7,11 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::certify::channel::{Fact, FirstAnswer};
+use crate::certify::channel::Fact;
 use crate::certify::exchange::CaseExchange;
+use crate::certify::far_side::FarAnswer;
 use crate::certify::stage::RehearsalStage;
-use crate::channel::protocol::declarative::far_side::ToldMeaning;
+use crate::channel::protocol::said::{Saying, ToldMeaning};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::flow::reversal::Phase;
@@ -64,9 +65,20 @@ pub enum FirstTruth {
 }
 
 impl FirstTruth {
-    /// What one answer proves. An undo is owed until it is done: a no does not end it.
-    pub fn of(first: &FirstAnswer, operation: Operation) -> Self {
-        let FirstAnswer::Said(saying) = first else { return Self::Open };
+    /// What one answer proves.
+    pub fn of(first: &FarAnswer, operation: Operation) -> Self {
+        match first {
+            FarAnswer::Said(saying) => Self::of_word(saying, operation),
+            FarAnswer::LostBefore
+            | FarAnswer::LostAfter
+            | FarAnswer::Status(_)
+            | FarAnswer::Forged(_) => Self::Open,
+        }
+    }
+
+    /// What a believed word proves when it comes. An undo is owed until it is done: a no does not
+    /// end it. "No such order" is believed of what is old enough alone (I-3).
+    pub fn of_word(saying: &Saying, operation: Operation) -> Self {
         match saying.means {
             ToldMeaning::Approved => Self::Succeeded,
             ToldMeaning::Declined(_) | ToldMeaning::TakenBack if operation != Operation::Undo => {

@@ -1,5 +1,5 @@
-//! A channel on a desk: the adapter of the file on our side, the file's own far side on the other,
-//! and a ledger between them that says what truly happened.
+//! A channel on a desk: what the file's adapter asks goes to the channel's own side, and a ledger
+//! between them says what truly happened.
 //!
 //! What is asked is carried out first, and then its answer is lost, spoilt or said: what happened
 //! and what we hear are two things.
@@ -7,29 +7,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use http::HeaderMap;
-
-use crate::certify::exchange::{CaseExchange, Observed, PageShown};
+use crate::certify::exchange::CaseExchange;
+use crate::certify::far_side::{
+    Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, HostLine, Unasked,
+};
 use crate::certify::only::CaseAnswers;
-use crate::channel::protocol::declarative::far_side::{
-    FarSide, FarWord, MessageSigner, Saying, ToldMeaning,
-};
-use crate::channel::protocol::declarative::{CoveredText, Declarative};
-use crate::channel::transport::http::HttpTransport;
-use crate::channel::{
-    Adapter, AttemptFacts, ChannelFuture, ChannelRequest, EncodeError, ReplyMeaning, WireNotice,
-    WireReply, WireRequest, fetched,
-};
-use crate::clock::{Clock, Timekeeper};
+use crate::channel::protocol::said::{FarWord, MessageSigner, Saying, ToldMeaning};
+use crate::channel::{AttemptFacts, ChannelFuture, ChannelRequest, EncodeError, ReplyMeaning};
+use crate::clock::Clock;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
-use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
+use crate::domain::outcome::{NotSentCause, Outcome, Reason};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
-
-/// What the desk has a word for is of an attempt.
-const NO_SERVICE: &str = "a service is never answered here";
 
 /// What truly became of a request at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,67 +32,53 @@ pub enum Fact {
     TakenBack,
 }
 
-/// What happens to the first request of the operation that a case is about.
+/// What is said, beside the answer to the request itself, once.
 #[derive(Debug, Clone)]
-pub enum FirstAnswer {
-    Said(Saying),
-    /// The request is lost on its way.
-    LostBefore,
-    /// The channel acts, and its answer is lost.
-    LostAfter,
-    /// The channel acts, and a proxy answers with this status.
-    Status(u16),
-    /// The channel acts, and somebody else signs the answer.
-    Forged(Saying),
+pub enum LaterWord {
+    /// To the first inquiry.
+    Inquiry(Saying),
+    /// To the first reversal; no inquiry is answered before it.
+    Reversal(Saying),
+    /// Nothing: the answer to the first reversal is lost, and no inquiry is answered.
+    LostReversal,
 }
 
 /// The play of one case.
 #[derive(Debug, Clone)]
 pub struct CasePlay {
     pub target: Operation,
-    pub first: FirstAnswer,
-    /// Inquiries get no answer.
-    pub is_mute: bool,
-    /// The answer to the first reversal is lost.
-    pub loses_reversal: bool,
+    /// What becomes of the first request of the operation that the case is about.
+    pub first: FarAnswer,
+    pub later: Option<LaterWord>,
 }
 
 #[derive(Default)]
 struct PlayState {
     target: Option<Operation>,
     /// Taken by the first request of the operation that the case is about.
-    first: Option<FirstAnswer>,
+    first: Option<FarAnswer>,
+    later: Option<LaterWord>,
     is_mute: bool,
-    loses_reversal: bool,
     facts: BTreeMap<ChannelOrderNo, Fact>,
     known: BTreeMap<ChannelOrderNo, AttemptFacts>,
-    exchanges: Vec<CaseExchange>,
-    reversals: u32,
     fails_payment: bool,
+    record: CaseRecord,
+}
+
+/// What a case has shown.
+#[derive(Default)]
+pub struct CaseRecord {
+    /// In their order.
+    pub exchanges: Vec<CaseExchange>,
     /// What the file does not let the channel say.
-    unsayable: Vec<String>,
-}
-
-/// The way to a real host.
-pub struct HostLine {
-    pub transport: HttpTransport,
-    pub clock: Timekeeper,
-    /// The texts of the credentials, to be masked wherever they stand.
-    pub secrets: Vec<Vec<u8>>,
-}
-
-/// A request as it left.
-struct SentRequest<'a> {
-    request: &'a ChannelRequest,
-    wire: &'a WireRequest,
-    text: Option<CoveredText>,
-    now: Timestamp,
+    pub unsayable: Vec<String>,
+    /// What the channel's side does not take from us.
+    pub refused: Vec<String>,
 }
 
 /// The channel of one case.
 pub struct DeskChannel {
-    adapter: Arc<Declarative>,
-    pub far: FarSide,
+    pub far: Box<dyn FarSide>,
     terms: Arc<Terms>,
     clock: Clock,
     began: Timestamp,
@@ -112,30 +88,19 @@ pub struct DeskChannel {
 }
 
 impl DeskChannel {
-    pub fn new(
-        adapter: Arc<Declarative>,
-        far: FarSide,
-        terms: Arc<Terms>,
-        clock: Clock,
-        play: CasePlay,
-    ) -> Self {
+    pub fn new(far: Box<dyn FarSide>, terms: Arc<Terms>, clock: Clock, play: CasePlay) -> Self {
         let began = clock.now();
-        let CasePlay { target, first, is_mute, loses_reversal } = play;
+        let CasePlay { target, first, later } = play;
+        let is_mute = matches!(later, Some(LaterWord::Reversal(_) | LaterWord::LostReversal));
         let (target, first) = (Some(target), Some(first));
-        let state = PlayState { target, first, is_mute, loses_reversal, ..PlayState::default() };
-        Self { adapter, far, terms, clock, began, host: None, state: Mutex::new(state) }
+        let state = PlayState { target, first, later, is_mute, ..PlayState::default() };
+        Self { far, terms, clock, began, host: None, state: Mutex::new(state) }
     }
 
     /// A channel that asks a real host.
-    pub fn at_host(
-        adapter: Arc<Declarative>,
-        far: FarSide,
-        terms: Arc<Terms>,
-        clock: Clock,
-        host: HostLine,
-    ) -> Self {
+    pub fn at_host(far: Box<dyn FarSide>, terms: Arc<Terms>, clock: Clock, host: HostLine) -> Self {
         let (began, state) = (clock.now(), Mutex::default());
-        Self { adapter, far, terms, clock, began, host: Some(host), state }
+        Self { far, terms, clock, began, host: Some(host), state }
     }
 
     fn state(&self) -> MutexGuard<'_, PlayState> {
@@ -153,43 +118,47 @@ impl DeskChannel {
         self.state().facts.get(&number).copied().unwrap_or(Fact::Absent)
     }
 
-    /// What was exchanged, in its order, and what the file did not let the channel say.
-    pub fn take_record(&self) -> (Vec<CaseExchange>, Vec<String>) {
-        let mut state = self.state();
-        (std::mem::take(&mut state.exchanges), std::mem::take(&mut state.unsayable))
+    /// What was shown since the last call.
+    pub fn take_record(&self) -> CaseRecord {
+        std::mem::take(&mut self.state().record)
     }
 
-    /// A notice that the channel posts about an attempt; what it says becomes the truth, unless it
-    /// is another's.
-    pub fn notice(
+    /// Words about an attempt that nobody asked for; what they say becomes the truth, unless they
+    /// are another's. The error says why the channel cannot say them.
+    pub fn tell(
         &self,
         number: ChannelOrderNo,
         saying: &Saying,
         signer: MessageSigner,
-    ) -> Result<WireNotice, String> {
+    ) -> Result<Unasked, String> {
         let about = self.state().known.get(&number).cloned();
         let about = about.ok_or("the channel was never asked for this attempt")?;
-        let now = self.clock.now();
-        let settle_date = self.terms.calendar.date_of(now);
-        let word = FarWord { about: &about, saying, settle_date, signer };
-        let notice = self.far.notice(&word, now)?;
+        let FarMoment { now, settle_date } = self.moment();
+        let word = FarWord { saying, settle_date, signer };
+        let told = self.far.tell(&about, &word, now).map_err(|problem| match problem {
+            FarProblem::Unsayable(words) | FarProblem::Refused(words) => words,
+        })?;
         if signer == MessageSigner::Channel {
             self.settle(number, saying.means);
         }
-        Ok(notice)
+        Ok(told)
     }
 
-    /// Writes down a notice and what became of it.
-    pub fn record_notice(&self, notice: &WireNotice, heard: String) {
-        let text = self.adapter.notice_text(notice, self.clock.now());
-        let shown = PageShown::of_notice(notice, text, &self.adapter.shared_keys());
-        let at_ms = self.at_ms();
-        self.state().exchanges.push(CaseExchange::notice(at_ms, shown, heard));
+    /// Writes down what was told and what became of it.
+    pub fn record_told(&self, told: Unasked, heard: String) {
+        let what = self.far.unasked();
+        let one = CaseExchange::unasked(self.at_ms(), what, told.shown, heard);
+        self.state().record.exchanges.push(one);
     }
 
     fn at_ms(&self) -> u64 {
         let since = self.clock.now().since(self.began);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn moment(&self) -> FarMoment {
+        let now = self.clock.now();
+        FarMoment { now, settle_date: self.terms.calendar.date_of(now) }
     }
 
     fn settle(&self, number: ChannelOrderNo, means: ToldMeaning) {
@@ -204,9 +173,19 @@ impl DeskChannel {
         self.state().facts.insert(number, fact);
     }
 
+    fn decide(&self, request: &ChannelRequest) -> FarAnswer {
+        match request {
+            ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => self.begin(request),
+            ChannelRequest::Inquiry { .. } => self.inquired(request),
+            ChannelRequest::Reversal { .. } => self.reversed(request),
+            // Cases are of operations: no case asks for a service.
+            ChannelRequest::Service { .. } => FarAnswer::LostBefore,
+        }
+    }
+
     /// The answer to the first request of an operation.
-    fn begin(&self, request: &ChannelRequest) -> FirstAnswer {
-        let facts = request.attempt().expect(NO_SERVICE);
+    fn begin(&self, request: &ChannelRequest) -> FarAnswer {
+        let Some(facts) = request.attempt() else { return FarAnswer::LostBefore };
         let number = facts.channel_order_no;
         let (meant, fails) = {
             let mut state = self.state();
@@ -219,13 +198,13 @@ impl DeskChannel {
         let no = ToldMeaning::Declined(Reason::ChannelFailure);
         let usual: &[ToldMeaning] =
             if fails { &[no] } else { &[ToldMeaning::Approved, ToldMeaning::Pending] };
-        let usual = || self.word_for(request, usual).map(FirstAnswer::Said);
-        let otherwise = if fails { FirstAnswer::LostBefore } else { FirstAnswer::LostAfter };
+        let usual = || self.word_for(request, usual).map(FarAnswer::Said);
+        let otherwise = if fails { FarAnswer::LostBefore } else { FarAnswer::LostAfter };
         let answer = meant.or_else(usual).unwrap_or(otherwise);
         match &answer {
-            FirstAnswer::Said(saying) => self.settle(number, saying.means),
-            FirstAnswer::LostBefore => {}
-            FirstAnswer::LostAfter | FirstAnswer::Status(_) | FirstAnswer::Forged(_) => {
+            FarAnswer::Said(saying) => self.settle(number, saying.means),
+            FarAnswer::LostBefore => {}
+            FarAnswer::LostAfter | FarAnswer::Status(_) | FarAnswer::Forged(_) => {
                 self.settle(number, ToldMeaning::Approved);
             }
         }
@@ -242,11 +221,35 @@ impl DeskChannel {
         wanted.iter().find_map(|wanted| words.iter().find(|one| is_like(one, wanted)).cloned())
     }
 
-    fn inquired(&self, request: &ChannelRequest) -> FirstAnswer {
+    /// Whether a request asks about what the case is about.
+    fn is_about_target(state: &PlayState, request: &ChannelRequest) -> bool {
+        let facts = request.attempt();
+        facts.is_some_and(|facts| state.target == Some(facts.operation))
+    }
+
+    fn inquired(&self, request: &ChannelRequest) -> FarAnswer {
         use ToldMeaning::{Approved, Declined, NotFound, Pending, TakenBack};
         let number = request.stated().channel_order_no;
-        if self.state().is_mute {
-            return FirstAnswer::LostAfter;
+        let meant = {
+            let mut state = self.state();
+            let is_about = Self::is_about_target(&state, request);
+            if is_about && state.is_mute {
+                return FarAnswer::LostAfter;
+            }
+            match state.later.take_if(|_| is_about) {
+                Some(LaterWord::Inquiry(saying)) => Some(saying),
+                Some(other) => {
+                    state.later = Some(other);
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some(saying) = meant {
+            if saying.means != NotFound {
+                self.settle(number, saying.means);
+            }
+            return FarAnswer::Said(saying);
         }
         let no = Declined(Reason::ChannelFailure);
         let wanted: &[ToldMeaning] = match self.fact(number) {
@@ -260,40 +263,59 @@ impl DeskChannel {
         if self.fact(number) == Fact::Working {
             self.settle(number, Approved);
         }
-        found.map_or_else(|| self.mute(request), FirstAnswer::Said)
+        found.map_or_else(|| self.mute(request), FarAnswer::Said)
     }
 
-    fn reversed(&self, request: &ChannelRequest) -> FirstAnswer {
-        use ToldMeaning::{Approved, Declined, NotFound};
+    fn reversed(&self, request: &ChannelRequest) -> FarAnswer {
+        use ToldMeaning::{Approved, Declined, NotFound, Pending, TakenBack, Unclear};
         let number = request.stated().channel_order_no;
         let no = Declined(Reason::ChannelFailure);
-        let is_lost = {
-            let mut state = self.state();
-            state.reversals += 1;
-            state.reversals == 1 && state.loses_reversal
-        };
         let fact = self.fact(number);
-        if matches!(fact, Fact::Done | Fact::Working) {
-            self.settle(number, ToldMeaning::TakenBack);
+        let is_there = matches!(fact, Fact::Done | Fact::Working);
+        let meant = {
+            let mut state = self.state();
+            let is_about = Self::is_about_target(&state, request);
+            match state.later.take_if(|_| is_about) {
+                Some(LaterWord::Reversal(saying)) => {
+                    state.is_mute = false;
+                    Some(FarAnswer::Said(saying))
+                }
+                Some(LaterWord::LostReversal) => Some(FarAnswer::LostAfter),
+                Some(other) => {
+                    state.later = Some(other);
+                    None
+                }
+                None => None,
+            }
+        };
+        let takes = match &meant {
+            Some(FarAnswer::Said(saying)) => match saying.means {
+                Approved | TakenBack | Pending | Unclear => true,
+                Declined(_) | NotFound => false,
+            },
+            Some(_) | None => true,
+        };
+        if is_there && takes {
+            self.settle(number, TakenBack);
         }
-        if is_lost {
-            return FirstAnswer::LostAfter;
+        if let Some(answer) = meant {
+            return answer;
         }
         let wanted: &[ToldMeaning] = match fact {
             Fact::Done | Fact::Working | Fact::TakenBack => &[Approved],
             Fact::Absent => &[NotFound, Approved],
             Fact::Refused => &[no, NotFound, Approved],
         };
-        self.word_for(request, wanted).map_or_else(|| self.mute(request), FirstAnswer::Said)
+        self.word_for(request, wanted).map_or_else(|| self.mute(request), FarAnswer::Said)
     }
 
     /// The file has no word for what the channel would say.
-    fn mute(&self, request: &ChannelRequest) -> FirstAnswer {
-        let section = self.far.section(request).unwrap_or_else(|| request.name());
+    fn mute(&self, request: &ChannelRequest) -> FarAnswer {
+        let place = self.far.place(request).unwrap_or_else(|| request.name().to_owned());
         let fact = self.fact(request.stated().channel_order_no);
-        let text = format!("[http.{section}] has no word for an order that is {}", fact.words());
-        self.state().unsayable.push(text);
-        FirstAnswer::LostAfter
+        let text = format!("{place} has no word for an order that is {}", fact.words());
+        self.state().record.unsayable.push(text);
+        FarAnswer::LostAfter
     }
 
     /// Asks the channel, outside of any order.
@@ -302,118 +324,50 @@ impl DeskChannel {
     }
 
     async fn exchange(&self, request: ChannelRequest) -> ReplyMeaning {
-        if let Some(host) = &self.host {
-            return self.exchange_with_host(host, request).await;
-        }
-        let now = self.clock.now();
-        let (wire, text) = match self.adapter.encode_with_text(&request, now) {
-            Ok(written) => written,
-            Err(error) => return self.unbuilt(&error),
+        let at = self.moment();
+        let exchanged = match self.host.as_ref().zip(self.far.http()) {
+            Some((host, side)) => host.exchange(side, &request).await,
+            None => self.exchange_here(&request, at),
         };
-        let answer = match &request {
-            ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => self.begin(&request),
-            ChannelRequest::Inquiry { .. } => self.inquired(&request),
-            ChannelRequest::Reversal { .. } => self.reversed(&request),
-            // Cases are of operations: the desk has no word for a service.
-            ChannelRequest::Service { .. } => FirstAnswer::LostBefore,
-        };
-        let written = match &answer {
-            FirstAnswer::LostBefore | FirstAnswer::LostAfter => None,
-            FirstAnswer::Status(status) => Some(Ok(proxy_page(*status))),
-            FirstAnswer::Said(saying) => Some(self.write(&request, saying, MessageSigner::Channel)),
-            FirstAnswer::Forged(saying) => {
-                Some(self.write(&request, saying, MessageSigner::Stranger))
+        let (exchanged, happened) = match exchanged {
+            Ok(exchanged) => exchanged,
+            Err(error) => {
+                self.state().record.unsayable.push(error.to_string());
+                let cause = Outcome::NotSent(NotSentCause::NotEncodable);
+                return ReplyMeaning::new(cause, String::new());
             }
         };
-        let reply = written.and_then(|written| {
-            written.map_err(|problem| self.state().unsayable.push(problem)).ok()
-        });
-        let understood = match &reply {
-            Some(reply) => self.adapter.decode(&request, reply, self.clock.now()),
-            None => ReplyMeaning::new(Outcome::Unknown(UnknownCause::TimedOut), String::new()),
-        };
-        let sent = SentRequest { request: &request, wire: &wire, text, now };
-        self.record(sent, reply.as_ref(), answer.words(), &understood);
-        understood
-    }
-
-    /// Sends a request to the real host, once.
-    async fn exchange_with_host(&self, host: &HostLine, request: ChannelRequest) -> ReplyMeaning {
-        let adapter: &dyn Adapter = &*self.adapter;
-        let credential = match fetched::ready(adapter, &host.transport, &host.clock).await {
-            Ok(credential) => credential,
-            Err(cause) => return ReplyMeaning::new(Outcome::NotSent(cause), String::new()),
-        };
-        let now = self.clock.now();
-        let (wire, text) = match self.adapter.encode_with_text(&request, now) {
-            Ok(written) => written,
-            Err(error) => return self.unbuilt(&error),
-        };
-        let reply = host.transport.send(wire.clone()).await;
-        let (happened, understood) = match &reply {
-            Ok(reply) => {
-                credential.heard(reply);
-                let understood = adapter.decode(&request, reply, self.clock.now());
-                ("the host answers".to_owned(), understood)
-            }
-            Err(failure) => {
-                let meaning = ReplyMeaning::new(failure.outcome(), String::new());
-                (failure.to_string(), meaning)
-            }
-        };
-        let sent = SentRequest { request: &request, wire: &wire, text, now };
-        self.record(sent, reply.as_ref().ok(), happened, &understood);
-        understood
-    }
-
-    fn unbuilt(&self, error: &EncodeError) -> ReplyMeaning {
-        self.state().unsayable.push(error.to_string());
-        ReplyMeaning::new(Outcome::NotSent(NotSentCause::NotEncodable), String::new())
-    }
-
-    /// Everything that may not be shown: shared keys, and at a host the real credentials.
-    fn secrets(&self) -> Vec<Vec<u8>> {
-        let shared = self.adapter.shared_keys().into_iter().map(<[u8]>::to_vec);
-        let real = self.host.iter().flat_map(|host| host.secrets.iter().cloned());
-        let fetched = self.adapter.credential_supply().and_then(|supply| supply.slot().kept());
-        let fetched = fetched.map(|kept| kept.text.as_bytes().to_vec());
-        shared.chain(real).chain(fetched).collect()
-    }
-
-    fn record(
-        &self,
-        sent: SentRequest<'_>,
-        reply: Option<&WireReply>,
-        happened: String,
-        understood: &ReplyMeaning,
-    ) {
-        let SentRequest { request, wire, text, now } = sent;
-        let secrets = self.secrets();
-        let keys: Vec<&[u8]> = secrets.iter().map(Vec::as_slice).collect();
-        let observed = Observed { request, wire, sent_text: text, keys: &keys };
-        let text = reply.and_then(|reply| self.adapter.reply_text(request, reply, now));
-        let came = reply.map(|reply| PageShown::of_reply(&observed, reply, text));
+        let Exchanged { sent, came, understood, problem } = exchanged;
         let heard = match &understood.objection {
             Some(objection) => format!("{}: {objection}", understood.outcome.name()),
             None => understood.outcome.name().to_owned(),
         };
-        let at_ms = u64::try_from(now.since(self.began).as_millis()).unwrap_or(u64::MAX);
-        let took = self.clock.now().since(now);
-        let one = CaseExchange::of((at_ms, took), &observed, came, happened, heard);
-        self.state().exchanges.push(one);
+        let at_ms = u64::try_from(at.now.since(self.began).as_millis()).unwrap_or(u64::MAX);
+        let took = self.clock.now().since(at.now);
+        let one = CaseExchange::of((at_ms, took), &request, (sent, came), (happened, heard));
+        let record = &mut self.state().record;
+        record.exchanges.push(one);
+        match problem {
+            Some(FarProblem::Unsayable(words)) => record.unsayable.push(words),
+            Some(FarProblem::Refused(words)) => record.refused.push(words),
+            None => {}
+        }
+        understood
     }
 
-    fn write(
+    /// Asks the channel's own side; the text says what happened.
+    fn exchange_here(
         &self,
         request: &ChannelRequest,
-        saying: &Saying,
-        signer: MessageSigner,
-    ) -> Result<WireReply, String> {
-        let now = self.clock.now();
-        let settle_date = self.terms.calendar.date_of(now);
-        let word =
-            FarWord { about: request.attempt().expect(NO_SERVICE), saying, settle_date, signer };
-        self.far.reply(request, &word, now)
+        at: FarMoment,
+    ) -> Result<(Exchanged, String), EncodeError> {
+        let mut happened = String::new();
+        let exchanged = self.far.exchange(request, at, &mut || {
+            let answer = self.decide(request);
+            happened = answer.words();
+            answer
+        })?;
+        Ok((exchanged, happened))
     }
 }
 
@@ -428,23 +382,6 @@ impl Fact {
             Self::TakenBack => "taken back",
         }
     }
-}
-
-impl FirstAnswer {
-    fn words(&self) -> String {
-        match self {
-            Self::Said(saying) => format!("the channel says {}", saying.words()),
-            Self::LostBefore => "the request is lost before the channel acts".to_owned(),
-            Self::LostAfter => "no answer comes; the channel has acted".to_owned(),
-            Self::Status(status) => format!("the channel has acted; HTTP {status} comes"),
-            Self::Forged(saying) => format!("{} comes, signed by a stranger", saying.words()),
-        }
-    }
-}
-
-fn proxy_page(status: u16) -> WireReply {
-    let body = Bytes::from_static(b"<html><body>upstream error</body></html>");
-    WireReply { status, headers: HeaderMap::new(), body }
 }
 
 impl CaseAnswers for DeskChannel {

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::certify::only::{CaseAnswers, OnlyChannel};
-use crate::channel::protocol::sample::{sample_card, sample_code};
+use crate::channel::protocol::sample::{SAMPLE_DATE, sample_card, sample_code};
 use crate::clock::{Clock, stopwatch};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::card::{CardFacts, CardInput};
+use crate::domain::card::{CardFacts, CardInput, CardToken};
 use crate::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{CallerId, CallerOrderId, MerchantId, OrderId};
+use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, OrderId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payer_code::CodeFacts;
@@ -65,8 +65,18 @@ pub struct CaseSubject {
     pub merchant: MerchantId,
     pub amount: AmountMinor,
     pub currency: Currency,
-    /// Whether payments are made by a payer's code, since the channel takes no card.
-    pub by_code: bool,
+    /// What payments are made by.
+    pub instrument: CaseInstrument,
+    /// The node that works the orders: links are divided among nodes.
+    pub node: u16,
+}
+
+/// What the payments of a case are made by: a card, unless the channel takes none.
+#[derive(Debug, Clone)]
+pub enum CaseInstrument {
+    Card,
+    Code,
+    Agreement(CardToken),
 }
 
 /// The core's side of a case: an engine with one channel, and what it has written.
@@ -100,7 +110,7 @@ impl CaseDesk {
         );
         let store: Arc<dyn Store> = Arc::new(store);
         let channels = Arc::new(OnlyChannel { terms: Arc::clone(&terms), answers });
-        let engine = Arc::new(Engine::new(store, channels, clock, vault, 1));
+        let engine = Arc::new(Engine::new(store, channels, clock, vault, subject.node));
         let (card, next) = (Arc::new(sample_card()), AtomicI64::new(1));
         Self { engine, terms, rows, card, subject, next }
     }
@@ -122,11 +132,14 @@ impl CaseDesk {
         (CallerId::from_stored("core"), CallerOrderId::from_stored(&format!("rehearsal-{number}")))
     }
 
+    fn card_facts(&self) -> CardFacts {
+        let digests = self.engine.vault().digests(&self.card);
+        CardFacts { masked: self.card.pan.masked(), digests, row: None }
+    }
+
     /// The sample card, and what an order keeps of it.
     fn by_card(&self) -> (Instrument, InstrumentFacts) {
-        let digests = self.engine.vault().digests(&self.card);
-        let facts = CardFacts { masked: self.card.pan.masked(), digests, row: None };
-        (sample_card().into(), facts.into())
+        (sample_card().into(), self.card_facts().into())
     }
 
     /// The same of a payer's code.
@@ -136,14 +149,26 @@ impl CaseDesk {
         (Instrument::Code(code), InstrumentFacts::Code(CodeFacts { masked, digest }))
     }
 
+    /// The same of an agreement, which was made before the case began.
+    fn by_agreement(&self, token: CardToken) -> (Instrument, InstrumentFacts) {
+        let id = AgreementId::of(OrderId::compose(SAMPLE_DATE, 1, 1));
+        let facts = InstrumentFacts::Agreement { id, card: self.card_facts() };
+        (Instrument::Agreement { token, sms_code: None }, facts)
+    }
+
     /// Takes an order that begins with an instrument as far as one call does.
     pub async fn charge(&self, kind: OrderKind) -> Result<Order, EngineError> {
         let id = self.engine.next_order_id().await?;
         let (caller, own) = self.name();
-        let CaseSubject { merchant, amount, currency, by_code } = self.subject.clone();
-        let (instrument, facts) = match by_code && kind != OrderKind::Payout {
-            true => self.by_code(),
-            false => self.by_card(),
+        let CaseSubject { merchant, amount, currency, instrument, node: _ } = self.subject.clone();
+        let (instrument, facts) = match instrument {
+            CaseInstrument::Code if kind != OrderKind::Payout => self.by_code(),
+            CaseInstrument::Agreement(token) if kind != OrderKind::Payout => {
+                self.by_agreement(token)
+            }
+            CaseInstrument::Card | CaseInstrument::Code | CaseInstrument::Agreement(_) => {
+                self.by_card()
+            }
         };
         let instruction = Instruction {
             instrument: Some(facts),

@@ -4,19 +4,34 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use crate::channel::ChannelRequest;
 use crate::channel::protocol::declarative::{CoveredText, without_keys};
 use crate::channel::protocol::transcript::keep_words;
-use crate::channel::{ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::words::CardEcho;
 
-/// A request as it left, with what its signature covers.
-pub struct Observed<'a> {
-    pub request: &'a ChannelRequest,
-    pub wire: &'a WireRequest,
-    pub sent_text: Option<CoveredText>,
+/// What may not be seen in a message, and what may although it looks like a card number.
+#[derive(Clone, Copy)]
+pub struct PageMasks<'a> {
     /// Shared keys, which may stand in the texts.
     pub keys: &'a [&'a [u8]],
+    pub echo: CardEcho<'a>,
+    /// Long digits that are no card number.
+    pub known: &'a [&'a str],
+}
+
+/// The text that a signature covers.
+pub struct SignedText {
+    /// Before the masks, which it goes through as the message does.
+    pub text: CoveredText,
+    /// SHA-256 of the text as it was signed.
+    pub sha256: String,
+}
+
+impl From<CoveredText> for SignedText {
+    fn from(text: CoveredText) -> Self {
+        Self { sha256: sha256_hex(&text), text }
+    }
 }
 
 /// A message as it is shown.
@@ -49,53 +64,32 @@ pub struct CaseExchange {
 }
 
 impl PageShown {
-    fn new(
-        (head, headers, body): (String, Vec<(String, String)>, &[u8]),
-        text: Option<CoveredText>,
-        (keys, echo, known): (&[&[u8]], CardEcho<'_>, &[&str]),
+    pub fn new(
+        head: String,
+        (headers, body): (Vec<(String, String)>, &[u8]),
+        signed: Option<SignedText>,
+        masks: PageMasks<'_>,
     ) -> Self {
         let show = |bytes: &[u8]| {
-            let bytes = without_keys(bytes, keys);
+            let bytes = without_keys(bytes, masks.keys);
             let lines = bytes.split(|byte| *byte == b'\n');
-            lines.map(|line| keep_words(line, echo, known)).collect::<Vec<_>>().join("\n")
+            let lines = lines.map(|line| keep_words(line, masks.echo, masks.known));
+            lines.collect::<Vec<_>>().join("\n")
         };
+        let shown = |(name, text): (String, String)| (name, show(text.as_bytes()));
         Self {
             head,
-            headers: headers
-                .into_iter()
-                .map(|(name, text)| (name, show(text.as_bytes())))
-                .collect(),
+            headers: headers.into_iter().map(shown).collect(),
             body: show(body),
-            signed_sha256: text.as_ref().map(|text| sha256_hex(text)),
-            signed_text: text.map(|text| show(&text)),
+            signed_text: signed.as_ref().map(|signed| show(&signed.text)),
+            signed_sha256: signed.map(|signed| signed.sha256),
         }
-    }
-
-    fn of_request(observed: &Observed<'_>) -> Self {
-        let wire = observed.wire;
-        let headers = wire.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        let head = format!("{} {}", wire.method, wire.url);
-        let masks = (observed.keys, observed.request.echo(), &[][..]);
-        Self::new((head, headers.collect(), &wire.body), observed.sent_text.clone(), masks)
-    }
-
-    pub fn of_reply(observed: &Observed<'_>, reply: &WireReply, text: Option<CoveredText>) -> Self {
-        let head = format!("HTTP {}", reply.status);
-        let masks = (observed.keys, observed.request.echo(), &[][..]);
-        Self::new((head, texts(&reply.headers), &reply.body), text, masks)
-    }
-
-    pub fn of_notice(notice: &WireNotice, text: Option<CoveredText>, keys: &[&[u8]]) -> Self {
-        let head = "POST (notice)".to_owned();
-        Self::new((head, texts(&notice.headers), &notice.body), text, (keys, CardEcho::NONE, &[]))
     }
 
     /// A statement's file, which has no card and no key.
     pub fn of_statement(head: &str, text: &str) -> Self {
-        let page = (head.to_owned(), Vec::new(), text.as_bytes());
-        Self::new(page, None, (&[], CardEcho::NONE, &[]))
+        let masks = PageMasks { keys: &[], echo: CardEcho::NONE, known: &[] };
+        Self::new(head.to_owned(), (Vec::new(), text.as_bytes()), None, masks)
     }
 
     fn json(&self) -> Json {
@@ -108,37 +102,41 @@ impl PageShown {
     }
 }
 
-fn texts(headers: &http::HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
-}
-
 impl CaseExchange {
     pub fn of(
         (at_ms, took): (u64, Duration),
-        observed: &Observed<'_>,
-        came: Option<PageShown>,
-        happened: String,
-        heard: String,
+        request: &ChannelRequest,
+        (sent, came): (PageShown, Option<PageShown>),
+        (happened, heard): (String, String),
     ) -> Self {
-        let name = observed.request.name();
-        let what = match observed.request {
+        let name = request.name();
+        let what = match request {
             ChannelRequest::Inquiry { facts, .. } | ChannelRequest::Reversal { facts, .. } => {
                 format!("{name} of {} {}", facts.operation.name(), facts.channel_order_no)
             }
             ChannelRequest::Charge { .. }
             | ChannelRequest::FollowUp { .. }
             | ChannelRequest::Service { .. } => {
-                format!("{name} {}", observed.request.stated().channel_order_no)
+                format!("{name} {}", request.stated().channel_order_no)
             }
         };
-        let sent = Some(PageShown::of_request(observed));
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        Self { at_ms, took_ms, what, sent, came, happened, heard }
+        Self { at_ms, took_ms, what, sent: Some(sent), came, happened, heard }
     }
 
-    pub fn notice(at_ms: u64, came: PageShown, heard: String) -> Self {
-        let (what, happened) = ("notice".to_owned(), "the channel posts a notice".to_owned());
+    /// A link's own message, which belongs to no order.
+    pub fn of_link(
+        what: &str,
+        (sent, came): (PageShown, Option<PageShown>),
+        heard: String,
+    ) -> Self {
+        let (what, happened) = (what.to_owned(), "the link asks by itself".to_owned());
+        Self { at_ms: 0, took_ms: 0, what, sent: Some(sent), came, happened, heard }
+    }
+
+    /// Words of the channel that answer nothing: a notice, or an answer that comes late.
+    pub fn unasked(at_ms: u64, what: &str, came: PageShown, heard: String) -> Self {
+        let (what, happened) = (what.to_owned(), format!("the channel sends a {what}"));
         Self { at_ms, took_ms: 0, what, sent: None, came: Some(came), happened, heard }
     }
 

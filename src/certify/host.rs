@@ -6,15 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::certify::Rehearsal;
 use crate::certify::case::{BooksSeen, CaseReport, judge_books};
 use crate::certify::cases::leave_out_services;
-use crate::certify::channel::{DeskChannel, HostLine};
+use crate::certify::channel::DeskChannel;
+use crate::certify::far_side::HostLine;
+use crate::certify::rehearsal::Rehearsal;
 use crate::certify::report::{CertifyReport, LeftOut};
 use crate::certify::stage::{RehearsalClock, RehearsalStage};
 use crate::channel::file::Ability;
 use crate::channel::protocol::sample::sample_facts;
-use crate::channel::{Adapter, ChannelRequest, ReplyMeaning};
+use crate::channel::{ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
@@ -58,12 +59,10 @@ pub async fn play_host(
 
 fn stage(rehearsal: &Rehearsal, line: HostLine) -> RehearsalStage {
     let terms = Arc::new(rehearsal.file.terms.clone());
-    let adapter = Arc::clone(&rehearsal.adapter);
     let far = rehearsal.far_side();
-    let channel = DeskChannel::at_host(adapter, far, Arc::clone(&terms), Clock::System, line);
-    let adapter: Arc<dyn Adapter> = Arc::clone(&rehearsal.adapter) as Arc<dyn Adapter>;
+    let channel = DeskChannel::at_host(far, Arc::clone(&terms), Clock::System, line);
     let clock = RehearsalClock::Machine { patience: HOST_PATIENCE };
-    RehearsalStage::new(channel, adapter, terms, clock, rehearsal.subject())
+    RehearsalStage::new(channel, terms, clock, rehearsal.subject())
 }
 
 struct HostPlayer<'r> {
@@ -161,7 +160,7 @@ impl HostPlayer<'_> {
                 None
             }
         };
-        case.exchanges = self.stage.channel.take_record().0;
+        case.exchanges = self.stage.channel.take_record().exchanges;
         self.report.cases.push(case);
         order.filter(|order| order.status == OrderStatus::Succeeded)
     }
@@ -207,7 +206,7 @@ impl HostPlayer<'_> {
         (facts.currency, facts.channel_reference) = (subject.currency, None);
         let now = self.stage.now();
         let request = ChannelRequest::Inquiry { facts, original: None, pan: None, now };
-        if self.rehearsal.far_side().section(&request).is_none() {
+        if self.rehearsal.far_side().place(&request).is_none() {
             return;
         }
         let mut case = CaseReport::unplayed("inquiry", "an order that never was", Vec::new());
@@ -227,7 +226,7 @@ impl HostPlayer<'_> {
             | Outcome::NotSent(_)
             | Outcome::NotFound { .. } => {}
         }
-        case.exchanges = self.stage.channel.take_record().0;
+        case.exchanges = self.stage.channel.take_record().exchanges;
         self.report.cases.push(case);
     }
 }

@@ -7,14 +7,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use crate::certify::channel::DeskChannel;
-use crate::certify::desk::{CaseDesk, CaseSubject};
-use crate::channel::{Adapter, AttemptFacts, ChannelRequest, ReplyMeaning, WireNotice};
+use crate::certify::desk::{CaseDesk, CaseInstrument, CaseSubject};
+use crate::certify::far_side::Unasked;
+use crate::channel::protocol::sample::sample_card;
+use crate::channel::{AttemptFacts, ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Approval, Outcome};
 use crate::domain::terms::Terms;
+use crate::domain::time::Timestamp;
 use crate::engine::EngineError;
 
 /// Rounds of work on one order before it counts as one that never ends.
@@ -32,7 +35,6 @@ pub enum RehearsalClock {
 pub struct RehearsalStage {
     desk: CaseDesk,
     pub channel: Arc<DeskChannel>,
-    adapter: Arc<dyn Adapter>,
     clock: RehearsalClock,
 }
 
@@ -47,10 +49,9 @@ impl Deref for RehearsalStage {
 impl RehearsalStage {
     pub fn new(
         channel: DeskChannel,
-        adapter: Arc<dyn Adapter>,
         terms: Arc<Terms>,
         clock: RehearsalClock,
-        subject: CaseSubject,
+        mut subject: CaseSubject,
     ) -> Self {
         let channel = Arc::new(channel);
         let answers: Arc<DeskChannel> = Arc::clone(&channel);
@@ -58,27 +59,45 @@ impl RehearsalStage {
             RehearsalClock::Hand(hand) => Clock::Manual(Arc::clone(hand)),
             RehearsalClock::Machine { .. } => Clock::System,
         };
-        Self { desk: CaseDesk::new(answers, terms, read, subject), channel, adapter, clock }
+        if let CaseInstrument::Agreement(token) = &mut subject.instrument {
+            *token = channel.far.token_for(&sample_card(), read.now());
+        }
+        Self { desk: CaseDesk::new(answers, terms, read, subject), channel, clock }
     }
 
     /// Works an order's entry, each time when it is due, until nothing is due any more.
     pub async fn drain(&self, id: OrderId) -> Result<Order, EngineError> {
         let began = self.now();
         for _ in 0..ROUNDS_MAX {
-            let Some(entry) = self.entry(id).await? else { break };
-            let Some(due_at) = entry.due_at else { break };
-            match &self.clock {
-                RehearsalClock::Hand(hand) => {
-                    hand.fetch_max(due_at.as_millis(), Ordering::SeqCst);
-                }
-                RehearsalClock::Machine { patience } if due_at.since(began) > *patience => break,
-                RehearsalClock::Machine { .. } => {
-                    tokio::time::sleep(due_at.since(self.now())).await;
-                }
+            if !self.work_due(id, began).await? {
+                break;
             }
-            self.engine().work(&entry).await?;
         }
         self.order(id).await
+    }
+
+    /// Works an order's entry when it is due next.
+    pub async fn work_next(&self, id: OrderId) -> Result<(), EngineError> {
+        self.work_due(id, self.now()).await.map(|_| ())
+    }
+
+    /// The same; whether there was anything to do within the patience since `began`.
+    async fn work_due(&self, id: OrderId, began: Timestamp) -> Result<bool, EngineError> {
+        let Some(entry) = self.entry(id).await? else { return Ok(false) };
+        let Some(due_at) = entry.due_at else { return Ok(false) };
+        match &self.clock {
+            RehearsalClock::Hand(hand) => {
+                hand.fetch_max(due_at.as_millis(), Ordering::SeqCst);
+            }
+            RehearsalClock::Machine { patience } if due_at.since(began) > *patience => {
+                return Ok(false);
+            }
+            RehearsalClock::Machine { .. } => {
+                tokio::time::sleep(due_at.since(self.now())).await;
+            }
+        }
+        self.engine().work(&entry).await?;
+        Ok(true)
     }
 
     /// Works an order's entry once.
@@ -114,15 +133,14 @@ impl RehearsalStage {
         let pan = Some(self.card().pan.clone());
         let original = self.engine().original_facts(order).await.ok()?;
         let request = ChannelRequest::Inquiry { facts, original, pan, now: self.now() };
-        self.channel.far.section(&request)?;
+        self.channel.far.place(&request)?;
         Some(self.channel.ask(request).await)
     }
 
-    /// Takes a notice as the daemon does; the answer is what became of it.
-    pub async fn take_notice(&self, wire: &WireNotice) -> Result<String, EngineError> {
-        let now = self.engine().clock().now();
-        let notice = match self.adapter.decode_notice(wire, now) {
-            Ok(notice) => notice,
+    /// Takes what the channel tells as the daemon does; the answer is what became of it.
+    pub async fn take_told(&self, told: &Unasked) -> Result<String, EngineError> {
+        let notice = match &told.heard {
+            Ok(notice) => notice.clone(),
             Err(refusal) => return Ok(format!("refused: {refusal}")),
         };
         let number = notice.channel_order_no;
@@ -140,8 +158,10 @@ impl RehearsalStage {
     /// Word of a success that our books do not have, as a statement or an operator's call brings
     /// it; the undo that is owed for it, if one is.
     pub async fn claim_success(&self, order: &Order) -> Result<Option<OrderId>, EngineError> {
+        let number = order.channel_order_no(1);
+        let reference = self.channel.far.reference_of(number);
         let approval = Approval {
-            channel_reference: Some("CLAIMED".to_owned()),
+            channel_reference: reference.or_else(|| Some("CLAIMED".to_owned())),
             code: "claimed".to_owned(),
             settle_mmdd: None,
         };

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use jiff::civil::DateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -128,7 +129,7 @@ async fn take(
     running.counters.add(SimulatorEvent::Request);
     let Some(plan) = plan else {
         let said = dialect.carry_out(running, &call);
-        let answer = dialect.write(running, &call, &said, ReplyForm::Honest);
+        let answer = dialect.write(place_time(running), &call, &said, ReplyForm::Honest);
         let _ = answers.send(LinkAnswer::Frame(answer)).await;
         return;
     };
@@ -179,7 +180,7 @@ fn carry_out(
     plan: RequestPlan,
 ) -> Option<LinkAnswer> {
     let said = dialect.carry_out(running, call);
-    let write = |form| dialect.write(running, call, &said, form);
+    let write = |form| dialect.write(place_time(running), call, &said, form);
     let count = |happening| running.counters.add(happening);
     match plan.fault {
         RequestFault::None | RequestFault::DropBefore => {
@@ -217,6 +218,11 @@ fn carry_out(
             Some(LinkAnswer::Frame(write(ReplyForm::Unclear(plan.variant))))
         }
     }
+}
+
+/// The wall clock at the channel's place.
+fn place_time(running: &SimulatorState) -> DateTime {
+    running.ledger.civil(running.now())
 }
 
 /// A frame around bytes that are no message.

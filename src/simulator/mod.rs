@@ -8,7 +8,8 @@
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
 //! `dialect` with the protocols and the banks, `notices`, `server` and `links`, `counterpart` (the
-//! other side of a channel file, and whether it is one of ours).
+//! other side of a channel file, and whether it is one of ours), `voice` (a channel that says what
+//! it is told).
 
 mod agreements;
 mod chance;
@@ -26,6 +27,7 @@ mod state;
 mod server;
 mod settings;
 mod statement;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +50,7 @@ pub use self::settings::{
     UnionPayAcpSettings,
 };
 pub use self::statement::{DifferenceKind, PlantedDifference};
+pub use self::voice::{AcpHeard, AcpVoice, LinkHeard, LinkVoice, VoiceRefusal, VoiceWords};
 
 use crate::domain::time::BusinessDate;
 

@@ -4,6 +4,7 @@
 pub mod amount;
 pub mod declarative;
 pub mod iso8583;
+pub mod said;
 pub mod sample;
 pub mod transcript;
 pub mod unionpay_acp;

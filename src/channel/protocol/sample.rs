@@ -41,7 +41,7 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         sent_at: sample_now(),
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
     };
-    let token = || CardToken::parse("sample-token", "0").expect("it is short and plain");
+    let token = sample_token;
     let code = || SmsCode::parse("123456").expect("six digits");
     let facts_of_payment = sample_facts(Operation::Payment, 2);
     let money = (facts_of_payment.amount, facts_of_payment.currency);
@@ -78,9 +78,14 @@ pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
     }
 }
 
+/// The token of an agreement.
+pub fn sample_token() -> CardToken {
+    CardToken::parse("sample-token", "0").expect("it is short and plain")
+}
+
 /// A payment by an agreement, with a code of its own.
 pub fn sample_agreement_payment() -> ChannelRequest {
-    let token = CardToken::parse("sample-token", "0").expect("it is short and plain");
+    let token = sample_token();
     let sms_code = SmsCode::parse("123456");
     let instrument = Arc::new(Instrument::Agreement { token, sms_code });
     ChannelRequest::Charge { facts: sample_facts(Operation::Payment, 2), instrument }

@@ -65,6 +65,13 @@ impl Counterpart {
         settings
     }
 
+    /// The text behind a reference of the file. The error says that there is none.
+    pub fn credential(&self, reference: &str) -> Result<String, String> {
+        let found = self.credentials.iter().find(|one| one.reference == reference);
+        let absent = || format!("no credential was made up for `{reference}`");
+        found.map(|one| one.text.to_string()).ok_or_else(absent)
+    }
+
     /// The file's text, changed so that a gateway that reads it calls a simulator at `base`
     /// (`http://host:port`), receives notices at `notices` (`http://host:port`), and finds every
     /// credential in a file. Its state becomes live, and its connections plain.

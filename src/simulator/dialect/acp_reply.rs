@@ -6,9 +6,11 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::codec::acp;
 use crate::codec::form::Fields;
-use crate::domain::time::Timestamp;
+use crate::domain::card::MaskedPan;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::{BusinessDate, Timestamp};
 
-use super::super::keys::SimulatorKeys;
+use super::super::keys::PlatformIdentity;
 use super::super::ledger::{EntryFacts, EntryState, EntryView};
 use super::super::message::HttpReply;
 use super::super::notices::NoticeContent;
@@ -24,6 +26,61 @@ const REVERSED: &str = "46";
 const NOT_ECHOED: [&str; 5] = ["customerInfo", "encryptCertId", "signature", "certId", "accNo"];
 /// Request fields that a reply repeats and a notice does not.
 const NOT_NOTICED: [&str; 4] = ["backUrl", "channelType", "accType", "payTimeout"];
+
+/// What answers tell of an order.
+#[derive(Clone)]
+pub struct OrderTold {
+    /// The platform's own running number.
+    pub trace: u64,
+    pub received_at: Timestamp,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub settle_date: BusinessDate,
+    pub card: Option<MaskedPan>,
+}
+
+impl From<&EntryView> for OrderTold {
+    fn from(found: &EntryView) -> Self {
+        let EntryFacts { trace, received_at, amount, currency, settle_date, .. } = found.facts;
+        Self { trace, received_at, amount, currency, settle_date, card: found.card.clone() }
+    }
+}
+
+impl OrderTold {
+    pub fn query_id(&self) -> String {
+        query_id(self.received_at, self.trace)
+    }
+
+    /// Adds what the platform tells of it at its end.
+    pub fn describe(&self, fields: &mut Fields) {
+        let amount = self.amount.to_string();
+        fields.set("traceNo", &trace_no(self.trace));
+        fields.set("traceTime", &beijing(self.received_at).strftime("%m%d%H%M%S").to_string());
+        fields.set("txnAmt", &amount);
+        fields.set("currencyCode", self.currency.numeric());
+        fields.set("settleAmt", &amount);
+        fields.set("settleCurrencyCode", self.currency.numeric());
+        fields.set("settleDate", &self.settle_date.civil().strftime("%m%d").to_string());
+        self.name(fields);
+    }
+
+    /// Adds what names it.
+    pub fn name(&self, fields: &mut Fields) {
+        fields.set("queryId", &self.query_id());
+        if let Some(card) = &self.card {
+            fields.set("accNo", card.as_str());
+        }
+    }
+}
+
+/// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
+pub fn query_id(received_at: Timestamp, trace: u64) -> String {
+    format!("{}{}8", beijing(received_at).strftime("%Y%m%d%H%M%S"), trace_no(trace))
+}
+
+fn trace_no(trace: u64) -> String {
+    format!("{:06}", trace % 1_000_000)
+}
 
 /// The request's fields as an answer may repeat them.
 pub fn echo(request: &Fields) -> Fields {
@@ -50,42 +107,21 @@ pub fn beijing(moment: Timestamp) -> jiff::civil::DateTime {
     moment.civil(&jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
 }
 
-/// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
-pub fn query_id(facts: &EntryFacts) -> String {
-    let time = beijing(facts.received_at);
-    format!("{}{}8", time.strftime("%Y%m%d%H%M%S"), trace_no(facts))
-}
-
-fn trace_no(facts: &EntryFacts) -> String {
-    format!("{:06}", facts.trace % 1_000_000)
-}
-
-/// The fields that the platform adds to an answer about an order.
-pub fn describe(fields: &mut Fields, found: &EntryView) {
-    let facts = &found.facts;
-    let time = beijing(facts.received_at);
-    let amount = facts.amount.to_string();
-    fields.set("queryId", &query_id(facts));
-    fields.set("traceNo", &trace_no(facts));
-    fields.set("traceTime", &time.strftime("%m%d%H%M%S").to_string());
-    fields.set("txnAmt", &amount);
-    fields.set("currencyCode", facts.currency.numeric());
-    fields.set("settleAmt", &amount);
-    fields.set("settleCurrencyCode", facts.currency.numeric());
-    fields.set("settleDate", &facts.settle_date.civil().strftime("%m%d").to_string());
-    if let Some(card) = &found.card {
-        fields.set("accNo", card.as_str());
-    }
-}
-
 pub fn set_response(fields: &mut Fields, code: &str) {
     fields.set("respCode", code);
     fields.set("respMsg", message(code));
 }
 
+/// Writes the content of the answer to an inquiry: the end of the order that was asked about.
+pub fn set_end(fields: &mut Fields, told: &OrderTold, code: &str) {
+    told.describe(fields);
+    fields.set("origRespCode", code);
+    fields.set("origRespMsg", message(code));
+}
+
 /// Signs the fields and makes a synchronous reply of them.
-pub fn reply(keys: &SimulatorKeys, mut fields: Fields, form: ReplyForm) -> HttpReply {
-    sign(keys, &mut fields, form);
+pub fn reply(platform: &PlatformIdentity, mut fields: Fields, form: ReplyForm) -> HttpReply {
+    sign(platform, &mut fields, form);
     let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
     HttpReply {
         status: StatusCode::OK,
@@ -94,18 +130,13 @@ pub fn reply(keys: &SimulatorKeys, mut fields: Fields, form: ReplyForm) -> HttpR
     }
 }
 
-/// Writes the notice about an order as a signed, percent-encoded form.
+/// Writes the notice about an order with the end that is to be told.
 pub fn notice(
-    keys: &SimulatorKeys,
+    platform: &PlatformIdentity,
     echoed: &Fields,
     found: &EntryView,
     content: NoticeContent,
 ) -> String {
-    let mut fields = echoed.clone();
-    for key in NOT_NOTICED {
-        fields.remove(key);
-    }
-    describe(&mut fields, found);
     let truth = result_code(&found.facts);
     let opposite = if truth == SUCCESS { OPPOSITE } else { SUCCESS };
     let (code, form) = match content {
@@ -113,16 +144,31 @@ pub fn notice(
         NoticeContent::Opposite => (opposite, ReplyForm::Honest),
         NoticeContent::Forgery => (opposite, ReplyForm::BadSignature(found.facts.trace % 2)),
     };
+    notice_of(platform, echoed, &found.into(), (code, form))
+}
+
+/// Writes a notice as a signed, percent-encoded form.
+pub fn notice_of(
+    platform: &PlatformIdentity,
+    echoed: &Fields,
+    told: &OrderTold,
+    (code, form): (&str, ReplyForm),
+) -> String {
+    let mut fields = echoed.clone();
+    for key in NOT_NOTICED {
+        fields.remove(key);
+    }
+    told.describe(&mut fields);
     set_response(&mut fields, code);
-    sign(keys, &mut fields, form);
+    sign(platform, &mut fields, form);
     fields.encode_form()
 }
 
 /// Signs, or spoils the signature in one of three ways: another signature, none, or a result that
 /// was reversed after signing.
-fn sign(keys: &SimulatorKeys, fields: &mut Fields, form: ReplyForm) {
-    fields.set("signPubKeyCert", &keys.platform_certificate_pem);
-    acp::sign_rsa(fields, &keys.platform_serial, &keys.platform);
+fn sign(platform: &PlatformIdentity, fields: &mut Fields, form: ReplyForm) {
+    fields.set("signPubKeyCert", &platform.certificate_pem);
+    acp::sign_rsa(fields, &platform.serial, &platform.signer);
     let ReplyForm::BadSignature(variant) = form else { return };
     match variant % 3 {
         0 => {

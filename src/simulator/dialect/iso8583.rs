@@ -5,8 +5,11 @@
 //! Terminal and trace number (POS-P), or trace number and time (CUPS), name an attempt, and are its
 //! number in the ledger.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::civil::DateTime;
 
 use crate::codec::iso8583::frame::Framing;
 use crate::codec::iso8583::header::FrameHeader;
@@ -37,11 +40,11 @@ const CODES: AnswerCodes = AnswerCodes {
 };
 /// The code of a charge whose reversal arrived first.
 const DEAD: &str = "12";
-const NO_ORIGINAL: &str = "25";
-const BAD_AMOUNT: &str = "13";
+pub const NO_ORIGINAL: &str = "25";
+pub const BAD_AMOUNT: &str = "13";
 const OTHER_AMOUNT: &str = "64";
-const DUPLICATE: &str = "94";
-const MAC_FAILED: &str = "A0";
+pub const DUPLICATE: &str = "94";
+pub const MAC_FAILED: &str = "A0";
 /// Codes of a switch that does not know the result.
 const UNCLEAR: [&str; 4] = ["96", "98", "68", "22"];
 /// Fields of a request that its answer repeats.
@@ -71,7 +74,7 @@ struct FreshKeys {
 
 /// The operation of a request about money.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LinkOperation {
+pub enum LinkOperation {
     Sale,
     Preauth,
     Capture,
@@ -94,16 +97,16 @@ impl LinkOperation {
 /// A request that was parsed.
 pub struct LinkRequest {
     header: FrameHeader,
-    kind: u16,
+    pub kind: u16,
     /// Its number in the ledger.
-    name: String,
-    original: Option<String>,
-    operation: LinkOperation,
-    amount: Option<AmountMinor>,
-    currency: Option<Currency>,
+    pub name: String,
+    pub original: Option<String>,
+    pub operation: LinkOperation,
+    pub amount: Option<AmountMinor>,
+    pub currency: Option<Currency>,
     card: Option<Pan>,
     repeated: Vec<(u8, Vec<u8>)>,
-    proved: bool,
+    pub proved: bool,
 }
 
 impl LinkRequest {
@@ -113,18 +116,38 @@ impl LinkRequest {
         field.map(|(_, plain)| String::from_utf8_lossy(plain).into_owned()).unwrap_or_default()
     }
 
-    /// Whether a reversal describes its original rightly: its operation and its amount.
+    /// Whether a reversal describes its original rightly.
     fn fits(&self, original: &EntryFacts) -> bool {
-        let is_same = match (original.kind, self.operation) {
-            (EntryKind::Charge, operation) => operation == LinkOperation::Sale,
-            (EntryKind::Preauth, operation) => operation == LinkOperation::Preauth,
-            (EntryKind::Capture, operation) => operation == LinkOperation::Capture,
-            // The reversal has a message type of its own, so a refund's looks like a void's.
-            (EntryKind::Undo | EntryKind::Refund, operation) => operation == LinkOperation::Void,
+        let operation = match original.kind {
+            EntryKind::Charge => LinkOperation::Sale,
+            EntryKind::Preauth => LinkOperation::Preauth,
+            EntryKind::Capture => LinkOperation::Capture,
+            EntryKind::Undo => LinkOperation::Void,
+            EntryKind::Refund => LinkOperation::Refund,
             // No link pays out.
-            (EntryKind::Payout, _) => false,
+            EntryKind::Payout => return false,
         };
-        is_same && self.amount.is_none_or(|amount| amount == original.amount)
+        self.describes(operation, original.amount)
+    }
+
+    /// Whether a reversal says of its original that it was this operation on this amount. It has a
+    /// message type of its own, so a refund's looks like a void's.
+    pub fn describes(&self, operation: LinkOperation, amount: AmountMinor) -> bool {
+        let seen = match operation {
+            LinkOperation::Refund => LinkOperation::Void,
+            other => other,
+        };
+        self.operation == seen && self.amount.is_none_or(|said| said == amount)
+    }
+
+    /// Whether it takes back the transaction that its name is.
+    pub const fn is_reversal(&self) -> bool {
+        matches!(self.kind, 400 | 420)
+    }
+
+    /// Whether it is about the link, and no money.
+    pub const fn is_of_network(&self) -> bool {
+        self.kind >= 800
     }
 }
 
@@ -145,14 +168,15 @@ fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'st
 
 /// The content of an answer.
 pub struct LinkResult {
-    code: &'static str,
-    trace: u64,
-    /// The clearing day of the ledger's entry, if there is one.
-    settles: Option<BusinessDate>,
+    pub code: Cow<'static, str>,
+    pub trace: u64,
+    /// The clearing day of what has happened, if anything has.
+    pub settles: Option<BusinessDate>,
 }
 
 impl LinkResult {
     fn of(code: &'static str, facts: &EntryFacts) -> Self {
+        let code = Cow::Borrowed(code);
         Self { code, trace: facts.trace, settles: Some(facts.settle_date) }
     }
 }
@@ -281,15 +305,15 @@ impl Iso8583FarEnd {
 
     /// Changes the ledger.
     pub fn carry_out(&self, running: &Arc<SimulatorState>, call: &LinkRequest) -> LinkResult {
-        let plain = |code| LinkResult { code, trace: 0, settles: None };
-        if call.kind >= 800 {
+        let plain = |code| LinkResult { code: Cow::Borrowed(code), trace: 0, settles: None };
+        if call.is_of_network() {
             return plain("00");
         }
         if !call.proved {
             return plain(MAC_FAILED);
         }
         let now = running.now();
-        if matches!(call.kind, 400 | 420) {
+        if call.is_reversal() {
             return plain(reverse(running, call, now));
         }
         let (Some(amount), Some(currency)) = (call.amount, call.currency) else {
@@ -344,10 +368,10 @@ impl Iso8583FarEnd {
         }
     }
 
-    /// Writes the answer with its length.
+    /// Writes the answer with its length, by the wall clock at the channel's place.
     pub fn write(
         &self,
-        running: &SimulatorState,
+        at: DateTime,
         call: &LinkRequest,
         said: &LinkResult,
         form: ReplyForm,
@@ -356,10 +380,9 @@ impl Iso8583FarEnd {
         for (field, plain) in &call.repeated {
             draft.put(*field, plain);
         }
-        let at = running.ledger.civil(running.now());
         let code = match form {
             ReplyForm::Unclear(choice) => UNCLEAR[(choice % UNCLEAR.len() as u64) as usize],
-            ReplyForm::Honest | ReplyForm::BadSignature(_) => said.code,
+            ReplyForm::Honest | ReplyForm::BadSignature(_) => &*said.code,
         };
         draft.put(39, code.as_bytes());
         match self.style {

@@ -1,16 +1,14 @@
 //! The protocol's part of an exchange: read a request, carry it out, write the reply. Sending,
 //! delays and faults are added around it.
 
+pub mod acp_card;
+pub mod acp_operation;
+pub mod acp_reply;
 pub mod bank;
 pub mod banks;
 pub mod iso8583;
-pub mod unionpay_acp;
-
 pub mod statement;
-
-mod acp_card;
-mod acp_operation;
-mod acp_reply;
+pub mod unionpay_acp;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use jiff::civil::Date;
 
 use crate::codec::FieldLimits;
 use crate::codec::acp;
@@ -37,23 +38,23 @@ use super::acp_operation::{
     check_common, check_own, order_no,
 };
 use super::acp_reply::{
-    SUCCESS, WORKING, beijing, describe, echo, notice, query_id, reply, result_code, set_response,
+    OrderTold, SUCCESS, WORKING, beijing, echo, notice, reply, result_code, set_end, set_response,
 };
 use super::statement::acp::pack;
 use super::{AnswerCodes, DeclineCode, Dialect, ReplyForm, decide};
 
 const BAD_SIGNATURE: &str = "11";
-const DUPLICATE: &str = "12";
+pub const DUPLICATE: &str = "12";
 const LIMIT: &str = "33";
 const NOT_FOUND: &str = "34";
 const NO_FILE: &str = "98";
-const WRONG_STATE: &str = "35";
-const DIFFERS: &str = "36";
+pub const WRONG_STATE: &str = "35";
+pub const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
 const ALREADY_REVERSED: &str = "46";
 const CODE_TOO_LATE: &str = "69";
 const WRONG_CODE: &str = "71";
-const VOID_TOKEN: &str = "89";
+pub const VOID_TOKEN: &str = "89";
 /// The code of a consume that comes after its reversal found no order: not allowed.
 const DEAD: &str = "30";
 
@@ -91,15 +92,15 @@ pub(in crate::simulator) struct UnionPayPlatform {
 
 /// One verified request. Of its card data only the masked number is kept.
 pub(in crate::simulator) struct AcpRequest {
-    operation: AcpOperation,
-    order_no: String,
-    sent_at: String,
+    pub operation: AcpOperation,
+    pub order_no: String,
+    pub sent_at: String,
     /// The request's fields as answers repeat them.
-    echoed: Fields,
-    money: Option<(AmountMinor, Currency)>,
-    card: Option<AcpCard>,
+    pub echoed: Fields,
+    pub money: Option<(AmountMinor, Currency)>,
+    pub card: Option<AcpCard>,
     /// The token that it names.
-    token: Option<String>,
+    pub token: Option<String>,
     sms_code: Option<String>,
 }
 
@@ -129,10 +130,11 @@ impl UnionPayPlatform {
         Self { keys, merchant_id }
     }
 
-    /// The refusal's code, for a request whose fields could be read.
-    fn parse(
+    /// The refusal's code, for a request whose fields could be read. `today`: by which cards have
+    /// expired.
+    pub fn parse(
         &self,
-        running: &SimulatorState,
+        today: Date,
         fields: &Fields,
         path: &str,
     ) -> Result<AcpRequest, &'static str> {
@@ -152,7 +154,6 @@ impl UnionPayPlatform {
         let token = token_data(fields, "token");
         check_own(operation, token.is_some(), fields)?;
         let card = if operation.takes_card() && token.is_none() {
-            let today = running.ledger.today(running.now());
             Some(judge(&self.keys, fields, today)?)
         } else {
             None
@@ -260,8 +261,10 @@ impl UnionPayPlatform {
             OrderResult::New(facts) => facts,
             OrderResult::Known { .. } => return AcpResult::bare(DUPLICATE),
         };
-        running.ledger.remember(query_id(&facts), &call.order_no);
         let found = running.ledger.look(running.now(), &call.order_no);
+        if let Some(found) = &found {
+            running.ledger.remember(OrderTold::from(found).query_id(), &call.order_no);
+        }
         if facts.state == EntryState::Declined {
             return AcpResult::of(facts.code, found);
         }
@@ -278,7 +281,7 @@ impl UnionPayPlatform {
                 url: call.echoed.get("backUrl").unwrap_or_default().to_owned(),
                 working: facts.ready_at.since(facts.received_at),
                 write: Box::new(move |_running, found, content| {
-                    Letter::form(notice(&keys, &echoed, found, content))
+                    Letter::form(notice(&keys.platform, &echoed, found, content))
                 }),
             },
         );
@@ -406,11 +409,12 @@ impl Dialect for UnionPayPlatform {
         }
         let refuse = |code, mut fields: Fields| {
             set_response(&mut fields, code);
-            reply(&self.keys, fields, ReplyForm::Honest)
+            reply(&self.keys.platform, fields, ReplyForm::Honest)
         };
         let fields = Fields::decode_form(&received.body, FieldLimits::MESSAGE)
             .map_err(|_| refuse(FORMAT, Fields::new()))?;
-        self.parse(running, &fields, path).map_err(|code| refuse(code, echo(&fields)))
+        let today = running.ledger.today(running.now());
+        self.parse(today, &fields, path).map_err(|code| refuse(code, echo(&fields)))
     }
 
     fn name<'call>(&self, call: &'call AcpRequest) -> (&'static str, &'call str) {
@@ -451,20 +455,11 @@ impl Dialect for UnionPayPlatform {
                 if queries { &["37", "06", "03"] } else { &["03", "04", WORKING, "06", "99"] };
             let place = (variant % codes.len() as u64) as usize;
             set_response(&mut fields, codes[place]);
-            return reply(&self.keys, fields, form);
+            return reply(&self.keys.platform, fields, form);
         }
         set_response(&mut fields, draft.code);
         if let Some(opened) = &draft.opened {
-            let time = |moment| beijing(moment).strftime("%Y%m%d%H%M%S").to_string();
-            let requestor = token_data(&call.echoed, "trId").unwrap_or_default();
-            let told = format!(
-                "{{token={}&trId={requestor}&tokenLevel=40&tokenBegin={}&tokenEnd={}\
-                 &tokenType=01}}",
-                opened.token,
-                time(opened.begins_at),
-                time(opened.ends_at),
-            );
-            fields.set("tokenPayData", &told);
+            set_token(&mut fields, opened);
         }
         if let Some((name, content)) = &draft.file {
             fields.set("fileName", name);
@@ -472,21 +467,26 @@ impl Dialect for UnionPayPlatform {
         }
         match &draft.found {
             Some(found) if queries => {
-                let code = result_code(&found.facts);
-                describe(&mut fields, found);
-                fields.set("origRespCode", code);
-                fields.set("origRespMsg", super::acp_reply::message(code));
+                set_end(&mut fields, &found.into(), result_code(&found.facts));
             }
-            Some(found) => {
-                fields.set("queryId", &query_id(&found.facts));
-                if let Some(card) = &found.card {
-                    fields.set("accNo", card.as_str());
-                }
-            }
+            Some(found) => OrderTold::from(found).name(&mut fields),
             None => {}
         }
-        reply(&self.keys, fields, form)
+        reply(&self.keys.platform, fields, form)
     }
+}
+
+/// Writes the token of an agreement, for whoever asks in these fields.
+pub(in crate::simulator) fn set_token(fields: &mut Fields, opened: &OpenedAgreement) {
+    let time = |moment| beijing(moment).strftime("%Y%m%d%H%M%S").to_string();
+    let requestor = token_data(fields, "trId").unwrap_or_default();
+    let told = format!(
+        "{{token={}&trId={requestor}&tokenLevel=40&tokenBegin={}&tokenEnd={}&tokenType=01}}",
+        opened.token,
+        time(opened.begins_at),
+        time(opened.ends_at),
+    );
+    fields.set("tokenPayData", &told);
 }
 
 /// A part of `tokenPayData`, which is `{k=v&…}`.

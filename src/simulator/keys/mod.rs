@@ -20,6 +20,7 @@ use crate::codec::sign::{KeyError, RsaDecryptor, RsaSigner, RsaVerifier};
 
 /// The platform's common name in the form of UnionPay's CA: the third part is the owner.
 const PLATFORM_NAME: &str = "041@2025-1@中国银联股份有限公司@00010000";
+const MIDDLE_NAME: &str = "Simulated UnionPay Middle CA";
 const MERCHANT_NAME: &str = "041@2025-1@Simulated Merchant@00010002";
 
 /// Why a set of keys could not be made: only if the system's cryptography does not work.
@@ -46,13 +47,43 @@ pub struct SimulatorKeys {
     pub intermediate_pem: String,
     pub(super) merchant_serial: String,
     pub(super) merchant: RsaVerifier,
-    pub(super) platform: RsaSigner,
-    pub(super) platform_serial: String,
-    pub(super) platform_certificate_pem: String,
+    pub(super) platform: PlatformIdentity,
     pub(super) encryption_serial: String,
     pub(super) decryptor: RsaDecryptor,
     platform_key_pem: String,
     encryption_key_pem: String,
+}
+
+/// Who signs the platform's messages: they bring its certificate along.
+pub(super) struct PlatformIdentity {
+    pub signer: RsaSigner,
+    /// Decimal, as messages name it.
+    pub serial: String,
+    pub certificate_pem: String,
+}
+
+impl PlatformIdentity {
+    fn from_pem(key_pem: &str, certificate_pem: String) -> Result<Self, SimulatorKeysError> {
+        let whose = "platform";
+        let certificate = Certificate::from_pem(&certificate_pem)
+            .map_err(|source| SimulatorKeysError::Certificate { whose, source })?;
+        Ok(Self {
+            signer: RsaSigner::from_pem(key_pem)
+                .map_err(|source| SimulatorKeysError::Key { whose, source })?,
+            serial: certificate.serial_decimal().to_owned(),
+            certificate_pem,
+        })
+    }
+
+    /// Somebody who says that he is the platform: the names are right, and the authority behind
+    /// them is his own.
+    pub fn impostor() -> Result<Self, SimulatorKeysError> {
+        let key = make_key("impostor")?;
+        let middle = authority(MIDDLE_NAME, 0x12);
+        let params = end_of_chain(PLATFORM_NAME, 0x21, KeyUsagePurpose::DigitalSignature);
+        let pem = certify("impostor", &params, &key, &Issuer::from_params(&middle, &key))?;
+        Self::from_pem(&key.serialize_pem(), pem)
+    }
 }
 
 /// The names under which a set is kept, in the order of [`SimulatorKeys::texts`].
@@ -73,7 +104,7 @@ impl SimulatorKeys {
         let root_key = make_key("root authority")?;
         let middle_key = make_key("middle authority")?;
         let root = authority("Simulated UnionPay Root CA", 0x11);
-        let middle = authority("Simulated UnionPay Middle CA", 0x12);
+        let middle = authority(MIDDLE_NAME, 0x12);
         let root_issuer = Issuer::from_params(&root, &root_key);
         let middle_issuer = Issuer::from_params(&middle, &middle_key);
         let root_pem = certify("root authority", &root, &root_key, &root_issuer)?;
@@ -110,7 +141,7 @@ impl SimulatorKeys {
             &self.root_pem,
             &self.intermediate_pem,
             &self.platform_key_pem,
-            &self.platform_certificate_pem,
+            &self.platform.certificate_pem,
             &self.encryption_key_pem,
         ];
         NAMES.into_iter().zip(texts.map(String::as_str))
@@ -144,13 +175,11 @@ impl SimulatorKeys {
         };
         let key_error = |whose| move |source| SimulatorKeysError::Key { whose, source };
         let merchant = read("merchant", &merchant_certificate_pem)?;
-        let platform = read("platform", &platform_certificate_pem)?;
         let encryption = read("encryption", &encryption_certificate_pem)?;
         Ok(Self {
             merchant: merchant.verifier().map_err(key_error("merchant"))?,
             merchant_serial: merchant.serial_decimal().to_owned(),
-            platform: RsaSigner::from_pem(&platform_key_pem).map_err(key_error("platform"))?,
-            platform_serial: platform.serial_decimal().to_owned(),
+            platform: PlatformIdentity::from_pem(&platform_key_pem, platform_certificate_pem)?,
             decryptor: RsaDecryptor::from_pem(&encryption_key_pem)
                 .map_err(key_error("encryption"))?,
             encryption_serial: encryption.serial_decimal().to_owned(),
@@ -159,7 +188,6 @@ impl SimulatorKeys {
             encryption_certificate_pem,
             root_pem,
             intermediate_pem,
-            platform_certificate_pem,
             platform_key_pem,
             encryption_key_pem,
         })
@@ -232,7 +260,7 @@ pub(super) mod tests {
         let keys = shared_keys();
         let trusted = TrustedAuthorities::from_pem(&keys.root_pem, Some(&keys.intermediate_pem))
             .expect("two authorities");
-        let platform = Certificate::from_pem(&keys.platform_certificate_pem).expect("one");
+        let platform = Certificate::from_pem(&keys.platform.certificate_pem).expect("one");
         for at_s in [1_600_000_000, 1_795_000_000, 2_500_000_000] {
             assert!(trusted.verify(&platform, at_s).is_ok(), "{at_s}");
         }

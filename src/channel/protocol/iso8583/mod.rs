@@ -7,7 +7,8 @@
 //! the same transaction. What is not a verified answer about what was asked is unknown (I-2).
 //!
 //! Reading order: `settings` (what a channel's file says), `numbering`, `request`, `reply`,
-//! `codes`, `network` (pairing, sign-on, line test), `section`, `written` (for samples).
+//! `codes`, `network` (pairing, sign-on, line test), `section`, `written` (for samples),
+//! `rehearsal`.
 
 pub mod section;
 
@@ -15,6 +16,7 @@ mod codes;
 mod keys;
 mod network;
 mod numbering;
+mod rehearsal;
 mod reply;
 mod request;
 mod settings;

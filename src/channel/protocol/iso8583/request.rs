@@ -27,7 +27,7 @@ const NO_SUCH: &str = "the protocol has no such operation on such an original";
 
 /// The kind of a transaction, in the words of both dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TransactionCodes {
+pub(super) struct TransactionCodes {
     message_type: u16,
     /// Field 3.
     processing: &'static [u8; 6],
@@ -57,7 +57,7 @@ const CAPTURE_VOID: TransactionCodes = codes(200, b"200000", b"06", "21");
 impl TransactionCodes {
     /// The kind of an attempt, by its own operation and that of what it refers to.
     /// `None` where the dialects have nothing for it.
-    fn of(operation: Operation, original: Option<Operation>) -> Option<Self> {
+    pub fn of(operation: Operation, original: Option<Operation>) -> Option<Self> {
         match (operation, original) {
             (Operation::Payment, None) => Some(SALE),
             (Operation::Preauth, None) => Some(PREAUTH),

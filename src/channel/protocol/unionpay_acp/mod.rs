@@ -10,6 +10,7 @@
 //! inquiry.
 
 pub mod codes;
+pub mod rehearsal;
 pub mod section;
 pub mod settings;
 

@@ -32,7 +32,7 @@ const HIDDEN: [&str; 14] = [
 /// Card numbers: masked when they come as digits, hidden when encrypted.
 const CARD_NUMBERS: [&str; 3] = ["accNo", "payCardNo", "virtualCardNo"];
 /// Long digits that are no card number.
-const IDENTIFIERS: [&str; 12] = [
+pub(super) const IDENTIFIERS: [&str; 12] = [
     "certId",
     "encryptCertId",
     "merId",
@@ -63,6 +63,35 @@ pub(super) fn rejected_transcript(reason: &str, fields: &Fields) -> String {
     cut(words)
 }
 
+/// The same fields with what holds card data by its name hidden; a card number keeps its ends, and
+/// a certificate is named only: `certId` tells which.
+pub(super) fn without_card_data(fields: &Fields) -> Fields {
+    let shown = |(key, value): (&str, &str)| {
+        let is_certificate = key == SIGNER_CERTIFICATE;
+        let shown = if is_certificate { "(PEM)".to_owned() } else { shown_value(key, value) };
+        (key.to_owned(), shown)
+    };
+    let shown: Vec<(String, String)> = fields.iter().map(shown).collect();
+    shown.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
+}
+
+/// Whether a field holds card data, by its name.
+fn is_card_data(key: &str) -> bool {
+    HIDDEN.contains(&key) || CARD_NUMBERS.contains(&key) || is_secret_name(key)
+}
+
+/// A value as it may be seen, by its field's name.
+fn shown_value(key: &str, value: &str) -> String {
+    if HIDDEN.contains(&key) || is_secret_name(key) {
+        HIDDEN_VALUE.to_owned()
+    } else if CARD_NUMBERS.contains(&key) {
+        let clear = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
+        if clear { mask(value) } else { HIDDEN_VALUE.to_owned() }
+    } else {
+        value.to_owned()
+    }
+}
+
 fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
     let believed = signer_serial.is_some();
     for (place, (key, value)) in fields.iter().enumerate() {
@@ -74,16 +103,11 @@ fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
         }
         words.push_str(&mask_cards(key));
         words.push('=');
-        if HIDDEN.contains(&key) || is_secret_name(key) {
-            words.push_str(HIDDEN_VALUE);
-        } else if key == SIGNER_CERTIFICATE {
+        if key == SIGNER_CERTIFICATE {
             words.push_str("serial:");
             words.push_str(signer_serial.unwrap_or(HIDDEN_VALUE));
-        } else if CARD_NUMBERS.contains(&key) {
-            let clear = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
-            words.push_str(&if clear { mask(value) } else { HIDDEN_VALUE.to_owned() });
-        } else if believed && IDENTIFIERS.contains(&key) {
-            words.push_str(value);
+        } else if is_card_data(key) || believed && IDENTIFIERS.contains(&key) {
+            words.push_str(&shown_value(key, value));
         } else {
             words.push_str(&mask_cards(value));
         }

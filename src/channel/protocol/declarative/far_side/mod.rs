@@ -8,7 +8,6 @@ mod draft;
 mod vocabulary;
 
 pub use draft::MessageDraft;
-pub use vocabulary::{Saying, ToldMeaning};
 
 use std::sync::Arc;
 
@@ -24,24 +23,10 @@ use super::sign::{Signing, UnsignedRequest};
 use super::words::write_decimal;
 use super::{Call, Declarative};
 use crate::channel::protocol::amount::AmountForm;
-use crate::channel::{AttemptFacts, ChannelRequest, WireNotice, WireReply};
-use crate::domain::time::{BusinessDate, Timestamp};
-
-/// Who signs a message of the channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessageSigner {
-    Channel,
-    /// Somebody else, with a key of the same kind.
-    Stranger,
-}
-
-/// One thing that the channel says about an attempt, and the day that it books it on.
-pub struct FarWord<'a> {
-    pub about: &'a AttemptFacts,
-    pub saying: &'a Saying,
-    pub settle_date: BusinessDate,
-    pub signer: MessageSigner,
-}
+use crate::channel::protocol::said::{FarWord, MessageSigner, Saying, ToldMeaning};
+use crate::channel::{AttemptFacts, ChannelRequest, StatedFacts, WireNotice, WireReply};
+use crate::domain::ids::ChannelOrderNo;
+use crate::domain::time::Timestamp;
 
 /// Keys of both signers of one kind of message.
 pub struct SignerPair {
@@ -67,12 +52,12 @@ pub struct FarKeys {
 }
 
 /// The channel's side of one file.
-pub struct FarSide {
+pub struct DeclarativeFarSide {
     adapter: Arc<Declarative>,
     keys: FarKeys,
 }
 
-impl FarSide {
+impl DeclarativeFarSide {
     pub const fn new(adapter: Arc<Declarative>, keys: FarKeys) -> Self {
         Self { adapter, keys }
     }
@@ -90,6 +75,14 @@ impl FarSide {
     /// Everything that a notice can say of an attempt; nothing where the channel sends none of it.
     pub fn notice_vocabulary(&self, about: &AttemptFacts) -> Vec<Saying> {
         self.notice_kind(about).map(|kind| kind.map.vocabulary()).unwrap_or_default()
+    }
+
+    /// Whether a notice of an attempt says what it is about. The kind for all may speak of the
+    /// original where a follow-up has none of its own.
+    pub fn has_own_notice(&self, about: &AttemptFacts) -> bool {
+        let own =
+            |kind: &NoticeMap| kind.section.strip_suffix("_notice") == Some(about.operation.name());
+        about.operation.begins_with_card() || self.notice_kind(about).is_some_and(own)
     }
 
     pub const fn signs_replies(&self) -> bool {
@@ -110,7 +103,7 @@ impl FarSide {
         let call: &Call =
             self.adapter.call(request).ok_or("the file has no section for this request")?;
         let form = self.adapter.reply_form;
-        let inner = self.draft(&call.reply, form, word, request.stated().original)?;
+        let inner = self.draft(&call.reply, form, word, &request.stated())?;
         let draft = match &self.adapter.reply_decryption {
             Some(decryption) => hidden(decryption, form, &inner)?,
             None => inner,
@@ -123,10 +116,15 @@ impl FarSide {
     }
 
     /// A notice about an attempt. The error says what the file does not let the channel write.
-    pub fn notice(&self, word: &FarWord<'_>, now: Timestamp) -> Result<WireNotice, String> {
+    pub fn notice(
+        &self,
+        about: &AttemptFacts,
+        word: &FarWord<'_>,
+        now: Timestamp,
+    ) -> Result<WireNotice, String> {
         let notices = self.adapter.notices.as_ref().ok_or("the file describes no notices")?;
-        let kind = self.notice_kind(word.about).ok_or("the file describes no such notice")?;
-        let inner = self.draft(&kind.map, notices.form, word, None)?;
+        let kind = self.notice_kind(about).ok_or("the file describes no such notice")?;
+        let inner = self.draft(&kind.map, notices.form, word, &about.stated(None))?;
         let mut draft = match &notices.decryption {
             Some(decryption) => hidden(decryption, notices.form, &inner)?,
             None => inner,
@@ -148,10 +146,10 @@ impl FarSide {
         map: &ReplyMap,
         form: BodyForm,
         word: &FarWord<'_>,
-        original: Option<&AttemptFacts>,
+        about: &StatedFacts<'_>,
     ) -> Result<MessageDraft, String> {
         let mut draft = MessageDraft::new(form);
-        let FarWord { about, saying, settle_date, .. } = word;
+        let FarWord { saying, settle_date, .. } = word;
         if let (Some(path), true) = (&map.list, saying.lists_nothing) {
             draft.set_empty_list(path);
         }
@@ -177,16 +175,19 @@ impl FarSide {
         };
         lay(&map.order_no, &map.order_form.write(about.channel_order_no));
         if matches!(saying.means, ToldMeaning::Approved | ToldMeaning::TakenBack) {
-            let amount = match map.amount_form {
-                AmountForm::Minor => about.amount.get().to_string(),
-                AmountForm::Decimal => write_decimal(about.amount, about.currency),
-            };
-            lay(&map.amount, &amount);
-            lay(&map.currency, about.currency.name());
-            lay(&map.reference, &reference_of(about));
+            if let Some((amount, currency)) = about.money {
+                let written = match map.amount_form {
+                    AmountForm::Minor => amount.get().to_string(),
+                    AmountForm::Decimal => write_decimal(amount, currency),
+                };
+                lay(&map.amount, &written);
+                lay(&map.currency, currency.name());
+            }
+            lay(&map.reference, &reference_of(about.channel_order_no));
+            lay(&map.token, &token_of(about.channel_order_no));
             lay(&map.settle_date, &format!("{:04}", settle_date.yyyymmdd() % 10_000));
         }
-        if let Some(original) = original {
+        if let Some(original) = about.original {
             lay(&map.original_no, &map.order_form.write(original.channel_order_no));
             let reference = original.channel_reference.as_deref();
             lay(&map.original_reference, reference.unwrap_or_default());
@@ -195,9 +196,14 @@ impl FarSide {
     }
 }
 
-/// The channel's own number of an attempt.
-pub fn reference_of(about: &AttemptFacts) -> String {
-    format!("CH{}", about.channel_order_no)
+/// The channel's own number of what it was asked for.
+pub fn reference_of(number: ChannelOrderNo) -> String {
+    format!("CH{number}")
+}
+
+/// The token of a card that was bound under this number.
+fn token_of(number: ChannelOrderNo) -> String {
+    format!("token-{number}")
 }
 
 fn hidden(

@@ -8,58 +8,8 @@ use std::collections::BTreeMap;
 use super::super::kind::Action;
 use super::super::reply::{ReplyMap, StateMeaning};
 use crate::channel::file::codes::CodeMeaning;
+use crate::channel::protocol::said::{Saying, ToldMeaning, yeses_first};
 use crate::domain::outcome::Reason;
-
-/// What the channel means by one thing that it can say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ToldMeaning {
-    /// What was asked for has happened; of an inquiry: the original has.
-    Approved,
-    /// A final no, for this reason.
-    Declined(Reason),
-    Pending,
-    /// Nothing is proven by it.
-    Unclear,
-    NotFound,
-    /// The original went through and was taken back.
-    TakenBack,
-}
-
-/// One thing that a channel can say: a code, and beside it the original's state or its own code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Saying {
-    pub code: Option<String>,
-    pub state: Option<String>,
-    pub result: Option<String>,
-    /// A list of orders in which none is found.
-    pub lists_nothing: bool,
-    pub means: ToldMeaning,
-}
-
-impl Saying {
-    const fn plain(code: Option<String>, means: ToldMeaning) -> Self {
-        Self { code, state: None, result: None, lists_nothing: false, means }
-    }
-
-    /// A code that no table lists.
-    pub fn unlisted() -> Self {
-        Self::plain(Some("ZZ-UNLISTED".to_owned()), ToldMeaning::Unclear)
-    }
-
-    /// The same in a few words.
-    pub fn words(&self) -> String {
-        let part = |name: &str, text: &Option<String>| {
-            text.as_ref().map(|text| format!("{name} `{text}`"))
-        };
-        let parts =
-            [part("code", &self.code), part("state", &self.state), part("result", &self.result)];
-        let mut words: Vec<String> = parts.into_iter().flatten().collect();
-        if self.lists_nothing {
-            words.push("an empty list".to_owned());
-        }
-        words.join(", ")
-    }
-}
 
 impl ReplyMap {
     /// Everything that a reply can say, yeses first.
@@ -68,7 +18,9 @@ impl ReplyMap {
         codes.extend(
             self.shared_codes.iter().map(|(code, meaning)| (code, self.of_shared(meaning))),
         );
-        codes.extend(self.own_codes.iter().map(|(code, meaning)| (code, of_code(meaning))));
+        codes.extend(
+            self.own_codes.iter().map(|(code, meaning)| (code, ToldMeaning::of_code(meaning))),
+        );
         let mut said = Vec::new();
         match &self.code {
             // Without a code the request went well.
@@ -86,13 +38,12 @@ impl ReplyMap {
                 }
             }
         }
-        said.sort_by_key(|one| one.means != ToldMeaning::Approved);
-        said
+        yeses_first(said)
     }
 
     /// What a shared code means in the reply to this kind of request: the table speaks of payments.
     fn of_shared(&self, meaning: CodeMeaning) -> ToldMeaning {
-        let means = of_code(meaning);
+        let means = ToldMeaning::of_code(meaning);
         match (self.action, meaning) {
             (Some(Action::Inquiry), CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_))
             | (Some(Action::Reversal), CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_))
@@ -116,7 +67,7 @@ impl ReplyMap {
         } else if self.result_code.is_some() {
             said.extend(self.shared_codes.iter().map(|(result, meaning)| Saying {
                 result: Some(result.to_owned()),
-                ..Saying::plain(code.clone(), of_code(meaning))
+                ..Saying::plain(code.clone(), ToldMeaning::of_code(meaning))
             }));
         } else {
             said.push(Saying::plain(code, ToldMeaning::Approved));
@@ -135,18 +86,6 @@ impl ReplyMap {
             StateMeaning::Reversed => ToldMeaning::TakenBack,
             StateMeaning::NotFound => ToldMeaning::NotFound,
             StateMeaning::Unknown => ToldMeaning::Unclear,
-        }
-    }
-}
-
-const fn of_code(meaning: CodeMeaning) -> ToldMeaning {
-    match meaning {
-        CodeMeaning::Approved => ToldMeaning::Approved,
-        CodeMeaning::Pending => ToldMeaning::Pending,
-        CodeMeaning::Unknown => ToldMeaning::Unclear,
-        CodeMeaning::NotFound => ToldMeaning::NotFound,
-        CodeMeaning::Declined(reason) | CodeMeaning::Elsewhere(reason) => {
-            ToldMeaning::Declined(reason)
         }
     }
 }

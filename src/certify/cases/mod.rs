@@ -1,0 +1,298 @@
+//! The cases of a file: every operation by everything that can be said of it, and everything that
+//! can become of its messages.
+
+mod answers;
+mod unasked;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use crate::certify::case::{BooksSeen, CaseReport, FirstTruth, judge_end, judge_first};
+use crate::certify::channel::{CasePlay, CaseRecord, DeskChannel, Fact, LaterWord};
+use crate::certify::far_side::{FarAnswer, FarSide, LinkOpening, OwnExchange};
+use crate::certify::rehearsal::Rehearsal;
+use crate::certify::report::{CertifyReport, LeftOut};
+use crate::certify::stage::{RehearsalClock, RehearsalStage};
+use crate::channel::ChannelRequest;
+use crate::channel::file::Ability;
+use crate::channel::protocol::said::{Saying, ToldMeaning};
+use crate::channel::protocol::sample::{sample_now, sample_requests};
+use crate::clock::Clock;
+use crate::domain::card_service::CardService;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::terms::{AfterInquiry, Terms};
+use crate::engine::EngineError;
+
+use self::unasked::UnaskedTurn;
+
+/// Plays every case of the file.
+pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
+    let id = rehearsal.file.id.as_str();
+    let mut report = CertifyReport::new(id, &rehearsal.name);
+    open_link(rehearsal, &mut report);
+    for operation in Operation::ALL {
+        if !rehearsal.file.abilities.can(Ability::of(operation)) {
+            continue;
+        }
+        let player = CasePlayer { rehearsal, operation };
+        player.play_answers(&mut report).await;
+        player.play_inquiries(&mut report).await;
+        player.play_reversals(&mut report).await;
+        player.play_unasked(&mut report).await;
+    }
+    leave_out_services(rehearsal, &mut report);
+    report
+}
+
+/// The cases of a link itself, which brings the keys that all others need.
+fn open_link(rehearsal: &Rehearsal, report: &mut CertifyReport) {
+    for LinkOpening { name, exchanges } in rehearsal.open_link().into_iter().flatten() {
+        if exchanges.is_empty() {
+            report.leave_out(LeftOut::new("link", name, "the file has none"));
+        }
+        for OwnExchange { exchange, problem } in exchanges {
+            let mut case = CaseReport::unplayed("link", name, problem.into_iter().collect());
+            "the channel takes it, and we its answer".clone_into(&mut case.expected);
+            case.exchanges.push(exchange);
+            report.cases.push(case);
+        }
+    }
+}
+
+/// Says which services of the file are in no case.
+pub fn leave_out_services(rehearsal: &Rehearsal, report: &mut CertifyReport) {
+    for service in CardService::ALL {
+        if rehearsal.file.abilities.can(Ability::of_service(service)) {
+            let why = "a service is in no books; its golden samples are held against the file";
+            report.leave_out(LeftOut::new(service.name(), "every case", why));
+        }
+    }
+}
+
+/// A case before it is played.
+struct CaseScript {
+    name: String,
+    play: CasePlay,
+    then: UnaskedTurn,
+}
+
+/// Plays the cases of one operation.
+struct CasePlayer<'r> {
+    rehearsal: &'r Rehearsal,
+    operation: Operation,
+}
+
+impl CasePlayer<'_> {
+    fn far(&self) -> Box<dyn FarSide> {
+        self.rehearsal.far_side()
+    }
+
+    fn terms(&self) -> &Terms {
+        &self.rehearsal.file.terms
+    }
+
+    /// A made-up request of the operation, by which the file's words for it are found.
+    fn sample(&self) -> ChannelRequest {
+        self.sample_of(|request| {
+            matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. })
+        })
+    }
+
+    fn sample_inquiry(&self) -> ChannelRequest {
+        self.sample_of(|request| matches!(request, ChannelRequest::Inquiry { .. }))
+    }
+
+    fn sample_reversal(&self) -> ChannelRequest {
+        self.sample_of(|request| matches!(request, ChannelRequest::Reversal { .. }))
+    }
+
+    fn sample_of(&self, is_such: fn(&ChannelRequest) -> bool) -> ChannelRequest {
+        let is_it = |request: &ChannelRequest| {
+            let of_it = request.attempt().is_some_and(|facts| facts.operation == self.operation);
+            of_it && is_such(request)
+        };
+        let found = sample_requests(sample_now()).into_iter().find(is_it);
+        found.expect("there is a request, an inquiry and a reversal of every operation")
+    }
+
+    fn play(&self, first: FarAnswer, later: Option<LaterWord>) -> CasePlay {
+        CasePlay { target: self.operation, first, later }
+    }
+
+    fn script(&self, name: &str, first: FarAnswer, later: Option<LaterWord>) -> CaseScript {
+        CaseScript { name: name.to_owned(), play: self.play(first, later), then: UnaskedTurn::None }
+    }
+
+    fn leave_out(&self, report: &mut CertifyReport, name: &str, why: &str) {
+        report.leave_out(LeftOut::new(self.operation.name(), name, why));
+    }
+
+    async fn run(&self, script: CaseScript) -> CaseReport {
+        let first = FirstTruth::of(&script.play.first, self.operation);
+        let mut case = CaseReport {
+            group: self.operation.name().to_owned(),
+            name: script.name.clone(),
+            expected: format!("{}; at the end what truly happened", first.words()),
+            books: None,
+            wrong: Vec::new(),
+            notes: Vec::new(),
+            exchanges: Vec::new(),
+        };
+        let stage = self.stage(script.play.clone());
+        match self.perform(&stage, &script, first, &mut case).await {
+            Ok(()) => {}
+            Err(error) => case.wrong.push(format!("the engine refuses: {error}")),
+        }
+        let CaseRecord { exchanges, unsayable, refused } = stage.channel.take_record();
+        case.exchanges = exchanges;
+        case.notes.extend(unsayable);
+        case.wrong.extend(refused);
+        case
+    }
+
+    fn stage(&self, play: CasePlay) -> RehearsalStage {
+        let hand = Arc::new(AtomicI64::new(sample_now().as_millis()));
+        let clock = Clock::Manual(Arc::clone(&hand));
+        let terms = Arc::new(self.terms().clone());
+        let channel = DeskChannel::new(self.far(), Arc::clone(&terms), clock, play);
+        let subject = self.rehearsal.subject();
+        RehearsalStage::new(channel, terms, RehearsalClock::Hand(hand), subject)
+    }
+
+    /// The order that the case is about, after its first answer. An original comes before it.
+    async fn begin(&self, stage: &RehearsalStage) -> Result<Result<Order, String>, EngineError> {
+        let original = |kind| async move {
+            let begun = stage.charge(kind).await?;
+            let order = stage.drain(begun.id).await?;
+            let is_good = order.status == OrderStatus::Succeeded;
+            Ok::<_, EngineError>(if is_good {
+                Ok(order)
+            } else {
+                Err(format!("its original is {}, not succeeded", order.status.name()))
+            })
+        };
+        Ok(match self.operation {
+            Operation::Payment => Ok(stage.charge(OrderKind::Payment).await?),
+            Operation::Preauth => Ok(stage.charge(OrderKind::Preauth).await?),
+            Operation::Payout => Ok(stage.pay_out().await?),
+            Operation::Capture => match original(OrderKind::Preauth).await? {
+                Ok(of) => Ok(stage.follow_up(&of, OrderKind::Capture { of: of.id }).await?),
+                Err(problem) => Err(problem),
+            },
+            Operation::Refund => match original(OrderKind::Payment).await? {
+                Ok(of) => Ok(stage.follow_up(&of, OrderKind::Refund { of: of.id }).await?),
+                Err(problem) => Err(problem),
+            },
+            Operation::Void => match original(OrderKind::Payment).await? {
+                Ok(of) => Ok(stage.follow_up(&of, OrderKind::Void { of: of.id }).await?),
+                Err(problem) => Err(problem),
+            },
+            Operation::Undo => return self.begin_undo(stage).await,
+        })
+    }
+
+    /// An undo is owed for a success that the books do not have: of a payment that never arrived.
+    async fn begin_undo(
+        &self,
+        stage: &RehearsalStage,
+    ) -> Result<Result<Order, String>, EngineError> {
+        stage.channel.fail_next_payment();
+        let payment = stage.charge(OrderKind::Payment).await?;
+        let payment = stage.drain(payment.id).await?;
+        if !payment.status.is_final() {
+            return Ok(Err("no payment can be brought to fail, so no undo is owed".to_owned()));
+        }
+        let Some(undo) = stage.claim_success(&payment).await? else {
+            return Ok(Err("a success against the books owes no undo".to_owned()));
+        };
+        stage.work_once(undo).await?;
+        Ok(Ok(stage.order(undo).await?))
+    }
+
+    async fn perform(
+        &self,
+        stage: &RehearsalStage,
+        script: &CaseScript,
+        first: FirstTruth,
+        case: &mut CaseReport,
+    ) -> Result<(), EngineError> {
+        let order = match self.begin(stage).await? {
+            Ok(order) => order,
+            Err(problem) => {
+                case.wrong.push(problem);
+                return Ok(());
+            }
+        };
+        case.wrong.extend(judge_first(&BooksSeen::of(stage, &order).await?, first));
+        if let Some(LaterWord::Inquiry(saying)) = &script.play.later {
+            stage.work_next(order.id).await?;
+            let after = stage.order(order.id).await?;
+            let truth = FirstTruth::of_word(saying, self.operation);
+            case.wrong.extend(judge_first(&BooksSeen::of(stage, &after).await?, truth));
+        }
+        self.early_word(stage, script, order.id, case).await?;
+        stage.pass(Duration::from_millis(1));
+        let order = stage.drain(order.id).await?;
+        let attempt = order.attempts.last().map_or(1, |attempt| attempt.number);
+        let fact = stage.channel.fact(order.channel_order_no(attempt));
+        let books = BooksSeen::of(stage, &order).await?;
+        let is_mute = matches!(script.play.later, Some(LaterWord::LostReversal));
+        let can_end = self.can_end(fact, is_mute);
+        case.wrong.extend(judge_end(&books, fact, self.operation, can_end));
+        if !order.status.is_final() {
+            let by_itself = self.far().unasked();
+            case.notes.push(format!("a {by_itself}, a statement or an operator ends it"));
+        }
+        case.books = Some(books);
+        self.late_word(stage, script, &order, case).await
+    }
+
+    /// Whether an inquiry or a reversal can tell this truth; an answer that never comes is waited
+    /// for by other ways.
+    fn can_end(&self, fact: Fact, is_mute: bool) -> bool {
+        let (terms, far) = (self.terms(), self.far());
+        let tells_of = |request: &ChannelRequest, wanted: fn(ToldMeaning) -> bool| {
+            far.vocabulary(request).iter().any(|word| wanted(word.means))
+        };
+        if is_mute || terms.inquire.is_empty() {
+            return self.reverses()
+                && matches!(fact, Fact::TakenBack | Fact::Absent)
+                && tells_of(&self.sample_reversal(), |means| means == ToldMeaning::Approved);
+        }
+        if self.operation == Operation::Undo && fact != Fact::Done {
+            return false;
+        }
+        let inquiry = self.sample_inquiry();
+        match fact {
+            Fact::Done | Fact::Working => {
+                tells_of(&inquiry, |means| means == ToldMeaning::Approved)
+            }
+            Fact::Absent => tells_of(&inquiry, |means| means == ToldMeaning::NotFound),
+            Fact::Refused => tells_of(&inquiry, |means| matches!(means, ToldMeaning::Declined(_))),
+            Fact::TakenBack => tells_of(&inquiry, |means| means == ToldMeaning::TakenBack),
+        }
+    }
+
+    /// Whether the file has what is unknown of this operation reversed.
+    fn reverses(&self) -> bool {
+        self.terms().can_reverse(self.operation) && self.terms().then == AfterInquiry::Reverse
+    }
+}
+
+fn meaning(means: ToldMeaning) -> String {
+    match means {
+        ToldMeaning::Approved => "approved".to_owned(),
+        ToldMeaning::Declined(reason) => format!("declined ({})", reason.name()),
+        ToldMeaning::Pending => "pending".to_owned(),
+        ToldMeaning::Unclear => "unclear".to_owned(),
+        ToldMeaning::NotFound => "not found".to_owned(),
+        ToldMeaning::TakenBack => "taken back".to_owned(),
+    }
+}
+
+/// The name of a case about one word.
+fn named(saying: &Saying) -> String {
+    format!("{}: {}", meaning(saying.means), saying.words())
+}
