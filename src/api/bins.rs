@@ -5,6 +5,7 @@
 //! where blocking is allowed.
 
 mod changes;
+pub mod proposals;
 
 use std::io::Read as _;
 use std::path::PathBuf;

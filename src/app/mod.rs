@@ -49,6 +49,7 @@ use crate::telemetry;
 use crate::telemetry::workers::{WorkerReport, WorkerReports};
 use crate::workers::accounting::{AccountingWork, AccountingWorker};
 use crate::workers::backlog::BacklogWorker;
+use crate::workers::bin_lessons::{self, BinLessonWorker};
 use crate::workers::bin_table::BinTableWorker;
 use crate::workers::certificates::{self, CertificateWorker};
 use crate::workers::clock::{self, ClockWorker};
@@ -545,6 +546,8 @@ fn start_workers(
     let certificates =
         CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);
+    let lessons = BinLessonWorker::new(engine(), Arc::clone(&state.bins));
+    workers.start(bin_lessons::EVERY, lessons);
     let bins = (Arc::clone(&state.bins), state.shared.clone());
     if let Some(worker) = BinTableWorker::new(engine(), bins, settings.bin_table.clone()) {
         workers.start(settings.bin_table.refresh_every, worker);

@@ -83,6 +83,8 @@ enum CliCommand {
     Reversal(remote::reversal::ReversalArgs),
     /// List what waits for a second person, and approve, refuse or withdraw it
     Approval(remote::approval::ApprovalArgs),
+    /// List what the books teach of the BIN table, and accept or refuse it
+    Proposal(remote::proposal::ProposalArgs),
     /// List the running daemon's notices to the core, and send one again
     Notice(notice::NoticeArgs),
     /// List the transactions, and show one with its channel's transcript
@@ -141,6 +143,7 @@ pub fn main() -> ExitCode {
         CliCommand::Verification(args) => remote::verification::run(args),
         CliCommand::Reversal(args) => remote::reversal::run(args),
         CliCommand::Approval(args) => remote::approval::run(args),
+        CliCommand::Proposal(args) => remote::proposal::run(args),
         CliCommand::Transaction(args) => books::transaction::run(args),
         CliCommand::Accounting(args) => books::accounting::run(args),
         CliCommand::Audit(args) => books::audit::run(args),

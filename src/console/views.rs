@@ -28,6 +28,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("audit.html", include_str!("pages/audit.html")),
     ("batch.html", include_str!("pages/batch.html")),
     ("bin_changes.html", include_str!("pages/bin_changes.html")),
+    ("bin_proposals.html", include_str!("pages/bin_proposals.html")),
     ("bins.html", include_str!("pages/bins.html")),
     ("channel.html", include_str!("pages/channel.html")),
     ("channels.html", include_str!("pages/channels.html")),

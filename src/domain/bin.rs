@@ -16,6 +16,7 @@ use crate::domain::closed_set;
 
 mod index;
 mod issuers;
+pub mod proposal;
 mod stated_date;
 
 use index::Index;

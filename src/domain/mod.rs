@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod fee;
 pub mod ids;
 pub mod instrument;
+pub mod lessons;
 pub mod money;
 pub mod outcome;
 pub mod payer_code;

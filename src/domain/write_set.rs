@@ -1,6 +1,7 @@
 //! The rows that one decision writes: all of them, or none.
 
 use crate::domain::agreement::Agreement;
+use crate::domain::bin::proposal::BinProposal;
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, Delivery};
 use crate::domain::books::clearing::ClearingRecord;
@@ -124,8 +125,8 @@ pub enum ReadGuard {
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
 /// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
-///   settlement, settled date, verification, agreement, approval request) is new with version 1,
-///   and with version n > 1 replaces the stored row of version n - 1;
+///   settlement, settled date, verification, agreement, approval request, proposal) is new with
+///   version 1, and with version n > 1 replaces the stored row of version n - 1;
 /// - no other order has the same caller and caller's order id, and no other verification or
 ///   agreement;
 /// - each other row is new: transactions, clearing records, contradictions, events, closes,
@@ -162,6 +163,7 @@ pub struct WriteSet {
     pub verifications: Vec<CardVerification>,
     pub agreements: Vec<Agreement>,
     pub approvals: Vec<ApprovalRequest>,
+    pub bin_proposals: Vec<BinProposal>,
     pub unchanged: Vec<ReadGuard>,
 }
 

@@ -108,6 +108,11 @@ pub fn gauge_approvals(kind: HeldKind, rows: u64) {
     gauge!("switchyard_approvals_waiting", "kind" => kind.name()).set(number(rows));
 }
 
+/// Proposals to the BIN table that wait for a person.
+pub fn gauge_bin_proposals(rows: u64) {
+    gauge!("switchyard_bin_proposals_open").set(number(rows));
+}
+
 /// How long the oldest of them has waited.
 pub fn gauge_oldest_approval(age: Duration) {
     gauge!("switchyard_approval_oldest_seconds").set(age.as_secs_f64());

@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 54] = [
+pub const METRICS: [Metric; 55] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -278,6 +278,12 @@ pub const METRICS: [Metric; 54] = [
         Count,
         "requests that wait for a second person, or were approved and not carried out; counted up \
          to a thousand",
+    ),
+    is_at(
+        "switchyard_bin_proposals_open",
+        &[],
+        Count,
+        "proposals to the BIN table that wait for a person; counted up to 256",
     ),
     is_at(
         "switchyard_approval_oldest_seconds",

@@ -6,6 +6,7 @@
 
 pub mod accounting;
 pub mod backlog;
+pub mod bin_lessons;
 pub mod bin_table;
 pub mod certificates;
 pub mod clock;

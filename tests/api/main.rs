@@ -20,6 +20,7 @@ mod limits;
 mod notices;
 mod orders;
 mod payments;
+mod proposals;
 mod rates;
 mod reconciliation;
 mod refusals;

@@ -35,6 +35,7 @@ async fn every_page_is_there_in_both_languages_and_leads_to_its_json() {
         paths.push(format!("/console/orders/{}", paid.id()));
         paths.push("/console/orders?status=succeeded&amount=123.45&from=2026-01-01".to_owned());
         paths.push("/console/bins?prefix=621626".to_owned());
+        paths.push("/console/bins/proposals?state=all".to_owned());
         paths.push("/console/reconciliation/unionpay".to_owned());
         paths.push("/console/reconciliation/unionpay/2026-11-22".to_owned());
         let booking = town.core().get("/v1/accounting-requests").await;

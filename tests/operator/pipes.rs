@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 54] = [
+const LINES: [&str; 56] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -47,6 +47,8 @@ const LINES: [&str; 54] = [
     "reversal list --json",
     "approval list",
     "approval list --json",
+    "proposal list",
+    "proposal list --json",
     "transaction list",
     "transaction list harbour-bank DATE --json",
     "contradiction list",
@@ -100,7 +102,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
     let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker"]);
-    let asks = asks.chain(["channel rates"]);
+    let asks = asks.chain(["channel rates", "proposal"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }

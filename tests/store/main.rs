@@ -133,6 +133,7 @@ suite! {
     agreements_are_found_by_caller_and_card,
     agreements_are_listed_by_merchant,
     i_14_of_requests_that_wait_one_is_about_each_thing,
+    a_row_of_the_bin_table_has_one_proposal_of_each_fact,
     what_was_read_must_be_as_it_was,
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,
     random_histories_of_differences_equal_a_plain_model,

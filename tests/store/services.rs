@@ -1,6 +1,10 @@
 //! What a channel does with a card beside orders.
 
 use switchyard::domain::agreement::{Agreement, AgreementFilter, AgreementRequest};
+use switchyard::domain::bin::proposal::{
+    BinEvidence, BinEvidenceSource, BinFact, BinProposal, BinProposalDecision,
+};
+use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::flow::approval::{ApprovalRequest, HeldAction, HeldBinTable, OperatorKey};
 use switchyard::domain::ids::{
@@ -218,4 +222,58 @@ pub async fn i_14_of_requests_that_wait_one_is_about_each_thing(store: &dyn Stor
     let newest = read(store.approvals(None, 2)).await;
     assert_eq!(ids(newest), [fourth, large.id], "the newest first");
     assert_eq!(ids(read(store.approvals(Some(large.id), 9)).await), [first.id]);
+}
+
+/// A proposal as evidence opens it.
+pub fn proposal(bin: &str, fact: BinFact) -> BinProposal {
+    let row = BinRow {
+        bin: Bin::parse(bin).expect("a BIN"),
+        pan_length: 19,
+        issuer_code: "04100000".to_owned(),
+        issuer_name: "平安银行".to_owned(),
+        card_name: String::new(),
+        card_type: CardType::Debit,
+        brands: CardBrands::one(Brand::UnionPay),
+    };
+    let evidence = |sequence| BinEvidence {
+        source: BinEvidenceSource::Fee,
+        order: id(sequence),
+        channel: ChannelId::from_stored("unionpay"),
+        at: moment(1),
+        told: "a fee of 60".to_owned(),
+    };
+    BinProposal::open((fact, &row, 3), (1..4).map(evidence).collect(), moment(2))
+}
+
+pub async fn a_row_of_the_bin_table_has_one_proposal_of_each_fact(store: &dyn Store) {
+    let writes =
+        |rows: &[BinProposal]| WriteSet { bin_proposals: rows.to_vec(), ..WriteSet::default() };
+    let first = proposal("621626", BinFact::Credit);
+    commit(store, writes(std::slice::from_ref(&first))).await;
+    refuse(store, writes(std::slice::from_ref(&first)), "version 1 over 1").await;
+    let others =
+        [("62162601", BinFact::Debit), ("6216", BinFact::Retired), ("621626", BinFact::Debit)];
+    let others = others.map(|(bin, fact)| proposal(bin, fact));
+    commit(store, writes(&others)).await;
+    let list = async |open, after, limit| {
+        let rows = read(store.bin_proposals(open, after, limit)).await;
+        rows.into_iter().map(|row| row.id.to_string()).collect::<Vec<_>>()
+    };
+    let all = ["6216-19-retired", "621626-19-debit", "621626-19-credit", "62162601-19-debit"];
+    assert_eq!(list(true, None, 10).await, all);
+    assert_eq!(list(false, None, 10).await, all);
+    assert_eq!(list(false, Some(others[2].id), 1).await, all[2..3]);
+    assert_eq!(list(true, Some(first.id), 10).await, all[3..]);
+    let decision = BinProposalDecision {
+        by: "ann".to_owned(),
+        at: moment(5),
+        reason: "the issuer's letter".to_owned(),
+        bin_table: Some(4),
+    };
+    let accepted = first.accepted(decision).expect("it is open");
+    commit(store, writes(std::slice::from_ref(&accepted))).await;
+    assert_eq!(read(store.bin_proposal(first.id)).await, Some(accepted));
+    assert_eq!(list(true, None, 10).await, [all[0], all[1], all[3]]);
+    assert_eq!(list(true, Some(others[2].id), 10).await, all[3..]);
+    assert_eq!(list(false, None, 10).await, all);
 }

@@ -48,6 +48,9 @@ impl CallParameter {
             "id" if path.starts_with("/v1/channels/") => {
                 (forms::channel_id(), "The channel: its file's name without `.toml`.")
             }
+            "id" if path.starts_with("/v1/bin-proposals/") => {
+                (forms::bin_proposal_id(), "The proposal: BIN, card length and fact.")
+            }
             "id" if path.starts_with("/v1/accounting-requests/") => {
                 (forms::request_id(), "The request: its chain's digits, `-`, and its number there.")
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -28,6 +28,26 @@ pub async fn changes(visit: PageVisit) -> PageResult {
     let path = visit.call_path("/v1/bin-table/changes", &["from", "to", "after"]);
     page.list("found", &path).await?;
     page.show()
+}
+
+/// `GET /console/bins/proposals?state=&after=`
+pub async fn proposals(visit: PageVisit) -> PageResult {
+    let mut page = visit.page("bin_proposals");
+    page.list("found", &visit.call_path("/v1/bin-proposals", &["state", "after"])).await?;
+    page.show()
+}
+
+/// `POST /console/bins/proposals/{id}/{verb}`: accept or refuse.
+pub async fn decide(
+    visit: PageVisit,
+    Path((id, verb)): Path<(String, String)>,
+    request: Request,
+) -> PageResult {
+    let (id, verb, fields) = (plain(&id)?, plain(&verb)?, visit.form(request).await?);
+    let body = members(&fields, &["reason"]);
+    visit.send(Method::POST, &format!("/v1/bin-proposals/{id}/{verb}"), &body).await?;
+    let said = if verb == "accept" { "taken_into_table" } else { "not_proposed_again" };
+    Ok(visit.done("/console/bins/proposals", said))
 }
 
 /// `POST /console/bins/refresh`

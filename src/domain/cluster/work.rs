@@ -31,7 +31,7 @@ pub enum Work {
     Suspense,
     /// Ending attempts whose node is gone.
     Recovery,
-    /// Refreshing the BIN table from its source.
+    /// Refreshing the BIN table from its source, and looking for what the books teach of it.
     BinTable,
 }
 

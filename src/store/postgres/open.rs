@@ -193,6 +193,7 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('settled_dates', 'UPDATE'), ('verifications', 'INSERT'), \
     ('verifications', 'UPDATE'), ('agreements', 'INSERT'), ('agreements', 'UPDATE'), \
     ('approvals', 'INSERT'), ('approvals', 'UPDATE'), \
+    ('bin_proposals', 'INSERT'), ('bin_proposals', 'UPDATE'), \
     ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \
     ('setting_versions', 'INSERT'), ('setting_head', 'UPDATE'), \
     ('statement_files', 'INSERT'), ('statement_files', 'UPDATE'), \

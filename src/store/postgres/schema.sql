@@ -629,6 +629,30 @@ CREATE TABLE approvals (
   CHECK (state NOT IN ('approved', 'carried_out') OR (decider IS NOT NULL AND decider <> asker))
 ) WITH (fillfactor = 80);
 
+-- What the books teach of the BIN table: one row for each of its rows and each fact.
+CREATE TABLE bin_proposals (
+  bin text NOT NULL,
+  pan_length smallint NOT NULL,
+  fact text NOT NULL CHECK (fact IN ('debit', 'credit', 'quasi_credit', 'prepaid', 'retired')),
+  table_says text NOT NULL,
+  opened_at timestamptz NOT NULL,
+  version bigint NOT NULL,
+  state text NOT NULL CHECK (state IN ('open', 'accepted', 'refused', 'overtaken')),
+  bin_table bigint NOT NULL,
+  evidence json NOT NULL,
+  orders bigint NOT NULL,
+  newest bigint NOT NULL,
+  changed_at timestamptz NOT NULL,
+  decided_by text,
+  decided_at timestamptz,
+  decision_reason text,
+  made_table bigint,
+  PRIMARY KEY (bin, pan_length, fact),
+  CHECK ((decided_by IS NOT NULL) = (state IN ('accepted', 'refused'))),
+  CHECK ((made_table IS NOT NULL) = (state = 'accepted'))
+) WITH (fillfactor = 80);
+CREATE INDEX bin_proposals_open ON bin_proposals (bin, pan_length) WHERE state = 'open';
+
 CREATE TABLE receipts (
   channel text NOT NULL,
   bank_reference text NOT NULL,

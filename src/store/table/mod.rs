@@ -7,6 +7,7 @@ mod accounting;
 mod agreement;
 mod approval;
 pub(super) mod audit;
+mod bin_proposal;
 /// What the books keep beside orders.
 mod books {
     pub(super) mod agreed;
@@ -49,6 +50,7 @@ use accounting::AccountingRequests;
 use agreement::Agreements;
 use approval::Approvals;
 use audit::Audit;
+use bin_proposal::BinProposals;
 use books::agreed::AgreedLines;
 use books::clearing_days::ShutDays;
 use books::day_close::DayCloses;
@@ -73,7 +75,7 @@ pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 21] = [
+pub(super) static TABLES: [AnyTable; 22] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -94,6 +96,7 @@ pub(super) static TABLES: [AnyTable; 21] = [
     AnyTable::of::<Verifications, _>(),
     AnyTable::of::<Agreements, _>(),
     AnyTable::of::<Approvals, _>(),
+    AnyTable::of::<BinProposals, _>(),
     AnyTable::of::<Audit, _>(),
 ];
 

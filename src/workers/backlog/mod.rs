@@ -119,6 +119,8 @@ impl BacklogWorker {
             let count = rows.iter().filter(|row| row.action.kind() == kind).count();
             gauges::gauge_approvals(kind, count as u64);
         }
+        let open = self.engine.store().bin_proposals(true, None, PAGE).await?;
+        gauges::gauge_bin_proposals(open.len() as u64);
         gauges::gauge_oldest_approval(oldest(rows.iter().map(|row| row.asked_at), present.now()));
         Ok(())
     }

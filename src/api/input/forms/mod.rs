@@ -11,6 +11,7 @@ use crate::api::input::order::{
     PHONE_LENGTH_MAX, REASON_LENGTH_MAX, URL_BYTES_MAX,
 };
 use crate::api::input::query::Query;
+use crate::domain::bin::proposal::BinFact;
 use crate::domain::bin::{BIN_LENGTH_MAX, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::books::difference::Remedy;
 use crate::domain::closed_set::ClosedSet;
@@ -146,6 +147,12 @@ pub fn request_id() -> Value {
 
 pub fn bin_prefix() -> Value {
     digits(PREFIX_LENGTH_MIN, BIN_LENGTH_MAX, "621626")
+}
+
+pub fn bin_proposal_id() -> Value {
+    let facts = BinFact::ALL.map(BinFact::name).join("|");
+    let pattern = format!("^[0-9]{{2,12}}-1[2-9]-({facts})$");
+    json!({ "type": "string", "pattern": pattern, "example": "621626-19-credit" })
 }
 
 pub fn date() -> Value {

@@ -5,6 +5,7 @@ use crate::api::agreements::{
     self, AgreementBody, AgreementPageBody, AgreementsBody, PaymentCodeBody,
 };
 use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
+use crate::api::bins::proposals::{self, ProposalBody};
 use crate::api::bins::{ChangesBody, LookupBody, TableBody};
 use crate::api::channels::ExplainedBody;
 use crate::api::channels::replay::{self, ReplayBody};
@@ -435,8 +436,47 @@ fn bin_table() -> Vec<Endpoint> {
     ]
 }
 
+/// What the books teach of the table.
+fn bin_proposals() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/v1/bin-proposals", "listBinProposals", proposals::all)
+            .says(
+                "List the proposals to the BIN table",
+                "What orders and statements teach of a row, with its evidence. By BIN, fact \
+                 and card length; those that are open, or all.",
+            )
+            .may(MAY_INSPECT)
+            .asks([words("state", &["open", "all"], "Which: `open`, if absent.")])
+            .asks(page(forms::bin_proposal_id()))
+            .lists::<ProposalBody<'static>>("bin_proposals", "A page of proposals."),
+        Endpoint::get("/v1/bin-proposals/{id}", "getBinProposal", proposals::one)
+            .says("Show a proposal to the BIN table", "")
+            .may(MAY_INSPECT)
+            .gives::<ProposalBody<'static>>(200, "The proposal.")
+            .fails(&[P::NotFound]),
+        Endpoint::post("/v1/bin-proposals/{id}/accept", "acceptBinProposal", proposals::accept)
+            .says(
+                "Accept a proposal to the BIN table",
+                "The table gets a new version, in which one row differs.",
+            )
+            .may(MAY_OPERATE)
+            .alone("it changes one row, on evidence, and can be rolled back")
+            .takes(forms::decided())
+            .gives::<ProposalBody<'static>>(200, "The proposal as it is now.")
+            .fails(&[P::NotFound, P::WrongPhase, P::BinTableRefused, P::CardNumberFound]),
+        Endpoint::post("/v1/bin-proposals/{id}/refuse", "refuseBinProposal", proposals::refuse)
+            .says("Refuse a proposal to the BIN table", "The same is never proposed again.")
+            .may(MAY_OPERATE)
+            .alone("nothing changes by it")
+            .takes(forms::decided())
+            .gives::<ProposalBody<'static>>(200, "The proposal as it is now.")
+            .fails(&[P::NotFound, P::WrongPhase, P::CardNumberFound]),
+    ]
+}
+
 pub(super) fn cards() -> Vec<Endpoint> {
     let mut all = bin_table();
+    all.extend(bin_proposals());
     all.extend([
         Endpoint::get("/v1/routes", "listRoutes", rules::all)
             .says("List the rules in force", "")

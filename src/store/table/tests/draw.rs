@@ -59,7 +59,7 @@ impl Draw {
         (0..self.random.usize(..=most)).map(|_| self.of(&letters)).collect()
     }
 
-    fn bin(&mut self) -> Bin {
+    pub(in crate::store) fn bin(&mut self) -> Bin {
         let length = self.random.usize(2..=12);
         let digits: String = (0..length).map(|_| self.random.digit(10)).collect();
         Bin::parse(&digits).expect("2 to 12 digits")

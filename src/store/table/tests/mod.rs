@@ -1,6 +1,7 @@
 //! Stored forms: their bytes are fixed, every row comes back by its key, and damage is an error.
 
 mod approval_samples;
+mod bin_samples;
 mod books_samples;
 mod damage;
 mod draw;

@@ -13,6 +13,7 @@ use crate::store::table::accounting::AccountingRequests;
 use crate::store::table::agreement::Agreements;
 use crate::store::table::approval::Approvals;
 use crate::store::table::audit::Audit;
+use crate::store::table::bin_proposal::BinProposals;
 use crate::store::table::books::clearing_days::ShutDays;
 use crate::store::table::books::day_close::DayCloses;
 use crate::store::table::books::difference::Differences;
@@ -70,6 +71,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, Verifications>();
     comes_back::<_, Agreements>();
     comes_back::<_, Approvals>();
+    comes_back::<_, BinProposals>();
     for order in Orders::fixed() {
         assert_eq!(Orders::through_columns(order.clone()).ok(), Some(order));
     }
@@ -96,6 +98,7 @@ fn of_every_table() -> WriteSet {
         verifications: Verifications::fixed(),
         agreements: Agreements::fixed(),
         approvals: Approvals::fixed(),
+        bin_proposals: BinProposals::fixed(),
         ..WriteSet::default()
     };
     writes.orders.dedup_by_key(|order| order.id);
