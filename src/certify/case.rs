@@ -12,6 +12,7 @@ use crate::certify::exchange::CaseExchange;
 use crate::certify::far_side::FarAnswer;
 use crate::certify::stage::RehearsalStage;
 use crate::channel::protocol::said::{Saying, ToldMeaning};
+use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::flow::reversal::Phase;
@@ -36,8 +37,7 @@ impl BooksSeen {
         Ok(Self { status: order.status, transactions, clearing, entry })
     }
 
-    /// As a sentence for people.
-    pub fn words(&self) -> String {
+    fn words(&self) -> String {
         let entry = self.entry.map_or("none".to_owned(), |phase| phase.name().to_owned());
         format!(
             "order {}, {} transaction(s), {} clearing record(s), temp reversal row: {entry}",
@@ -52,6 +52,61 @@ impl BooksSeen {
             "status": self.status.name(), "transactions": self.transactions,
             "clearing_records": self.clearing, "reversal_entry": self.entry.map(Phase::name),
         })
+    }
+}
+
+/// What the books have of an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgreementSeen {
+    pub state: AgreementState,
+    /// Whether the channel's token is kept, sealed.
+    pub has_token: bool,
+}
+
+impl AgreementSeen {
+    pub const fn of(row: &Agreement) -> Self {
+        Self { state: row.state, has_token: row.token.is_some() }
+    }
+}
+
+/// What the books have of what a case is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaseBooks {
+    Order(BooksSeen),
+    Agreement(AgreementSeen),
+}
+
+impl From<BooksSeen> for CaseBooks {
+    fn from(seen: BooksSeen) -> Self {
+        Self::Order(seen)
+    }
+}
+
+impl From<AgreementSeen> for CaseBooks {
+    fn from(seen: AgreementSeen) -> Self {
+        Self::Agreement(seen)
+    }
+}
+
+impl CaseBooks {
+    /// As a sentence for people.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Order(seen) => seen.words(),
+            Self::Agreement(seen) => {
+                let token = if seen.has_token { "a sealed token" } else { "no token" };
+                format!("agreement {}, {token}", seen.state.name())
+            }
+        }
+    }
+
+    fn json(&self) -> Json {
+        match self {
+            Self::Order(seen) => seen.json(),
+            Self::Agreement(seen) => {
+                json!({ "status": seen.state.name(), "token": seen.has_token })
+            }
+        }
     }
 }
 
@@ -177,7 +232,7 @@ pub struct CaseReport {
     pub name: String,
     /// What must be in the books.
     pub expected: String,
-    pub books: Option<BooksSeen>,
+    pub books: Option<CaseBooks>,
     /// Why it failed; empty where it passed.
     pub wrong: Vec<String>,
     /// What a reader should know of a case that passed.
@@ -212,7 +267,7 @@ impl CaseReport {
         json!({
             "group": self.group, "case": self.name, "expected": self.expected,
             "verdict": self.verdict(), "why": self.wrong, "notes": self.notes,
-            "books": self.books.as_ref().map(BooksSeen::json), "exchanges": exchanges,
+            "books": self.books.as_ref().map(CaseBooks::json), "exchanges": exchanges,
         })
     }
 }

@@ -15,6 +15,7 @@ use crate::certify::only::CaseAnswers;
 use crate::channel::protocol::said::{FarWord, MessageSigner, Saying, ToldMeaning};
 use crate::channel::{AttemptFacts, ChannelFuture, ChannelRequest, EncodeError, ReplyMeaning};
 use crate::clock::Clock;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{NotSentCause, Outcome, Reason};
@@ -37,25 +38,47 @@ pub enum Fact {
 pub enum LaterWord {
     /// To the first inquiry.
     Inquiry(Saying),
+    /// To the first inquiry, by somebody else.
+    ForgedInquiry(Saying),
     /// To the first reversal; no inquiry is answered before it.
     Reversal(Saying),
     /// Nothing: the answer to the first reversal is lost, and no inquiry is answered.
     LostReversal,
 }
 
+/// What a case is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaseTarget {
+    Operation(Operation),
+    Service(CardService),
+}
+
+impl CaseTarget {
+    /// Whether it is what a request asks for, and not one about it.
+    fn is_asked_by(self, request: &ChannelRequest) -> bool {
+        match request {
+            ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
+                self == Self::Operation(facts.operation)
+            }
+            ChannelRequest::Service { facts, .. } => self == Self::Service(facts.service),
+            ChannelRequest::Inquiry { .. } | ChannelRequest::Reversal { .. } => false,
+        }
+    }
+}
+
 /// The play of one case.
 #[derive(Debug, Clone)]
 pub struct CasePlay {
-    pub target: Operation,
-    /// What becomes of the first request of the operation that the case is about.
+    pub target: CaseTarget,
+    /// What becomes of the first request that the case is about.
     pub first: FarAnswer,
     pub later: Option<LaterWord>,
 }
 
 #[derive(Default)]
 struct PlayState {
-    target: Option<Operation>,
-    /// Taken by the first request of the operation that the case is about.
+    target: Option<CaseTarget>,
+    /// Taken by the first request that the case is about.
     first: Option<FarAnswer>,
     later: Option<LaterWord>,
     is_mute: bool,
@@ -88,9 +111,17 @@ pub struct DeskChannel {
 }
 
 impl DeskChannel {
-    pub fn new(far: Box<dyn FarSide>, terms: Arc<Terms>, clock: Clock, play: CasePlay) -> Self {
+    /// `None`: everything goes its usual way.
+    pub fn new(
+        far: Box<dyn FarSide>,
+        terms: Arc<Terms>,
+        clock: Clock,
+        play: Option<CasePlay>,
+    ) -> Self {
         let began = clock.now();
-        let CasePlay { target, first, later } = play;
+        let Some(CasePlay { target, first, later }) = play else {
+            return Self { far, terms, clock, began, host: None, state: Mutex::default() };
+        };
         let is_mute = matches!(later, Some(LaterWord::Reversal(_) | LaterWord::LostReversal));
         let (target, first) = (Some(target), Some(first));
         let state = PlayState { target, first, later, is_mute, ..PlayState::default() };
@@ -178,21 +209,24 @@ impl DeskChannel {
             ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => self.begin(request),
             ChannelRequest::Inquiry { .. } => self.inquired(request),
             ChannelRequest::Reversal { .. } => self.reversed(request),
-            // Cases are of operations: no case asks for a service.
-            ChannelRequest::Service { .. } => FarAnswer::LostBefore,
+            ChannelRequest::Service { facts, .. } if facts.service.is_inquiry() => {
+                self.inquired(request)
+            }
+            ChannelRequest::Service { .. } => self.begin(request),
         }
     }
 
-    /// The answer to the first request of an operation.
+    /// The answer to the first request for something.
     fn begin(&self, request: &ChannelRequest) -> FarAnswer {
-        let Some(facts) = request.attempt() else { return FarAnswer::LostBefore };
-        let number = facts.channel_order_no;
+        let number = request.stated().channel_order_no;
         let (meant, fails) = {
             let mut state = self.state();
-            state.known.insert(number, facts.clone());
-            let is_meant = state.target == Some(facts.operation);
+            if let Some(facts) = request.attempt() {
+                state.known.insert(number, facts.clone());
+            }
+            let is_meant = state.target.is_some_and(|target| target.is_asked_by(request));
             let meant = if is_meant { state.first.take() } else { None };
-            let is_payment = facts.operation == Operation::Payment;
+            let is_payment = CaseTarget::Operation(Operation::Payment).is_asked_by(request);
             (meant, is_payment && std::mem::take(&mut state.fails_payment))
         };
         let no = ToldMeaning::Declined(Reason::ChannelFailure);
@@ -223,8 +257,18 @@ impl DeskChannel {
 
     /// Whether a request asks about what the case is about.
     fn is_about_target(state: &PlayState, request: &ChannelRequest) -> bool {
-        let facts = request.attempt();
-        facts.is_some_and(|facts| state.target == Some(facts.operation))
+        let about = match request {
+            ChannelRequest::Charge { facts, .. }
+            | ChannelRequest::FollowUp { facts, .. }
+            | ChannelRequest::Inquiry { facts, .. }
+            | ChannelRequest::Reversal { facts, .. } => CaseTarget::Operation(facts.operation),
+            // The one inquiry about a service is about a binding.
+            ChannelRequest::Service { facts, .. } if facts.service.is_inquiry() => {
+                CaseTarget::Service(CardService::AgreementConfirmation)
+            }
+            ChannelRequest::Service { facts, .. } => CaseTarget::Service(facts.service),
+        };
+        state.target == Some(about)
     }
 
     fn inquired(&self, request: &ChannelRequest) -> FarAnswer {
@@ -238,6 +282,7 @@ impl DeskChannel {
             }
             match state.later.take_if(|_| is_about) {
                 Some(LaterWord::Inquiry(saying)) => Some(saying),
+                Some(LaterWord::ForgedInquiry(saying)) => return FarAnswer::Forged(saying),
                 Some(other) => {
                     state.later = Some(other);
                     None

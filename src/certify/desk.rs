@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::certify::only::{CaseAnswers, OnlyChannel};
-use crate::channel::protocol::sample::{SAMPLE_DATE, sample_card, sample_code};
+use crate::channel::ReplyMeaning;
+use crate::channel::protocol::sample::{SAMPLE_DATE, sample_card, sample_code, sample_sms_code};
 use crate::clock::{Clock, stopwatch};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
+use crate::domain::agreement::{Agreement, AgreementRequest, mask_phone};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::card::{CardFacts, CardInput, CardToken};
@@ -21,6 +23,7 @@ use crate::domain::payer_code::CodeFacts;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
+use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
 use crate::engine::{Acceptance, Engine, EngineError, Vault};
 use crate::entropy::Entropy;
@@ -29,6 +32,10 @@ use crate::store::memory::MemoryStore;
 
 /// How long a call waits for its order to be durable: in memory it is at once.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+fn patience() -> tokio::time::Instant {
+    tokio::time::Instant::from_std(stopwatch()) + PATIENCE
+}
 
 /// The rows that a case has written.
 #[derive(Default)]
@@ -158,10 +165,7 @@ impl CaseDesk {
 
     /// Takes an order that begins with an instrument as far as one call does.
     pub async fn charge(&self, kind: OrderKind) -> Result<Order, EngineError> {
-        let id = self.engine.next_order_id().await?;
-        let (caller, own) = self.name();
-        let CaseSubject { merchant, amount, currency, instrument, node: _ } = self.subject.clone();
-        let (instrument, facts) = match instrument {
+        let instrument = match self.subject.instrument.clone() {
             CaseInstrument::Code if kind != OrderKind::Payout => self.by_code(),
             CaseInstrument::Agreement(token) if kind != OrderKind::Payout => {
                 self.by_agreement(token)
@@ -170,6 +174,17 @@ impl CaseDesk {
                 self.by_card()
             }
         };
+        self.take(kind, instrument).await
+    }
+
+    async fn take(
+        &self,
+        kind: OrderKind,
+        (instrument, facts): (Instrument, InstrumentFacts),
+    ) -> Result<Order, EngineError> {
+        let id = self.engine.next_order_id().await?;
+        let (caller, own) = self.name();
+        let CaseSubject { merchant, amount, currency, .. } = self.subject.clone();
         let instruction = Instruction {
             instrument: Some(facts),
             description: Some("rehearsal".to_owned()),
@@ -178,7 +193,7 @@ impl CaseDesk {
         let mut order = Order::accepted(id, instruction, self.engine.clock().now());
         let (channel, keeps_pan) = (self.terms.channel.clone(), self.terms.keeps_pan);
         order.candidates = vec![Candidate { channel, keeps_pan }];
-        let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
+        let until = patience();
         let accepted = self.engine.accept(order, Arc::new(instrument), until).await?;
         Acceptance::outcome(accepted).await
     }
@@ -190,13 +205,51 @@ impl CaseDesk {
         self.order(order.id).await
     }
 
+    /// Has a code sent that binds the sample card.
+    pub async fn open_agreement(&self) -> Result<Agreement, EngineError> {
+        let (caller, caller_order_id) = self.name();
+        let phone = self.card.phone.as_deref().map(mask_phone).unwrap_or_default();
+        let (merchant_id, card) = (self.subject.merchant.clone(), self.card_facts());
+        let asked = AgreementRequest { caller, caller_order_id, merchant_id, card, phone };
+        let (card, channel) = (sample_card(), self.terms.channel.clone());
+        let opened = self.engine.open_agreement(asked, card, channel, patience()).await?;
+        Ok(opened.agreement)
+    }
+
+    /// Gives the code that its holder got.
+    pub async fn confirm_agreement(&self, id: AgreementId) -> Result<Agreement, EngineError> {
+        let given = GivenCode { code: sample_sms_code(), card: Some(sample_card()) };
+        Ok(self.engine.confirm_agreement(id, given, patience()).await?.agreement)
+    }
+
+    pub async fn end_agreement(&self, id: AgreementId) -> Result<Agreement, EngineError> {
+        Ok(self.engine.end_agreement(id, patience()).await?.agreement)
+    }
+
+    /// Has the code of one payment sent.
+    pub async fn send_payment_code(&self, by: &Agreement) -> Result<ReplyMeaning, EngineError> {
+        let money = (self.subject.amount, self.subject.currency);
+        self.engine.send_payment_code(by, money, None).await
+    }
+
+    /// Takes a payment by an agreement as far as one call does, with the payment's own code where
+    /// it has one.
+    pub async fn pay_by(&self, by: &Agreement, has_code: bool) -> Result<Order, EngineError> {
+        let sealed = by.token.as_ref().ok_or(EngineError::TokenClosed)?;
+        let token = self.engine.vault().open_token(by.id, sealed);
+        let token = token.ok_or(EngineError::TokenClosed)?;
+        let sms_code = has_code.then(sample_sms_code);
+        let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
+        self.take(OrderKind::Payment, (Instrument::Agreement { token, sms_code }, facts)).await
+    }
+
     /// Takes a follow-up of an order, has it booked where that comes first, and carries it out.
     pub async fn follow_up(&self, of: &Order, kind: OrderKind) -> Result<Order, EngineError> {
         let (caller, own) = self.name();
         let instruction = Instruction::on(of, kind, caller, own);
         let card = self.terms.follow_up_needs_card.then(|| Arc::clone(&self.card));
         let asked = FollowUp { instruction, amount: None, card, most_minor: None, approved: None };
-        let until = tokio::time::Instant::from_std(stopwatch()) + PATIENCE;
+        let until = patience();
         let accepted = self.engine.follow_up(asked, until).await?;
         let order = Acceptance::outcome(accepted).await?;
         self.book().await?;

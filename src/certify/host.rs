@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::certify::case::{BooksSeen, CaseReport, judge_books};
-use crate::certify::cases::leave_out_services;
 use crate::certify::channel::DeskChannel;
 use crate::certify::far_side::HostLine;
 use crate::certify::rehearsal::Rehearsal;
@@ -17,6 +16,7 @@ use crate::channel::file::Ability;
 use crate::channel::protocol::sample::sample_facts;
 use crate::channel::{ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
+use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
@@ -63,6 +63,16 @@ fn stage(rehearsal: &Rehearsal, line: HostLine) -> RehearsalStage {
     let channel = DeskChannel::at_host(far, Arc::clone(&terms), Clock::System, line);
     let clock = RehearsalClock::Machine { patience: HOST_PATIENCE };
     RehearsalStage::new(channel, terms, clock, rehearsal.subject())
+}
+
+/// Says which services of the file are in no case: nobody gets a host's codes.
+fn leave_out_services(rehearsal: &Rehearsal, report: &mut CertifyReport) {
+    for service in CardService::ALL {
+        if rehearsal.file.abilities.can(Ability::of_service(service)) {
+            let why = "it needs the card and the telephone of a person";
+            report.leave_out(LeftOut::new(service.name(), "every case", why));
+        }
+    }
 }
 
 struct HostPlayer<'r> {
@@ -150,7 +160,7 @@ impl HostPlayer<'_> {
             Ok(order) => {
                 if let Ok(books) = BooksSeen::of(&self.stage, &order).await {
                     case.wrong.extend(judge_books(&books, operation, is_cleared));
-                    case.books = Some(books);
+                    case.books = Some(books.into());
                 }
                 self.judge(operation, &order, &mut case).await;
                 Some(order)

@@ -243,6 +243,43 @@ fn the_links_of_a_file_are_opened_and_lose_their_answers() {
 }
 
 #[test]
+fn the_steps_of_an_agreement_have_their_cases() {
+    let rows = [("harbour-bank", "1071"), ("unionpay-token", "71")];
+    for (id, wrong_code) in rows {
+        let report = certify(&shipped(id));
+        for step in ["agreement_code", "agreement_confirmation", "agreement_end"] {
+            let names = names(&report, step);
+            for way in ["approved: ", "time-out before", "time-out after", "HTTP 503"] {
+                assert!(names.iter().any(|name| name.starts_with(way)), "{id} {step}: {way}");
+            }
+            assert!(names.iter().any(|name| name.contains("wrong signature")), "{id} {step}");
+        }
+        let inquiries = names(&report, "agreement_inquiry");
+        assert!(inquiries.iter().any(|name| name.contains("says not found")), "{inquiries:?}");
+        // What the row is at the end, and what the cardholder can do.
+        let books = |group: &str, name: &str| {
+            let is_it = |case: &&certify::CaseReport| case.group == group && case.name == name;
+            let case = report.cases.iter().find(is_it).unwrap_or_else(|| panic!("{id}: {name}"));
+            (case.json()["books"]["status"].clone(), case.notes.clone())
+        };
+        let wrong = format!("declined (wrong_sms_code): code `{wrong_code}`");
+        let again = vec!["the code can be given again".to_owned()];
+        assert_eq!(books("agreement_confirmation", &wrong), ("active".into(), again), "{id}");
+        let lost = books("agreement_confirmation", "time-out after the channel acted");
+        assert_eq!(lost.0, "active", "{id}");
+        let never = books("agreement_confirmation", "time-out before the channel acted");
+        assert_eq!(never.0, "failed", "{id}");
+        let unbound = books("agreement_end", "time-out after the channel acted");
+        assert_eq!(unbound.0, "ended", "{id}");
+        let paid = books("agreement", "a card is bound, pays and is unbound");
+        assert_eq!(paid.0, "succeeded", "{id}");
+        let shown = report.json().to_string();
+        assert!(!shown.contains(r#"smsCode\":\"123456"#), "{id}: a code is shown");
+        assert!(!shown.contains("smsCode=123456"), "{id}: a code is shown");
+    }
+}
+
+#[test]
 fn messages_of_every_protocol_are_shown_without_their_card() {
     let lakeside = certify(&shipped("lakeside-acquirer"));
     let rows = [("unionpay", of_unionpay(), "txnTime="), ("links", &lakeside, "\n14: ***\n")];

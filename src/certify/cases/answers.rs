@@ -39,6 +39,12 @@ impl CasePlayer<'_> {
             self.leave_out(report, "every answer to an inquiry", why);
             return;
         }
+        let yes = words.iter().find(|word| word.means == ToldMeaning::Approved);
+        if let Some(yes) = yes.filter(|_| self.far().proof() != AnswerProof::Connection) {
+            let name = "a stranger answers an inquiry with a yes about what never arrived";
+            let later = Some(LaterWord::ForgedInquiry(yes.clone()));
+            report.cases.push(self.run(self.script(name, FarAnswer::LostBefore, later)).await);
+        }
         for saying in words {
             let name = format!("an inquiry says {}", named(&saying));
             let later = Some(LaterWord::Inquiry(saying.clone()));
@@ -109,7 +115,7 @@ pub fn answers_of(far: &dyn FarSide, words: Vec<Saying>) -> AnswersOfRequest {
 }
 
 /// What must have become of a request that the channel later says this of.
-const fn lost_for(later: &Saying) -> FarAnswer {
+pub const fn lost_for(later: &Saying) -> FarAnswer {
     match later.means {
         ToldMeaning::NotFound => FarAnswer::LostBefore,
         ToldMeaning::Approved

@@ -1,6 +1,7 @@
 //! The cases of a file: every operation by everything that can be said of it, and everything that
 //! can become of its messages.
 
+mod agreements;
 mod answers;
 mod unasked;
 
@@ -9,7 +10,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use crate::certify::case::{BooksSeen, CaseReport, FirstTruth, judge_end, judge_first};
-use crate::certify::channel::{CasePlay, CaseRecord, DeskChannel, Fact, LaterWord};
+use crate::certify::channel::{CasePlay, CaseRecord, CaseTarget, DeskChannel, Fact, LaterWord};
 use crate::certify::far_side::{FarAnswer, FarSide, LinkOpening, OwnExchange};
 use crate::certify::rehearsal::Rehearsal;
 use crate::certify::report::{CertifyReport, LeftOut};
@@ -42,7 +43,14 @@ pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
         player.play_reversals(&mut report).await;
         player.play_unasked(&mut report).await;
     }
-    leave_out_services(rehearsal, &mut report);
+    agreements::play_agreements(rehearsal, &mut report).await;
+    for service in [CardService::Verification, CardService::PaymentCode] {
+        if rehearsal.file.abilities.can(Ability::of_service(service)) {
+            let why =
+                "it moves no money and binds nothing; its golden samples are held against the file";
+            report.leave_out(LeftOut::new(service.name(), "every case", why));
+        }
+    }
     report
 }
 
@@ -57,16 +65,6 @@ fn open_link(rehearsal: &Rehearsal, report: &mut CertifyReport) {
             "the channel takes it, and we its answer".clone_into(&mut case.expected);
             case.exchanges.push(exchange);
             report.cases.push(case);
-        }
-    }
-}
-
-/// Says which services of the file are in no case.
-pub fn leave_out_services(rehearsal: &Rehearsal, report: &mut CertifyReport) {
-    for service in CardService::ALL {
-        if rehearsal.file.abilities.can(Ability::of_service(service)) {
-            let why = "a service is in no books; its golden samples are held against the file";
-            report.leave_out(LeftOut::new(service.name(), "every case", why));
         }
     }
 }
@@ -118,7 +116,7 @@ impl CasePlayer<'_> {
     }
 
     fn play(&self, first: FarAnswer, later: Option<LaterWord>) -> CasePlay {
-        CasePlay { target: self.operation, first, later }
+        CasePlay { target: CaseTarget::Operation(self.operation), first, later }
     }
 
     fn script(&self, name: &str, first: FarAnswer, later: Option<LaterWord>) -> CaseScript {
@@ -145,20 +143,11 @@ impl CasePlayer<'_> {
             Ok(()) => {}
             Err(error) => case.wrong.push(format!("the engine refuses: {error}")),
         }
-        let CaseRecord { exchanges, unsayable, refused } = stage.channel.take_record();
-        case.exchanges = exchanges;
-        case.notes.extend(unsayable);
-        case.wrong.extend(refused);
-        case
+        close(&stage, case)
     }
 
     fn stage(&self, play: CasePlay) -> RehearsalStage {
-        let hand = Arc::new(AtomicI64::new(sample_now().as_millis()));
-        let clock = Clock::Manual(Arc::clone(&hand));
-        let terms = Arc::new(self.terms().clone());
-        let channel = DeskChannel::new(self.far(), Arc::clone(&terms), clock, play);
-        let subject = self.rehearsal.subject();
-        RehearsalStage::new(channel, terms, RehearsalClock::Hand(hand), subject)
+        stage_of(self.rehearsal, self.terms().clone(), Some(play))
     }
 
     /// The order that the case is about, after its first answer. An original comes before it.
@@ -226,10 +215,14 @@ impl CasePlayer<'_> {
             }
         };
         case.wrong.extend(judge_first(&BooksSeen::of(stage, &order).await?, first));
-        if let Some(LaterWord::Inquiry(saying)) = &script.play.later {
+        let told = match &script.play.later {
+            Some(LaterWord::Inquiry(saying)) => Some(FirstTruth::of_word(saying, self.operation)),
+            Some(LaterWord::ForgedInquiry(_)) => Some(FirstTruth::Open),
+            Some(LaterWord::Reversal(_) | LaterWord::LostReversal) | None => None,
+        };
+        if let Some(truth) = told {
             stage.work_next(order.id).await?;
             let after = stage.order(order.id).await?;
-            let truth = FirstTruth::of_word(saying, self.operation);
             case.wrong.extend(judge_first(&BooksSeen::of(stage, &after).await?, truth));
         }
         self.early_word(stage, script, order.id, case).await?;
@@ -245,7 +238,7 @@ impl CasePlayer<'_> {
             let by_itself = self.far().unasked();
             case.notes.push(format!("a {by_itself}, a statement or an operator ends it"));
         }
-        case.books = Some(books);
+        case.books = Some(books.into());
         self.late_word(stage, script, &order, case).await
     }
 
@@ -279,6 +272,24 @@ impl CasePlayer<'_> {
     fn reverses(&self) -> bool {
         self.terms().can_reverse(self.operation) && self.terms().then == AfterInquiry::Reverse
     }
+}
+
+/// The stage of one case, on these terms.
+fn stage_of(rehearsal: &Rehearsal, terms: Terms, play: Option<CasePlay>) -> RehearsalStage {
+    let hand = Arc::new(AtomicI64::new(sample_now().as_millis()));
+    let clock = Clock::Manual(Arc::clone(&hand));
+    let terms = Arc::new(terms);
+    let channel = DeskChannel::new(rehearsal.far_side(), Arc::clone(&terms), clock, play);
+    RehearsalStage::new(channel, terms, RehearsalClock::Hand(hand), rehearsal.subject())
+}
+
+/// The case with everything that its channel has shown.
+fn close(stage: &RehearsalStage, mut case: CaseReport) -> CaseReport {
+    let CaseRecord { exchanges, unsayable, refused } = stage.channel.take_record();
+    case.exchanges = exchanges;
+    case.notes.extend(unsayable);
+    case.wrong.extend(refused);
+    case
 }
 
 fn meaning(means: ToldMeaning) -> String {

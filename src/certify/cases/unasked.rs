@@ -139,7 +139,7 @@ impl CasePlayer<'_> {
             // A reversal that nobody answered may still undo what is told (I-3).
             let status = after.status.name();
             case.notes.push(format!("it had not ended; the {what} makes it {status}"));
-            case.books = Some(BooksSeen::of(stage, &after).await?);
+            case.books = Some(BooksSeen::of(stage, &after).await?.into());
             return Ok(());
         }
         if after.status != order.status {
@@ -160,7 +160,7 @@ impl CasePlayer<'_> {
             matches!(self.operation, Operation::Payment | Operation::Preauth | Operation::Capture);
         let owes = !agrees && reported == ReportedEnd::Success && is_undone;
         self.judge_undo(stage, owes, case).await?;
-        case.books = Some(BooksSeen::of(stage, &after).await?);
+        case.books = Some(BooksSeen::of(stage, &after).await?.into());
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
     };
     let token = sample_token;
-    let code = || SmsCode::parse("123456").expect("six digits");
+    let code = sample_sms_code;
     let facts_of_payment = sample_facts(Operation::Payment, 2);
     let money = (facts_of_payment.amount, facts_of_payment.currency);
     let subject = match service {
@@ -83,10 +83,15 @@ pub fn sample_token() -> CardToken {
     CardToken::parse("sample-token", "0").expect("it is short and plain")
 }
 
+/// The code that a cardholder got by SMS.
+pub fn sample_sms_code() -> SmsCode {
+    SmsCode::parse("123456").expect("six digits")
+}
+
 /// A payment by an agreement, with a code of its own.
 pub fn sample_agreement_payment() -> ChannelRequest {
     let token = sample_token();
-    let sms_code = SmsCode::parse("123456");
+    let sms_code = Some(sample_sms_code());
     let instrument = Arc::new(Instrument::Agreement { token, sms_code });
     ChannelRequest::Charge { facts: sample_facts(Operation::Payment, 2), instrument }
 }

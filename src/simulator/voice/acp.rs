@@ -151,7 +151,8 @@ impl AcpVoice {
 
     fn remember(&self, call: &AcpRequest, now: Timestamp) -> Result<(), &'static str> {
         let known = call.token.as_ref().map(|token| self.agreements.of_token(now, token));
-        if matches!(known, Some(None)) {
+        // That a token is void already is no reason not to be asked to end it.
+        if matches!(known, Some(None)) && call.operation != AcpOperation::EndToken {
             return Err(VOID_TOKEN);
         }
         let mut memory = self.memory();
