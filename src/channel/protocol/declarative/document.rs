@@ -43,9 +43,10 @@ impl ChannelAnswer {
         for place in &path.places {
             let found = match place {
                 PathPlace::Status => self.status.map(|status| Cow::Owned(status.to_string())),
-                PathPlace::Whole | PathPlace::Named(_) | PathPlace::Steps(_) => {
-                    self.body.text(place)?
-                }
+                PathPlace::Whole
+                | PathPlace::Named(_)
+                | PathPlace::Steps(_)
+                | PathPlace::InField(..) => self.body.text(place)?,
             };
             if let Some(found) = found.filter(|text| !text.is_empty()) {
                 return Ok(Some(found));
@@ -124,6 +125,14 @@ impl MessageBody {
     fn text(&self, place: &PathPlace) -> Result<Option<Cow<'_, str>>, UnknownCause> {
         match (self, place) {
             (Self::Form(fields), PathPlace::Named(name)) => Ok(fields.get(name).map(Cow::Borrowed)),
+            (Self::Form(fields), PathPlace::InField(field, steps)) => {
+                let Some(text) = fields.get(field).filter(|text| !text.is_empty()) else {
+                    return Ok(None);
+                };
+                let whole: Json = serde_json::from_str(text).map_err(|_| UnknownCause::Garbled)?;
+                let found = at_steps(&whole, steps).map_or(Ok(None), plain)?;
+                Ok(found.map(|text| Cow::Owned(text.into_owned())))
+            }
             (Self::Json(whole), PathPlace::Steps(steps)) => {
                 at_steps(whole, steps).map_or(Ok(None), plain)
             }
@@ -421,6 +430,26 @@ mod tests {
         for (pointer, expected) in rows {
             let path = Path::parse(pointer, BodyFormat::Json).expect("a pointer");
             assert_eq!(body.text(&path).expect("plain").as_deref(), expected, "{pointer}");
+        }
+    }
+
+    #[test]
+    fn a_form_s_field_may_hold_json() {
+        let fields = br#"empty=&text=plain&content={"a":[{"b":"x"}],"n":null,"o":{}}"#;
+        let body = MessageBody::parse(fields, form(BodyFormat::Form)).expect("a body");
+        let body = ChannelAnswer { body, status: None };
+        for (path, expected) in [
+            ("/content/a/0/b", Ok(Some("x"))),
+            ("/content/a/1/b", Ok(None)),
+            ("/content/n", Ok(None)),
+            ("/content/o", Err(UnknownCause::Garbled)),
+            ("/text/a", Err(UnknownCause::Garbled)),
+            ("/empty/a", Ok(None)),
+            ("/none/a", Ok(None)),
+        ] {
+            let place = Path::parse(path, BodyFormat::Form).expect("a path");
+            let found = body.text(&place).map(|found| found.map(Cow::into_owned));
+            assert_eq!(found.as_ref().map(Option::as_deref), expected.as_ref().copied(), "{path}");
         }
     }
 

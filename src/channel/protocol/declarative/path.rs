@@ -19,6 +19,8 @@ pub enum PathPlace {
     Named(String),
     /// Of a JSON pointer (RFC 6901), the names and places on the way.
     Steps(Vec<String>),
+    /// The same behind the name of a form field, whose text is JSON.
+    InField(String, Vec<String>),
 }
 
 /// Where a value stands: one place or several, of which the first that has something counts.
@@ -64,13 +66,24 @@ impl PathPlace {
             BodyFormat::Json if !name.starts_with('/') => {
                 Err("is not a JSON pointer, which begins with a slash".to_owned())
             }
-            BodyFormat::Json if has_bad_escape(name) => {
+            BodyFormat::Json | BodyFormat::Form
+                if name.starts_with('/') && has_bad_escape(name) =>
+            {
                 Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
             }
             BodyFormat::Xml if !name.starts_with('/') || name.len() == 1 => {
                 Err("is not a path of elements, which begins with a slash".to_owned())
             }
             BodyFormat::Form if name.is_empty() => Err("names no field".to_owned()),
+            BodyFormat::Form if name.starts_with('/') => {
+                let mut steps = name.split('/').skip(1).map(unescaped);
+                let field = steps.next().filter(|field| !field.is_empty());
+                let steps: Vec<String> = steps.collect();
+                match field.filter(|_| !steps.is_empty()) {
+                    Some(field) => Ok(Self::InField(field, steps)),
+                    None => Err("leads into no field: write /field/member".to_owned()),
+                }
+            }
             BodyFormat::Text if name != WHOLE => {
                 Err("is not `@body`, the whole text, which is all that a text has".to_owned())
             }
@@ -150,6 +163,7 @@ impl PathPlace {
     pub fn steps(&self) -> Vec<String> {
         match self {
             Self::Steps(steps) => steps.clone(),
+            Self::InField(field, steps) => [std::slice::from_ref(field), steps].concat(),
             Self::Named(name) => {
                 name.trim_start_matches('/').split('/').map(str::to_owned).collect()
             }
@@ -180,6 +194,10 @@ mod tests {
         }
         assert!(parse("code", BodyFormat::Form).is_ok_and(|path| !path.is_optional));
         assert!(parse("?", BodyFormat::Form).is_err());
+        assert!(parse("/content/a/0?", BodyFormat::Form).is_ok_and(|path| path.is_optional));
+        for wrong in ["/", "/content", "//a", "/content/a~2"] {
+            assert!(parse(wrong, BodyFormat::Form).is_err(), "{wrong}");
+        }
         assert!(parse("/a/@b?", BodyFormat::Xml).is_ok());
         assert!(parse("/", BodyFormat::Xml).is_err() && parse("a", BodyFormat::Xml).is_err());
         assert!(parse("@body", BodyFormat::Text).is_ok());

@@ -60,6 +60,12 @@ impl MessageDraft {
         let text = value.as_str().unwrap_or_default();
         match (&mut self.body, place) {
             (MessageBody::Form(fields), PathPlace::Named(name)) => fields.set(name, text),
+            (MessageBody::Form(fields), PathPlace::InField(field, steps)) => {
+                let held = fields.get(field).and_then(|held| serde_json::from_str(held).ok());
+                let mut held = held.unwrap_or(Json::Null);
+                lay_json(&mut held, steps, value.clone());
+                fields.set(field, &held.to_string());
+            }
             (MessageBody::Text(whole), _) => text.clone_into(whole),
             (MessageBody::Json(whole), place) => lay_json(whole, &place.steps(), value),
             (MessageBody::Xml(root), place) => lay_xml(root, &place.steps(), text),
