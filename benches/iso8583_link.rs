@@ -143,6 +143,7 @@ fn payment(sequence: u64) -> ChannelRequest {
         currency: Currency::parse("CNY").expect("a currency"),
         description: None,
         channel_reference: None,
+        payee_kind: None,
     };
     let card = CardInput {
         pan: Pan::parse("6216261000000000018").expect("a published test number"),

@@ -231,6 +231,8 @@ fn profile(number: usize) -> ChannelProfile {
         operations: Operation::ALL.to_vec(),
         services: Vec::new(),
         instruments: vec![InstrumentKind::Card],
+        payees: vec![InstrumentKind::Card],
+        account_kinds: Vec::new(),
         code_beginnings: Vec::new(),
         card_types: vec![CardType::Credit, CardType::Debit],
         brands: vec![Brand::UnionPay],

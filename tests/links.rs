@@ -125,6 +125,7 @@ fn facts(operation: Operation, sequence: u64) -> AttemptFacts {
         currency: Currency::parse("CNY").expect("a currency"),
         description: None,
         channel_reference: None,
+        payee_kind: None,
     }
 }
 

@@ -192,6 +192,7 @@ fn payment(sent_at: Timestamp) -> ChannelRequest {
         currency: Currency::Cny,
         description: None,
         channel_reference: None,
+        payee_kind: None,
     };
     let card = CardInput {
         pan: Pan::parse(TEST_PAN).expect("a card number"),

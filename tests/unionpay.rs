@@ -106,6 +106,7 @@ impl Line {
             currency: Currency::Cny,
             description: None,
             channel_reference: None,
+            payee_kind: None,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::domain::ids::{AgreementId, MerchantCategory};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
 use crate::domain::outcome::Objection;
+use crate::domain::payee_account::AccountFacts;
 use crate::domain::write_set::{AuditEntry, CoreNotice};
 
 pub use crate::codec::clearing::ClearingRow as ClearingBody;
@@ -118,6 +119,9 @@ pub struct OrderBody<'order> {
     /// Of an order by a code: who showed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     payer: Option<PayerBody<'order>>,
+    /// Of a payout to an account: whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payee: Option<PayeeBody<'order>>,
     /// The channel of the attempt that speaks for it: the one that succeeded, else the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
@@ -172,6 +176,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             card: order.instruction.card().map(CardBody::from),
             agreement: instrument.and_then(InstrumentFacts::agreement).map(Text),
             payer: code.map(|code| PayerBody { code: code.masked.as_str() }),
+            payee: instrument.and_then(InstrumentFacts::account).map(PayeeBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
@@ -238,6 +243,23 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
 struct PayerBody<'order> {
     /// The first two and the last four characters of the code.
     code: &'order str,
+}
+
+/// Whose account a payout goes to.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Payee")]
+struct PayeeBody<'order> {
+    /// The account's id, of which no more is shown than its owner knows it by.
+    account: &'order str,
+    /// What that id is.
+    #[schemars(with = "word::AccountKindWord")]
+    kind: &'static str,
+}
+
+impl<'order> From<&'order AccountFacts> for PayeeBody<'order> {
+    fn from(account: &'order AccountFacts) -> Self {
+        Self { account: account.masked.as_str(), kind: account.kind.name() }
+    }
 }
 
 /// A card as it may be shown, with the facts that the BIN table has.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::certify::only::{CaseAnswers, OnlyChannel};
 use crate::channel::ReplyMeaning;
-use crate::channel::protocol::sample::{SAMPLE_DATE, sample_card, sample_code, sample_sms_code};
+use crate::channel::protocol::sample::{
+    SAMPLE_DATE, sample_account, sample_card, sample_code, sample_sms_code,
+};
 use crate::clock::{Clock, stopwatch};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
 use crate::domain::agreement::{Agreement, AgreementRequest, mask_phone};
@@ -19,6 +21,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, OrderId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payee_account::{AccountFacts, AccountKind};
 use crate::domain::payer_code::CodeFacts;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -74,6 +77,8 @@ pub struct CaseSubject {
     pub currency: Currency,
     /// What payments are made by.
     pub instrument: CaseInstrument,
+    /// The kind of account that payouts go to; `None` where they go to a card.
+    pub payee_kind: Option<AccountKind>,
     /// The node that works the orders: links are divided among nodes.
     pub node: u16,
 }
@@ -163,16 +168,22 @@ impl CaseDesk {
         (Instrument::Agreement { token, sms_code: None }, facts)
     }
 
+    /// The same of a payee's account.
+    fn by_account(&self, kind: AccountKind) -> (Instrument, InstrumentFacts) {
+        let account = sample_account(kind);
+        let digests = self.engine.vault().account_digests(&account);
+        let facts = AccountFacts { kind, masked: account.masked(), digests };
+        (account.into(), InstrumentFacts::Account(facts))
+    }
+
     /// Takes an order that begins with an instrument as far as one call does.
     pub async fn charge(&self, kind: OrderKind) -> Result<Order, EngineError> {
-        let instrument = match self.subject.instrument.clone() {
-            CaseInstrument::Code if kind != OrderKind::Payout => self.by_code(),
-            CaseInstrument::Agreement(token) if kind != OrderKind::Payout => {
-                self.by_agreement(token)
-            }
-            CaseInstrument::Card | CaseInstrument::Code | CaseInstrument::Agreement(_) => {
-                self.by_card()
-            }
+        let CaseSubject { instrument, payee_kind, .. } = self.subject.clone();
+        let instrument = match (kind == OrderKind::Payout, payee_kind, instrument) {
+            (true, Some(kind), _) => self.by_account(kind),
+            (true, None, _) | (false, _, CaseInstrument::Card) => self.by_card(),
+            (false, _, CaseInstrument::Code) => self.by_code(),
+            (false, _, CaseInstrument::Agreement(token)) => self.by_agreement(token),
         };
         self.take(kind, instrument).await
     }

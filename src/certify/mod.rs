@@ -61,6 +61,11 @@ fn subject_of(file: &ChannelFile, merchant: MerchantId, node: u16) -> CaseSubjec
         } else {
             CaseInstrument::Agreement(sample_token())
         },
+        payee_kind: if file.abilities.payees.contains(&InstrumentKind::Card) {
+            None
+        } else {
+            file.abilities.account_kinds.first().copied()
+        },
         node,
     }
 }

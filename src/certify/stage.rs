@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::{Approval, Outcome};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -129,6 +130,7 @@ impl RehearsalStage {
             currency: of.currency,
             description: of.description.clone(),
             channel_reference: attempt.channel_reference.clone(),
+            payee_kind: of.instrument.as_ref().and_then(InstrumentFacts::account_kind),
         };
         let pan = Some(self.card().pan.clone());
         let original = self.engine().original_facts(order).await.ok()?;

@@ -33,6 +33,7 @@ use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Outcome, UnknownCause};
+use crate::domain::payee_account::AccountKind;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
@@ -56,6 +57,8 @@ pub struct AttemptFacts {
     pub description: Option<String>,
     /// The channel's own number of the attempt, if it has given one.
     pub channel_reference: Option<String>,
+    /// Of a payout to an account: what the account is known by.
+    pub payee_kind: Option<AccountKind>,
 }
 
 impl AttemptFacts {
@@ -123,7 +126,8 @@ pub struct IssuedToken {
 #[derive(Debug, Clone)]
 pub enum ChannelRequest {
     /// An operation that begins with an instrument: `facts` says whether a payment, a
-    /// pre-authorisation or a payout. A payout is made to a card, with neither expiry nor CVV.
+    /// pre-authorisation or a payout. A payout is made to an account, or to a card with neither
+    /// expiry nor CVV.
     Charge { facts: AttemptFacts, instrument: Arc<Instrument> },
     /// Asks for the end of `facts`, by our channel order number. `original` is what it follows up,
     /// where it does: some channels find a refund only beside its payment's number. `pan` where the
@@ -169,6 +173,7 @@ impl ChannelRequest {
             Self::Charge { instrument, .. } => match &**instrument {
                 Instrument::Card(card) => CardEcho::of(card),
                 Instrument::Code(code) => CardEcho::of_payer_code(code),
+                Instrument::Account(account) => CardEcho::of_account(account),
                 Instrument::Agreement { token, sms_code } => {
                     CardEcho::of_token(token, sms_code.as_ref())
                 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::channels::{asked_code, explanation_body};
+use crate::api::channels::{asked_account, asked_code, explanation_body};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
@@ -19,10 +19,11 @@ use crate::cli::shown::cell;
 use crate::cli::typed;
 use crate::clock::Clock;
 use crate::domain::card::mask;
-use crate::domain::flow::order::{Instruction, SettlementMode};
+use crate::domain::flow::order::{Instruction, OrderKind, SettlementMode};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::AmountMinor;
+use crate::domain::payee_account::AccountKind;
 use crate::domain::route::RoutedName;
 use crate::engine::intake::{QuestionSubject, RouteQuestion, explain_route};
 use crate::entropy::Entropy;
@@ -69,11 +70,17 @@ struct ExplainArgs {
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
     /// The card's leading digits, 6 to 12 of them
-    #[arg(long, required_unless_present = "code")]
+    #[arg(long, required_unless_present_any = ["code", "payee_kind"])]
     bin: Option<String>,
     /// In place of a card: how the payer's code begins
     #[arg(long, conflicts_with_all = ["bin", "length"])]
     code: Option<String>,
+    /// In place of a payee's card: what the payee's account is known by
+    #[arg(
+        long, value_name = "KIND", conflicts_with_all = ["bin", "length", "code"],
+        value_parser = AccountKind::ALL.map(AccountKind::name),
+    )]
+    payee_kind: Option<String>,
     /// The card's length in digits, where the BIN has several
     #[arg(long, value_name = "DIGITS")]
     length: Option<u8>,
@@ -134,15 +141,20 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
 
 /// The daemon's own explanation.
 fn ask(args: &ExplainArgs, asked: &RouteQuestion) -> anyhow::Result<ExitCode> {
-    let payer = args.code.as_ref().map(|code| json!({ "code": code }));
     let card = args.bin.as_ref().map(|bin| json!({ "bin": bin, "length": args.length }));
+    let payer = args.code.as_ref().map(|code| json!({ "code": code }));
+    let payee = args.payee_kind.as_ref().map(|kind| json!({ "kind": kind }));
     let mut question = json!({
-        "card": card,
         "operation": args.operation,
         "merchant_id": args.merchant,
     });
+    // The daemon knows each of them only where it may stand.
+    for (name, given) in [("card", card), ("payer", payer), ("payee", payee)] {
+        if let Some(given) = given {
+            question[name] = given;
+        }
+    }
     if let QuestionSubject::Order(instruction) = &asked.subject {
-        question["payer"] = payer.into();
         question["amount"] = instruction.amount.get().into();
         question["currency"] = instruction.currency.name().into();
         question["settlement"] = args.settlement.as_str().into();
@@ -175,6 +187,9 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     }
     let code = args.code.as_deref();
     let code = code.map(|code| asked_code(code).context("--code takes 2 letters or digits"));
+    let code = code.transpose()?.map(InstrumentFacts::Code);
+    let account = args.payee_kind.as_deref().and_then(AccountKind::parse).map(asked_account);
+    let instrument = code.or(account.map(InstrumentFacts::Account));
     let category = args
         .merchant_category
         .as_deref()
@@ -184,11 +199,13 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     let (kind, amount, code_of_currency) = match (asked, &args.amount) {
         (RoutedName::Order(kind), Some(amount)) => (kind, amount, args.currency.as_deref()),
         (RoutedName::Order(_), None) => bail!("--amount and --currency are needed for an order"),
-        (RoutedName::Service(service), None) if code.is_none() => {
+        (RoutedName::Service(service), None) if instrument.is_none() => {
             let subject = QuestionSubject::Service { service, merchant_id: merchant };
             return Ok(RouteQuestion { subject, digits: bin, pan_length: args.length });
         }
-        (RoutedName::Service(_), _) => bail!("a service has a --bin, no --code and no --amount"),
+        (RoutedName::Service(_), _) => {
+            bail!("a service has a --bin, no --code, no --payee-kind and no --amount")
+        }
     };
     let currency = typed::currency(code_of_currency.unwrap_or_default())?;
     let amount = AmountMinor::new(typed::amount("amount", amount, currency)?)?;
@@ -197,7 +214,14 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
     instruction.settlement_mode = settlement;
     instruction.merchant_category = category.transpose()?;
-    instruction.instrument = code.transpose()?.map(InstrumentFacts::Code);
+    let is_payout = kind == OrderKind::Payout;
+    match instrument {
+        Some(InstrumentFacts::Account(_)) if !is_payout => {
+            bail!("--payee-kind is of --operation payout")
+        }
+        Some(InstrumentFacts::Code(_)) if is_payout => bail!("a payout has no --code"),
+        instrument => instruction.instrument = instrument,
+    }
     let subject = QuestionSubject::Order(Box::new(instruction));
     Ok(RouteQuestion { subject, digits: bin, pan_length: args.length })
 }

@@ -3,6 +3,7 @@
 
 use super::texts::WordForm;
 
+pub type AccountKindWord = WordForm<crate::domain::payee_account::AccountKind>;
 pub type AgeWord = WordForm<crate::domain::books::report::Age>;
 pub type ApprovalStateWord = WordForm<crate::domain::flow::approval::ApprovalState>;
 pub type AttemptStateWord = WordForm<crate::domain::flow::attempt::AttemptState>;

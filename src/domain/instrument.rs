@@ -8,15 +8,27 @@ use std::sync::Arc;
 use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
 use crate::domain::closed_set;
 use crate::domain::ids::AgreementId;
+use crate::domain::payee_account::{AccountFacts, AccountKind, PayeeAccount};
 use crate::domain::payer_code::{CodeFacts, PayerCode};
 
 closed_set! {
-    /// What a channel can be asked to take money by.
+    /// What a channel can be asked to take money by, or to pay it to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum InstrumentKind {
         Card => "card",
         Agreement => "agreement",
         Code => "code",
+        Account => "account",
+    }
+}
+
+impl InstrumentKind {
+    /// Whether there is a card behind it: without one, no rule about cards says anything of it.
+    pub const fn has_card(self) -> bool {
+        match self {
+            Self::Card | Self::Agreement => true,
+            Self::Code | Self::Account => false,
+        }
     }
 }
 
@@ -32,6 +44,8 @@ pub enum Instrument {
         sms_code: Option<SmsCode>,
     },
     Code(PayerCode),
+    /// A payee's, who has no card.
+    Account(PayeeAccount),
 }
 
 impl Instrument {
@@ -39,15 +53,23 @@ impl Instrument {
     pub const fn card(&self) -> Option<&CardInput> {
         match self {
             Self::Card(card) => Some(card),
-            Self::Agreement { .. } | Self::Code(_) => None,
+            Self::Agreement { .. } | Self::Code(_) | Self::Account(_) => None,
         }
     }
 
     /// The code, where it is one.
     pub const fn code(&self) -> Option<&PayerCode> {
         match self {
-            Self::Card(_) | Self::Agreement { .. } => None,
+            Self::Card(_) | Self::Agreement { .. } | Self::Account(_) => None,
             Self::Code(code) => Some(code),
+        }
+    }
+
+    /// The payee's account, where it is one.
+    pub const fn account(&self) -> Option<&PayeeAccount> {
+        match self {
+            Self::Card(_) | Self::Agreement { .. } | Self::Code(_) => None,
+            Self::Account(account) => Some(account),
         }
     }
 }
@@ -55,6 +77,12 @@ impl Instrument {
 impl From<CardInput> for Instrument {
     fn from(card: CardInput) -> Self {
         Self::Card(card)
+    }
+}
+
+impl From<PayeeAccount> for Instrument {
+    fn from(account: PayeeAccount) -> Self {
+        Self::Account(account)
     }
 }
 
@@ -74,6 +102,7 @@ pub enum InstrumentFacts {
         card: CardFacts,
     },
     Code(CodeFacts),
+    Account(AccountFacts),
 }
 
 impl InstrumentFacts {
@@ -82,13 +111,14 @@ impl InstrumentFacts {
             Self::Card(_) => InstrumentKind::Card,
             Self::Agreement { .. } => InstrumentKind::Agreement,
             Self::Code(_) => InstrumentKind::Code,
+            Self::Account(_) => InstrumentKind::Account,
         }
     }
 
     /// The agreement that was named.
     pub const fn agreement(&self) -> Option<AgreementId> {
         match self {
-            Self::Card(_) | Self::Code(_) => None,
+            Self::Card(_) | Self::Code(_) | Self::Account(_) => None,
             Self::Agreement { id, .. } => Some(*id),
         }
     }
@@ -96,9 +126,22 @@ impl InstrumentFacts {
     /// The code that the payer showed, where there was one.
     pub const fn code(&self) -> Option<&CodeFacts> {
         match self {
-            Self::Card(_) | Self::Agreement { .. } => None,
+            Self::Card(_) | Self::Agreement { .. } | Self::Account(_) => None,
             Self::Code(code) => Some(code),
         }
+    }
+
+    /// The payee's account, where there was one.
+    pub const fn account(&self) -> Option<&AccountFacts> {
+        match self {
+            Self::Card(_) | Self::Agreement { .. } | Self::Code(_) => None,
+            Self::Account(account) => Some(account),
+        }
+    }
+
+    /// What the payee's account is known by.
+    pub fn account_kind(&self) -> Option<AccountKind> {
+        self.account().map(|account| account.kind)
     }
 }
 

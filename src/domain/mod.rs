@@ -17,6 +17,7 @@ pub mod instrument;
 pub mod lessons;
 pub mod money;
 pub mod outcome;
+pub mod payee_account;
 pub mod payer_code;
 pub mod route;
 pub mod terms;

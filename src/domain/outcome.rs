@@ -206,11 +206,12 @@ closed_set! {
         InsufficientFunds = 1 => "insufficient_funds" (Blame::Asked),
         ExpiredCard = 2 => "expired_card" (Blame::Asked),
         InvalidCard = 3 => "invalid_card" (Blame::Asked),
-        /// Lost, stolen, frozen or otherwise not usable.
+        /// Lost, stolen, frozen or otherwise not usable; of an account, too.
         CardRestricted = 4 => "card_restricted" (Blame::Asked),
         /// PIN, expiry date or CVV wrong.
         WrongCredentials = 5 => "wrong_credentials" (Blame::Asked),
-        /// Name, identity number or phone do not belong to the card.
+        /// Name, identity number or phone do not belong to the card, or the name not to the
+        /// account.
         IdentityMismatch = 6 => "identity_mismatch" (Blame::Asked),
         PinTriesExceeded = 7 => "pin_tries_exceeded" (Blame::Asked),
         /// The card must first be opened for this kind of payment.
@@ -246,6 +247,8 @@ closed_set! {
         WrongSmsCode = 24 => "wrong_sms_code" (Blame::Asked),
         /// That code came too late.
         SmsCodeExpired = 25 => "sms_code_expired" (Blame::Asked),
+        /// The payee's account does not exist, or is not known so.
+        InvalidAccount = 26 => "invalid_account" (Blame::Asked),
     }
 }
 

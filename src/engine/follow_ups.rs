@@ -188,10 +188,8 @@ impl Engine {
         if order.instruction.kind == OrderKind::Payout {
             let sealed = attempt.sealed_pan.as_ref();
             let payee = sealed.and_then(|sealed| self.vault().open_payee(order.id, sealed));
-            let charge = |card: CardInput| ChannelRequest::Charge {
-                facts: facts_of,
-                instrument: card.into(),
-            };
+            let charge =
+                |payee| ChannelRequest::Charge { facts: facts_of, instrument: Arc::new(payee) };
             return Ok(payee.map(charge));
         }
         let of = order.instruction.kind.original().expect("a follow-up has an original");

@@ -16,6 +16,7 @@ use crate::domain::command::Refusal;
 use crate::domain::flow::order::{Candidate, Instruction, Order, RouteVerdict};
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, ChannelId, MerchantId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
+use crate::domain::payee_account::{AccountFacts, PayeeAccount};
 use crate::domain::payer_code::{CodeFacts, PayerCode};
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
@@ -59,11 +60,12 @@ pub enum PayError {
     Engine(#[from] EngineError),
 }
 
-/// What an order is to be paid by, as the core named it.
+/// What an order is to be paid by, or to pay, as the core named it.
 pub enum NamedInstrument {
     Card(CardInput),
     Agreement { id: AgreementId, sms_code: Option<SmsCode> },
     Code(PayerCode),
+    Account(PayeeAccount),
 }
 
 /// An agreement as the core asked for it, every field checked.
@@ -87,6 +89,11 @@ struct CardSeen<'a> {
 }
 
 impl<'a> CardSeen<'a> {
+    /// There is no card.
+    fn none() -> Self {
+        Self { prefix: CardPrefix::default(), traits: None, bound_to: None }
+    }
+
     fn of(card: &CardInput, row: Option<&'a BinRow>) -> Self {
         let number = card.pan.expose();
         let traits = CardTraits::of(row, number.as_bytes());
@@ -129,7 +136,8 @@ impl QuestionSubject {
 #[derive(Debug, Clone)]
 pub struct RouteQuestion {
     pub subject: QuestionSubject,
-    /// A card number's leading digits, or the whole of it; none where the instruction has a code.
+    /// A card number's leading digits, or the whole of it; none where the instruction has a code
+    /// or an account.
     pub digits: String,
     /// The card's length, if `digits` are only its beginning.
     pub pan_length: Option<u8>,
@@ -171,8 +179,9 @@ impl Intake {
         &self.engine
     }
 
-    /// Accepts a payment or pre-authorisation, as [`Engine::accept`] does. The same order id with
-    /// the same content gives the same order again (I-9), even where nothing could take it now.
+    /// Accepts a payment, pre-authorisation or payout, as [`Engine::accept`] does. The same order
+    /// id with the same content gives the same order again (I-9), even where nothing could take it
+    /// now.
     pub async fn accept(
         &self,
         mut instruction: Instruction,
@@ -197,10 +206,20 @@ impl Intake {
             NamedInstrument::Code(code) => {
                 let (masked, digest) = (code.masked(), self.engine.vault().code_digest(&code));
                 instruction.instrument = Some(InstrumentFacts::Code(CodeFacts { masked, digest }));
-                let seen = CardSeen { prefix: CardPrefix::default(), traits: None, bound_to: None };
-                let planned = self.plan_of(RouteAsk::Order(&instruction), &seen, now);
+                let planned = self.plan_of(RouteAsk::Order(&instruction), &CardSeen::none(), now);
                 planned.map(|(candidates, route)| {
                     (candidates, route, Arc::new(Instrument::Code(code)))
+                })
+            }
+            NamedInstrument::Account(account) => {
+                instruction.instrument = Some(InstrumentFacts::Account(AccountFacts {
+                    kind: account.kind(),
+                    masked: account.masked(),
+                    digests: self.engine.vault().account_digests(&account),
+                }));
+                let planned = self.plan_of(RouteAsk::Order(&instruction), &CardSeen::none(), now);
+                planned.map(|(candidates, route)| {
+                    (candidates, route, Arc::new(Instrument::Account(account)))
                 })
             }
         };

@@ -41,7 +41,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
 use crate::domain::ids::{ApprovalId, ChannelId, ChannelOrderNo, OrderId};
-use crate::domain::instrument::Instrument;
+use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::outcome::UnknownCause;
 use crate::domain::route::rates::Sample;
 use crate::domain::terms::Terms;
@@ -543,8 +543,14 @@ impl Engine {
         order: &Order,
         instrument: &Instrument,
     ) -> Result<Option<SealedPan>, EngineError> {
-        // An agreement's token rests with the agreement, and a code is spent when the call ends.
-        let Instrument::Card(card) = instrument else { return Ok(None) };
+        let card = match instrument {
+            Instrument::Card(card) => card,
+            Instrument::Account(account) => {
+                return Ok(Some(self.vault.seal_account(order.id, account)?));
+            }
+            // A token rests with its agreement, and a code is spent when the call ends.
+            Instrument::Agreement { .. } | Instrument::Code(_) => return Ok(None),
+        };
         if order.instruction.kind == OrderKind::Payout {
             return Ok(Some(self.vault.seal_payee(order.id, card)?));
         }
@@ -574,6 +580,7 @@ pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
         currency: order.instruction.currency,
         description: order.instruction.description.clone(),
         channel_reference: attempt.channel_reference.clone(),
+        payee_kind: order.instruction.instrument.as_ref().and_then(InstrumentFacts::account_kind),
     }
 }
 

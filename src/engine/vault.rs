@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 use crate::codec::seal::{DigestKey, SealError, SealKeys};
 use crate::domain::card::{CardDigests, CardInput, CardToken, Pan, SealedPan};
 use crate::domain::ids::{AgreementId, ChannelId, OrderId};
+use crate::domain::instrument::Instrument;
+use crate::domain::payee_account::{AccountDigests, AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
 use crate::entropy::Entropy;
 
@@ -41,29 +43,54 @@ impl Vault {
         Pan::of_digits(std::str::from_utf8(&bytes).ok()?.split(PAYEE_GAP).next()?).ok()
     }
 
-    /// Seals the payee of a payout for its order: the number, and what a channel is told of its
-    /// owner.
+    /// Seals the card of a payout's payee for its order: the number, and what a channel is told of
+    /// its owner.
     pub fn seal_payee(&self, order: OrderId, card: &CardInput) -> Result<SealedPan, SealError> {
         let owner = [&card.holder, &card.id_type, &card.id_number, &card.phone];
-        let length = owner.iter().map(|part| 1 + part.as_ref().map_or(0, String::len));
-        let length = card.pan.expose().len() + length.sum::<usize>();
+        let [holder, id_type, id_number, phone] =
+            owner.map(|part| part.as_deref().unwrap_or_default());
+        self.seal_parts(order, &[card.pan.expose(), holder, id_type, id_number, phone])
+    }
+
+    /// Seals the account of a payout's payee for its order. It has no number before the first gap,
+    /// so that it never opens as a card.
+    pub fn seal_account(
+        &self,
+        order: OrderId,
+        account: &PayeeAccount,
+    ) -> Result<SealedPan, SealError> {
+        let name = account.name().unwrap_or_default();
+        self.seal_parts(order, &["", account.kind().name(), account.expose(), name])
+    }
+
+    fn seal_parts(&self, order: OrderId, parts: &[&str]) -> Result<SealedPan, SealError> {
+        let length = parts.iter().map(|part| 1 + part.len()).sum();
         let mut text = Zeroizing::new(String::with_capacity(length));
-        text.push_str(card.pan.expose());
-        for part in owner {
-            text.push(PAYEE_GAP);
-            text.push_str(part.as_deref().unwrap_or_default());
+        for (place, part) in parts.iter().enumerate() {
+            if place > 0 {
+                text.push(PAYEE_GAP);
+            }
+            text.push_str(part);
         }
         self.keys.seal(self.entropy.nonce(), &order.as_u64().to_be_bytes(), text.as_bytes())
     }
 
-    /// Opens the payee of a payout. `None` if the key is gone or the bytes were changed.
-    pub fn open_payee(&self, order: OrderId, sealed: &SealedPan) -> Option<CardInput> {
+    /// Opens the payee of a payout, a card or an account. `None` if the key is gone or the bytes
+    /// were changed.
+    pub fn open_payee(&self, order: OrderId, sealed: &SealedPan) -> Option<Instrument> {
         let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
         let mut parts = std::str::from_utf8(&bytes).ok()?.split(PAYEE_GAP);
-        let pan = Pan::of_digits(parts.next()?).ok()?;
-        let mut part = || parts.next().filter(|part| !part.is_empty()).map(str::to_owned);
+        let number = parts.next()?;
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        if number.is_empty() {
+            let (kind, id, name) = (AccountKind::parse(part()?)?, part()?, part());
+            return PayeeAccount::parse(kind, id, name).map(Instrument::Account);
+        }
+        let pan = Pan::of_digits(number).ok()?;
+        let mut part = || part().map(str::to_owned);
         let (holder, id_type, id_number, phone) = (part(), part(), part(), part());
-        Some(CardInput { pan, expiry: None, cvv: None, holder, id_type, id_number, phone })
+        let card = CardInput { pan, expiry: None, cvv: None, holder, id_type, id_number, phone };
+        Some(card.into())
     }
 
     /// Seals a channel's token, with the phone that goes with it, for one agreement.
@@ -125,6 +152,20 @@ impl Vault {
     /// The digest by which a repeat of an order with a payer's code is compared (I-9).
     pub fn code_digest(&self, code: &PayerCode) -> u128 {
         u128::from_be_bytes(self.digest("payer.code", code.expose()))
+    }
+
+    /// The digests by which a repeat of a payout to an account is compared (I-9), and its orders
+    /// are found.
+    pub fn account_digests(&self, account: &PayeeAccount) -> AccountDigests {
+        AccountDigests {
+            id: self.account_digest(account.expose()),
+            name: account.name().map_or(0, |name| self.short("payee.name", name)),
+        }
+    }
+
+    /// The digest of an account's id alone, whatever its kind.
+    pub fn account_digest(&self, id: &str) -> u128 {
+        u128::from_be_bytes(self.digest("payee.account", id))
     }
 
     /// The field's name is digested too, so that equal texts in two fields do not look equal.
@@ -199,12 +240,35 @@ mod tests {
             (payee.id_number, payee.phone) = (owned(id_number), owned(phone));
             let sealed = vault.seal_payee(order, &payee).expect("a short secret");
             let opened = vault.open_payee(order, &sealed).expect("it is the order's own");
+            let opened = opened.card().expect("it was a card");
             assert_eq!(opened.pan, payee.pan);
             assert_eq!((&opened.holder, &opened.phone), (&payee.holder, &payee.phone));
             assert_eq!((&opened.id_type, &opened.id_number), (&payee.id_type, &payee.id_number));
             assert_eq!(vault.open(order, &sealed), Some(payee.pan.clone()));
             assert!(vault.open_payee(OrderId::from_u64(2), &sealed).is_none());
         }
+    }
+
+    #[test]
+    fn i_11_an_account_opens_whole_for_its_order_only_and_never_as_a_card() {
+        let (vault, order) = (vault(), OrderId::from_u64(1));
+        let payees = [
+            (AccountKind::Login, "13800138000", Some("张三")),
+            (AccountKind::UserId, "2088102146225135", None),
+            (AccountKind::BankAccount, "6216261000000000018", Some("Ann B.")),
+        ];
+        for (kind, id, name) in payees {
+            let account = PayeeAccount::parse(kind, id, name).expect("it fits its kind");
+            let sealed = vault.seal_account(order, &account).expect("a short secret");
+            let opened = vault.open_payee(order, &sealed).expect("it is the order's own");
+            assert_eq!(opened.account(), Some(&account));
+            assert_eq!(vault.open(order, &sealed), None, "it has no card's number");
+            assert!(vault.open_payee(OrderId::from_u64(2), &sealed).is_none());
+            let clear = id.as_bytes();
+            assert!(!sealed.bytes.windows(6).any(|part| clear.windows(6).any(|one| one == part)));
+        }
+        let card = vault.seal_payee(order, &card(None)).expect("a short secret");
+        assert!(vault.open_payee(order, &card).expect("its own").account().is_none());
     }
 
     #[test]

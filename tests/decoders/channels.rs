@@ -56,6 +56,7 @@ fn facts(operation: Operation) -> AttemptFacts {
         currency: Currency::Cny,
         description: Some("tea".to_owned()),
         channel_reference: None,
+        payee_kind: None,
     }
 }
 

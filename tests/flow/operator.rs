@@ -8,6 +8,7 @@ use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use switchyard::domain::payer_code::{CodeFacts, PayerCode};
 use switchyard::domain::terms::{AfterInquiry, Terms};
 
@@ -170,5 +171,28 @@ fn i_9_the_first_field_that_differs_is_named() {
         let found =
             kept.instruction.same_content(&other.instruction).err().map(|differs| differs.field);
         assert_eq!(found, Some(rows[first].0));
+    }
+}
+
+#[test]
+fn i_9_of_two_payees_the_first_field_that_differs_is_named() {
+    let by_card = payment(&["three"]).instruction;
+    let account = |kind, id, name| {
+        let (masked, digests) = (MaskedAccount::of("13800138000"), AccountDigests { id, name });
+        let account = AccountFacts { kind, masked, digests };
+        let instrument = Some(InstrumentFacts::Account(account));
+        Instruction { instrument, ..by_card.clone() }
+    };
+    let paid = account(AccountKind::Login, 1, 1);
+    assert_eq!(paid.same_content(&account(AccountKind::Login, 1, 1)), Ok(()));
+    for (other, field) in [
+        (account(AccountKind::Login, 2, 2), "payee.account"),
+        (account(AccountKind::UserId, 1, 2), "payee.kind"),
+        (account(AccountKind::Login, 1, 0), "payee.name"),
+        (Instruction { instrument: None, ..paid.clone() }, "payee.account"),
+        (by_card.clone(), "card.pan"),
+    ] {
+        let found = paid.same_content(&other).err().map(|differs| differs.field);
+        assert_eq!(found, Some(field));
     }
 }

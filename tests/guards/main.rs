@@ -29,7 +29,7 @@ use switchyard::simulator::Faults;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::core::{Answer, Core};
-use crate::support::installation::{CALLER_KEY, metrics};
+use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::wire::until;
 use crate::town::{CHANNELS, MEADOW, Town, UNIONPAY};
 
@@ -238,6 +238,60 @@ async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
         for card in &cards {
             let found = card.found_in(bytes);
             assert!(found.is_empty(), "{found:?} in {name}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_11_no_account_of_a_payee_stays_anywhere_after_payouts() {
+    const ACCOUNT: &str = "65007391846205";
+    const NAME: &str = "OUYANG KE";
+    let log = log();
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let payout = |order_id: &str, description: &str| {
+        json!({
+            "order_id": order_id, "merchant_id": "m-1", "amount": 500, "currency": "CNY",
+            "description": description,
+            "payee": { "account": ACCOUNT, "kind": "bank_account", "name": NAME },
+        })
+    };
+    let mut kept: Vec<(String, Vec<u8>)> = Vec::new();
+    for (lost, name) in [(0, "calm"), (10_000, "lost")] {
+        town.channels.set_faults(Faults { lose_reply: lost, ..Faults::calm() });
+        let asking = {
+            let (core, body) = (core.clone(), payout(name, "wages"));
+            tokio::spawn(async move { core.post("/v1/payouts", &body).await })
+        };
+        let seen = if lost > 0 { "unknown" } else { "succeeded" };
+        let is_seen = async || {
+            let order = core.get(&format!("/v1/payments?order_id={name}")).await;
+            (order.text("status") == seen).then_some(())
+        };
+        until("its reply has come, or is lost", is_seen).await;
+        town.channels.set_faults(Faults::calm());
+        let taken = asking.await.expect("no panic");
+        assert!(matches!(taken.status, 200 | 202), "{}", taken.body);
+        let ended = async || {
+            let order = core.payment(taken.id()).await;
+            (order.text("status") == "succeeded").then_some(order)
+        };
+        for answer in [taken.body.clone(), until("it is paid", ended).await.body] {
+            kept.push(("an answer".to_owned(), answer.to_string().into_bytes()));
+        }
+    }
+    let refused = core.post("/v1/payouts", &payout("refused", &format!("to {ACCOUNT}"))).await;
+    assert_eq!((refused.status, refused.text("code")), (422, "card_number_found"));
+    kept.push(("a refusal".to_owned(), refused.body.to_string().into_bytes()));
+    app.stop().await;
+    kept.extend(files(&town.data()));
+    assert!(kept.iter().any(|(name, _)| name.contains("books")), "the books are there");
+    kept.push(("the log".to_owned(), log.0.lock().expect("no panic under the lock").clone()));
+    for (name, bytes) in &kept {
+        for secret in [ACCOUNT, NAME] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{secret} in {name}");
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Orders as a channel names and finds them, merchants, dates, and replies that are encrypted.
 
+use switchyard::channel::protocol::sample::sample_payout_to;
 use switchyard::channel::samples::check::check;
 use switchyard::domain::ids::MerchantId;
 use switchyard::domain::outcome::UnknownCause;
+use switchyard::domain::payee_account::AccountKind;
 
 use super::support::Scratch;
 use super::*;
@@ -125,6 +127,55 @@ reply = { code = "/code" }
     assert!(refused(&uneven).contains("other names than the merchants above it"));
     let unnamed = text.replace("t-{{ merchant.terminal }}", "{{ merchant.shop }}");
     assert!(refused(&unnamed).contains("is no name of a merchant here"));
+}
+
+/// A payee's account stands in the body of its payout; its kind, in the channel's word, also where
+/// the payout is asked about.
+#[test]
+fn a_payee_s_account_is_written_in_place_of_a_card() {
+    let text = r#"
+account_kinds = { login = "LOGON" }
+[http.payment]
+path = "/pay"
+body = { no = "{{ order_no }}" }
+reply = { code = "/code" }
+[http.payout]
+path = "/payout"
+reply = { code = "/code" }
+[http.payout.body]
+card = "{{ card.number }}"
+payee = { id = "{{ payee.account }}", kind = "{{ payee.kind }}", name = "{{ payee.name }}" }
+[http.payout_inquiry]
+path = "/query"
+body = { no = "{{ order_no }}", to = "{{ payee.kind | default('CARD') }}" }
+reply = { code = "/code", state = "/state" }
+states = { OK = "approved" }
+"#;
+    let bank = bank(text);
+    let to_account = sample_payout_to(AccountKind::Login);
+    let expected = r#"{"payee":{"id":"payee@mail.example","kind":"LOGON","name":"HOLDER"}}"#;
+    assert_eq!(body(&sent(&bank, &to_account)), expected);
+    let facts = sample_facts(Operation::Payout, 2);
+    let to_card = ChannelRequest::Charge { facts, instrument: sample_card().into() };
+    assert_eq!(body(&sent(&bank, &to_card)), r#"{"card":"4111111111111111"}"#);
+    for (kind, to) in [(Some(AccountKind::Login), "LOGON"), (None, "CARD")] {
+        let mut facts = sample_facts(Operation::Payout, 2);
+        facts.payee_kind = kind;
+        let asked = ChannelRequest::Inquiry { facts, original: None, pan: None, now: sample_now() };
+        let expected = format!(r#"{{"no":"{ORDER}","to":"{to}"}}"#);
+        assert_eq!(body(&sent(&bank, &asked)), expected);
+    }
+    // A kind without a word is none of the channel's; an id travels in no address.
+    assert!(!bank.has_account_kind(AccountKind::OpenId));
+    for (from, to) in [
+        ("\"/payout\"", "\"/payout/{{ payee.account }}\""),
+        ("\"/query\"", "\"/query/{{ payee.account }}\""),
+        ("to = \"{{ payee.kind | default('CARD') }}\"", "to = \"{{ payee.name }}\""),
+        ("login = \"LOGON\"", "logon = \"LOGON\""),
+    ] {
+        let changed = text.replace(from, to);
+        assert!(changed != text && read(&changed).is_err(), "{to}");
+    }
 }
 
 /// A golden sample says which merchant of the core it is of.

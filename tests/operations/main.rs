@@ -8,6 +8,7 @@
 //! of the day must agree with our clearing records.
 
 mod accounting;
+mod accounts;
 mod agree;
 mod agreements;
 mod lives;

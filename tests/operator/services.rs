@@ -157,6 +157,20 @@ async fn a_verification_is_shown_with_its_verdict() {
     let alone = [&words[..], &["--config", "switchyard.toml", "--data", "none"]].concat();
     let plan = String::from_utf8_lossy(&run(town.folder(), &alone).stdout).into_owned();
     assert!(plan.contains("plan: harbour-bank, unionpay\n"), "{plan}");
+    // A payee's account in place of a card, with a daemon and without one.
+    let money = ["--amount", "12.30", "--currency", "CNY"];
+    let payout = ["route", "explain", "--operation", "payout", "--payee-kind"];
+    let alone = ["--config", "switchyard.toml", "--data", "none"];
+    let ours = [&payout[..], &["bank_account"], &money].concat();
+    let plan = ask(&app, town.folder(), &[&ours[..], &["--daemon"]].concat()).await;
+    assert!(plan.contains("plan: harbour-bank\n"), "{plan}");
+    let plan = String::from_utf8_lossy(&run(town.folder(), &[&ours[..], &alone].concat()).stdout)
+        .into_owned();
+    assert!(plan.contains("plan: harbour-bank\n"), "{plan}");
+    let theirs = [&payout[..], &["login"], &money, &alone].concat();
+    let plan = String::from_utf8_lossy(&run(town.folder(), &theirs).stdout).into_owned();
+    let told = "harbour-bank: the channel does not pay to accounts of this kind";
+    assert!(plan.contains(told) && plan.contains("plan: no channel"), "{plan}");
     for wrong in
         [[&words[..], &["--amount", "1", "--currency", "CNY"]].concat(), words[..4].to_vec()]
     {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::{Clock, Timekeeper};
-use switchyard::domain::card::CardInput;
 use switchyard::domain::cluster::{Incarnation, NodePart};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, VolumeKind};
 use switchyard::domain::flow::order::Order;
@@ -14,6 +13,7 @@ use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
+use switchyard::domain::payee_account::PayeeAccount;
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::{Present, Timestamp};
 
@@ -313,9 +313,7 @@ impl Channels for Bank {
             let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
             let outcome = match &request {
                 ChannelRequest::Charge { facts, instrument } => {
-                    if let Instrument::Card(card) = &**instrument {
-                        self.check_payout(facts, card);
-                    }
+                    self.check_payout(facts, instrument);
                     self.carry_out(channel, facts, None).await
                 }
                 ChannelRequest::FollowUp { facts, original, pan } => {
@@ -363,7 +361,7 @@ impl Bank {
     }
 
     /// A payout left only when accounting had booked it, and for the payee that the core named.
-    fn check_payout(&self, facts: &AttemptFacts, payee: &CardInput) {
+    fn check_payout(&self, facts: &AttemptFacts, payee: &Instrument) {
         if facts.operation != Operation::Payout {
             return;
         }
@@ -372,7 +370,15 @@ impl Bank {
         if !state.booked.values().any(|order| *order == number.order) {
             state.violate(format!("{number} left before it was booked"));
         }
-        if payee.pan != core_side::card().pan {
+        let is_named = match payee {
+            Instrument::Card(card) => card.pan == core_side::card().pan,
+            Instrument::Account(account) => {
+                state.tally.sent_to_accounts += 1;
+                *account == core_side::account()
+            }
+            Instrument::Agreement { .. } | Instrument::Code(_) => false,
+        };
+        if !is_named || facts.payee_kind != payee.account().map(PayeeAccount::kind) {
             state.violate(format!("{number} pays somebody else"));
         }
     }

@@ -8,7 +8,9 @@ use switchyard::domain::flow::order::{
     Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
 };
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
+use switchyard::domain::instrument::{Instrument, InstrumentFacts};
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::payee_account::{AccountFacts, AccountKind, PayeeAccount};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Acceptance, Engine, EngineError};
 use tokio::time::Instant;
@@ -28,8 +30,29 @@ pub fn card() -> CardInput {
     }
 }
 
-fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
+pub fn account() -> PayeeAccount {
+    let parsed = PayeeAccount::parse(AccountKind::UserId, "2088102146225135", Some("ANN PAYEE"));
+    parsed.expect("an id of a wallet's user")
+}
+
+fn instrument(wish: &Wish) -> Instrument {
+    if wish.to_account { account().into() } else { card().into() }
+}
+
+/// What the order keeps of it.
+fn instrument_facts(wish: &Wish, engine: &Engine) -> InstrumentFacts {
+    if wish.to_account {
+        let account = account();
+        let digests = engine.vault().account_digests(&account);
+        let (kind, masked) = (account.kind(), account.masked());
+        return InstrumentFacts::Account(AccountFacts { kind, masked, digests });
+    }
     let card = card();
+    let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
+    CardFacts { masked, digests, row: None }.into()
+}
+
+fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
     let candidate = |name: &&str| Candidate {
         channel: ChannelId::from_stored(name),
         keeps_pan: terms::terms(name).keeps_pan,
@@ -42,10 +65,9 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
     let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
     let own = CallerOrderId::from_stored(&wish.caller_order_id);
     let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
-    let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
     let instruction = Instruction {
         settlement_mode: wish.settlement_mode,
-        instrument: Some(CardFacts { masked, digests, row: None }.into()),
+        instrument: Some(instrument_facts(wish, engine)),
         notify_url: Some("https://core.example/notices".to_owned()),
         ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
     };
@@ -73,7 +95,7 @@ pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
     if differing {
         asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
-    let answer = outcome(engine.accept(asked, card().into(), until).await).await;
+    let answer = outcome(engine.accept(asked, instrument(&wish).into(), until).await).await;
     let mut state = world.state();
     match answer {
         Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {

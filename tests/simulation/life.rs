@@ -132,6 +132,9 @@ fn wish(world: &World, number: u64) -> Wish {
     let kept = state.random.usize(1..=channels.len());
     channels.truncate(kept);
     let payout = state.chance(8);
+    // A channel that keeps numbers pays to cards alone.
+    let keeps_none = !channels.iter().any(|name| terms::terms(name).keeps_pan);
+    let to_account = payout && keeps_none && state.chance(50);
     let escrow = !payout && state.chance(30);
     Wish {
         caller_order_id: format!("core-{number}"),
@@ -142,6 +145,7 @@ fn wish(world: &World, number: u64) -> Wish {
         releases: 0,
         hold: !payout && state.chance(30),
         payout,
+        to_account,
         follow_ups: 0,
         capture: None,
         last_follow_up: None,

@@ -53,8 +53,9 @@ pub struct Wish {
     pub answered: Option<(OrderId, OrderStatus)>,
     pub releases: u8,
     pub hold: bool,
-    /// Money is to be paid out to the card.
+    /// Money is to be paid out: to the card, or to an account.
     pub payout: bool,
+    pub to_account: bool,
     /// How many follow-up ids the core has used up.
     pub follow_ups: u8,
     /// The capture of a hold, once the core knows it.
@@ -125,6 +126,7 @@ tally!(
     refunded,
     voided,
     paid_out,
+    sent_to_accounts,
     payouts_failed,
     follow_ups_failed,
     follow_ups_reversed,

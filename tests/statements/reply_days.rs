@@ -108,6 +108,7 @@ impl Line {
             currency: Currency::Cny,
             description: None,
             channel_reference: None,
+            payee_kind: None,
         };
         let amount = facts.amount.get();
         let card = CardInput {

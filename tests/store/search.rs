@@ -15,6 +15,7 @@ use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, Or
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Reason;
+use switchyard::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use switchyard::domain::time::Timestamp;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::{OrderPage, Store};
@@ -37,6 +38,7 @@ const CALLERS: [&str; 2] = ["core", "shop"];
 const CHANNELS: [&str; 3] = ["unionpay", "harbour-bank", "meadow"];
 const MERCHANTS: [&str; 3] = ["m-1", "m-2", "m.2"];
 const CARDS: [&str; 3] = ["621626*********0018", "622202*********0018", "621626******4444"];
+const ACCOUNTS: [&str; 2] = ["138****8000", "a**@mail.example"];
 const REFERENCES: [&str; 3] = ["ref-100001", "ref-100002", "9.0001"];
 const REASONS: [Reason; 2] = [Reason::DoNotHonour, Reason::InsufficientFunds];
 
@@ -61,6 +63,14 @@ fn random_order(random: &mut Rng, sequence: u64) -> Order {
         if random.bool() {
             card.row = None;
         }
+    }
+    if random.u8(..4) == 0 {
+        let digests = AccountDigests { id: random.u128(..3), name: random.u64(..2) };
+        asked.instrument = Some(InstrumentFacts::Account(AccountFacts {
+            kind: pick(random, &AccountKind::ALL),
+            masked: MaskedAccount::of(pick(random, &ACCOUNTS)),
+            digests,
+        }));
     }
     if random.u8(..5) == 0 {
         asked.instrument = None;
@@ -109,7 +119,7 @@ fn question(random: &mut Rng) -> OrderFilter {
     let mut asked = OrderFilter::default();
     let time = |random: &mut Rng| Some(moment(random.i64(-4 * 24..3 * 24) * HOUR_MS));
     for _ in 0..random.u8(..4) {
-        match random.u8(..15) {
+        match random.u8(..16) {
             0 => asked.from = time(random),
             1 => asked.to = time(random),
             2 => asked.caller = Some(CallerId::from_stored(pick(random, &CALLERS))),
@@ -124,6 +134,7 @@ fn question(random: &mut Rng) -> OrderFilter {
             11 => asked.first_six = Some(pick(random, &["621626", "622202"]).to_owned()),
             12 => asked.last_four = Some(pick(random, &["0018", "4444"]).to_owned()),
             13 => asked.pan_digest = Some(random.u128(..3)),
+            14 => asked.account_digest = Some(random.u128(..3)),
             _ => asked.reason = Some(pick(random, &REASONS)),
         }
     }

@@ -35,6 +35,7 @@ use crate::domain::flow::approval::HeldAction;
 use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode, PayerCode};
 use crate::domain::route::RoutedName;
 use crate::domain::route::channel::Strike;
@@ -314,11 +315,12 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
             fields.invalid("operation", format!("one of these is expected: {known}"))
         })?,
     };
-    let code = match asked {
+    let instrument = match asked {
+        RoutedName::Order(OrderKind::Payout) => asked_payee(&mut fields)?,
         RoutedName::Order(_) => code_beginning(&mut fields)?,
         RoutedName::Service(_) => None,
     };
-    let (digits, pan_length) = match code {
+    let (digits, pan_length) = match instrument {
         Some(_) => (String::new(), None),
         None => {
             let mut card = fields.object("card", "card.")?;
@@ -338,8 +340,7 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     let subject = match asked {
         RoutedName::Service(service) => QuestionSubject::Service { service, merchant_id },
         RoutedName::Order(kind) => {
-            let code = code.map(InstrumentFacts::Code);
-            let instruction = read_asked_order(&mut fields, kind, merchant_id, code)?;
+            let instruction = read_asked_order(&mut fields, kind, merchant_id, instrument)?;
             QuestionSubject::Order(Box::new(instruction))
         }
     };
@@ -363,13 +364,26 @@ fn read_asked_order(
 }
 
 /// The facts of a payer's code, of which the beginning or the whole is given.
-fn code_beginning(fields: &mut JsonFields<'_>) -> Result<Option<CodeFacts>, ApiError> {
+fn code_beginning(fields: &mut JsonFields<'_>) -> Result<Option<InstrumentFacts>, ApiError> {
     let Some(mut payer) = fields.optional_object("payer", "payer.")? else { return Ok(None) };
     let text = payer.required_text("code")?;
     let code = asked_code(&text);
     let code = code.ok_or_else(|| payer.invalid("code", "2 to 64 letters and digits"))?;
     payer.finish()?;
-    Ok(Some(code))
+    Ok(Some(InstrumentFacts::Code(code)))
+}
+
+/// The facts of a payee's account, of which the kind is given.
+fn asked_payee(fields: &mut JsonFields<'_>) -> Result<Option<InstrumentFacts>, ApiError> {
+    let Some(mut payee) = fields.optional_object("payee", "payee.")? else { return Ok(None) };
+    let kind = order::account_kind(&mut payee)?;
+    payee.finish()?;
+    Ok(Some(InstrumentFacts::Account(asked_account(kind))))
+}
+
+/// An account as a question to the routing has it: its kind tells enough.
+pub fn asked_account(kind: AccountKind) -> AccountFacts {
+    AccountFacts { kind, masked: MaskedAccount::of(""), digests: AccountDigests::default() }
 }
 
 /// A code as a question to the routing has it: its beginning tells enough.

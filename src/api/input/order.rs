@@ -10,9 +10,11 @@ use http::Uri;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError, SmsCode};
+use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
@@ -167,21 +169,62 @@ fn begun(
     Ok(Instruction::new(caller.clone(), id, kind, merchant, amount, currency))
 }
 
-/// Reads the body of a payout. Its payee's card has neither expiry nor CVV: these belong to a card
-/// that pays.
+/// Reads the body of a payout: the payee's account, or his card, which has neither expiry nor CVV:
+/// these belong to a card that pays.
 pub fn read_payout(
     body: &[u8],
     caller: &CallerId,
     rules: FieldRules<'_>,
-) -> Result<(Instruction, CardInput), ApiError> {
+) -> Result<(Instruction, NamedInstrument), ApiError> {
     let mut fields = JsonFields::parse(body)?;
     let mut asked = begun(&mut fields, OrderKind::Payout, caller)?;
     asked.merchant_category = merchant_category(&mut fields)?;
-    let payee = number_and_person(fields.object("card", "card.")?, rules)?;
+    let payee = payee(&mut fields, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
     Ok((asked, payee))
+}
+
+fn payee(fields: &mut JsonFields<'_>, rules: FieldRules<'_>) -> Result<NamedInstrument, ApiError> {
+    let Some(payee) = fields.optional_object("payee", "payee.")? else {
+        let card = number_and_person(fields.object("card", "card.")?, rules)?;
+        return Ok(NamedInstrument::Card(card));
+    };
+    let account = account(payee)?;
+    if fields.value("card").is_some() {
+        return Err(fields.invalid("card", "an account stands in its place: name one of them"));
+    }
+    Ok(NamedInstrument::Account(account))
+}
+
+fn account(mut payee: JsonFields<'_>) -> Result<PayeeAccount, ApiError> {
+    let id = payee.required_text("account")?;
+    let kind = account_kind(&mut payee)?;
+    let name = payee.text("name")?;
+    if PayeeAccount::parse(kind, &id, None).is_none() {
+        let detail = match kind {
+            AccountKind::Login => "a phone number or an e-mail address is expected",
+            AccountKind::UserId | AccountKind::OpenId | AccountKind::BankAccount => {
+                "3 to 100 letters, digits, _ and - are expected"
+            }
+        };
+        return Err(payee.invalid("account", detail));
+    }
+    let detail = "1 to 64 characters without control characters are expected";
+    let account = PayeeAccount::parse(kind, &id, name.as_deref());
+    let account = account.ok_or_else(|| payee.invalid("name", detail))?;
+    payee.finish()?;
+    Ok(account)
+}
+
+/// What the id of an account is.
+pub fn account_kind(payee: &mut JsonFields<'_>) -> Result<AccountKind, ApiError> {
+    let text = payee.required_text("kind")?;
+    AccountKind::parse(&text).ok_or_else(|| {
+        let known = AccountKind::NAMES.join(", ");
+        payee.invalid("kind", format!("one of these is expected: {known}"))
+    })
 }
 
 /// Reads the body of a verification: its own id, the merchant, and the elements.

@@ -101,6 +101,11 @@ impl OrderQuestion {
             let digests = state.engine.vault().digests(&CardInput::of_number(pan));
             filter.pan_digest = Some(digests.pan);
         }
+        if let Some(mut payee) = fields.optional_object("payee", "payee.")? {
+            let id = payee.required_text("account")?;
+            filter.account_digest = Some(state.engine.vault().account_digest(&id));
+            payee.finish()?;
+        }
         let after = fields.read("after", ORDER_ID, OrderId::parse)?;
         let limit = fields.read("limit", Query::LIMIT, Query::parse_limit)?;
         fields.finish()?;
@@ -145,6 +150,7 @@ fn filter(
         first_six: asked.read("first_six", "a card's first six digits", digits::<6>)?,
         last_four: asked.read("last_four", "a card's last four digits", digits::<4>)?,
         pan_digest: None,
+        account_digest: None,
         reason: asked.read("reason", "a reason of an order's end", Reason::parse)?,
         number: None,
     })

@@ -11,11 +11,12 @@ use crate::codec::cell::inert;
 use crate::domain::flow::filter::OrderFilter;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::time::BusinessDate;
 use crate::store::{PAGE_MAX, Store, StoreError};
 
 /// The columns of the CSV form: the fields of [`OrderLine`], in their order.
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 26] = [
     "id",
     "order_id",
     "caller",
@@ -28,6 +29,7 @@ const COLUMNS: [&str; 25] = [
     "currency",
     "settlement",
     "card",
+    "payee",
     "issuer_code",
     "issuer_name",
     "card_type",
@@ -107,6 +109,7 @@ struct OrderLine<'row> {
     currency: &'static str,
     settlement: &'static str,
     card: Option<&'row str>,
+    payee: Option<Cow<'row, str>>,
     issuer_code: Option<Cow<'row, str>>,
     issuer_name: Option<Cow<'row, str>>,
     card_type: Option<&'static str>,
@@ -126,6 +129,7 @@ impl<'row> From<&'row Order> for OrderLine<'row> {
     fn from(order: &'row Order) -> Self {
         let asked = &order.instruction;
         let card = asked.card();
+        let account = asked.instrument.as_ref().and_then(InstrumentFacts::account);
         let row = card.and_then(|card| card.row.as_deref());
         let speaking = order.speaking();
         Self {
@@ -144,6 +148,7 @@ impl<'row> From<&'row Order> for OrderLine<'row> {
             currency: asked.currency.name(),
             settlement: asked.settlement_mode.name(),
             card: card.map(|card| card.masked.as_str()),
+            payee: account.map(|account| inert(account.masked.as_str())),
             issuer_code: row.map(|row| inert(&row.issuer_code)),
             issuer_name: row.map(|row| inert(&row.issuer_name)),
             card_type: row.map(|row| row.card_type.name()),

@@ -98,7 +98,7 @@ pub async fn pay_out(
     charge(&state, &seat, request, OrderKind::Payout).await
 }
 
-/// Takes an order that begins with an instrument. The card of a payout is the payee's.
+/// Takes an order that begins with an instrument. That of a payout is the payee's.
 async fn charge(
     state: &ApiState,
     seat: &Seat,
@@ -110,10 +110,7 @@ async fn charge(
     let body = read_json(&parts, body, state.body_limits()).await?;
     let rules = state.field_rules();
     let (asked, named) = match kind {
-        OrderKind::Payout => {
-            let (asked, payee) = order::read_payout(&body, seat.name(), rules)?;
-            (asked, NamedInstrument::Card(payee))
-        }
+        OrderKind::Payout => order::read_payout(&body, seat.name(), rules)?,
         _ => order::read_payment(&body, kind, seat.name(), rules)?,
     };
     drop(body);
@@ -121,6 +118,7 @@ async fn charge(
         NamedInstrument::Card(card) => CardEcho::of(card),
         NamedInstrument::Agreement { .. } => CardEcho::NONE,
         NamedInstrument::Code(code) => CardEcho::of_payer_code(code),
+        NamedInstrument::Account(account) => CardEcho::of_account(account),
     };
     state.refuse_card_numbers(&asked, echo)?;
     state.refuse_when_closed()?;

@@ -110,7 +110,7 @@ impl AgreementPlayer<'_> {
     fn stage(&self, play: CasePlay) -> RehearsalStage {
         let mut terms = self.rehearsal.file.terms.clone();
         terms.inquire.clear();
-        stage_of(self.rehearsal, terms, Some(play))
+        stage_of(self.rehearsal, self.rehearsal.subject(), terms, Some(play))
     }
 
     async fn perform(
@@ -199,7 +199,8 @@ impl AgreementPlayer<'_> {
         let name = "a card is bound, pays and is unbound";
         let mut case = CaseReport::unplayed("agreement", name, Vec::new());
         "a payment that succeeds, and a row that is ended".clone_into(&mut case.expected);
-        let stage = stage_of(self.rehearsal, self.rehearsal.file.terms.clone(), None);
+        let (subject, terms) = (self.rehearsal.subject(), self.rehearsal.file.terms.clone());
+        let stage = stage_of(self.rehearsal, subject, terms, None);
         if let Err(error) = self.perform_life(&stage, &mut case).await {
             case.wrong.push(format!("the engine refuses: {error}"));
         }

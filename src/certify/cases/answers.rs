@@ -7,7 +7,7 @@ use crate::certify::report::CertifyReport;
 use crate::channel::protocol::said::{Saying, ToldMeaning};
 use crate::channel::protocol::sample::sample_facts;
 
-use super::{CasePlayer, named};
+use super::{CasePlayer, meaning, named};
 
 impl CasePlayer<'_> {
     /// Everything that the answer to the request can be.
@@ -49,6 +49,24 @@ impl CasePlayer<'_> {
             let name = format!("an inquiry says {}", named(&saying));
             let later = Some(LaterWord::Inquiry(saying.clone()));
             report.cases.push(self.run(self.script(&name, lost_for(&saying), later)).await);
+        }
+    }
+
+    /// Payouts to the kinds of accounts that no other case pays: each says yes, or says nothing.
+    pub async fn play_payees(&self, report: &mut CertifyReport) {
+        let words = self.far().vocabulary(&self.sample());
+        let good = [ToldMeaning::Approved, ToldMeaning::Pending];
+        let said = good.iter().find_map(|means| words.iter().find(|word| word.means == *means));
+        let kinds = &self.rehearsal.file.abilities.account_kinds;
+        for kind in kinds.iter().filter(|kind| self.payee_kind != Some(**kind)) {
+            let player = CasePlayer { payee_kind: Some(*kind), ..*self };
+            if let Some(said) = said {
+                let name = format!("{} to an account by {kind}", meaning(said.means));
+                let first = FarAnswer::Said(said.clone());
+                report.cases.push(player.run(player.script(&name, first, None)).await);
+            }
+            let name = format!("time-out after the channel acted to an account by {kind}");
+            report.cases.push(player.run(player.script(&name, FarAnswer::LostAfter, None)).await);
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::certify::case::{BooksSeen, CaseReport, FirstTruth, judge_end, judge_first};
 use crate::certify::channel::{CasePlay, CaseRecord, CaseTarget, DeskChannel, Fact, LaterWord};
+use crate::certify::desk::CaseSubject;
 use crate::certify::far_side::{FarAnswer, FarSide, LinkOpening, OwnExchange};
 use crate::certify::rehearsal::Rehearsal;
 use crate::certify::report::{CertifyReport, LeftOut};
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::payee_account::AccountKind;
 use crate::domain::terms::{AfterInquiry, Terms};
 use crate::engine::EngineError;
 
@@ -37,11 +39,14 @@ pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
         if !rehearsal.file.abilities.can(Ability::of(operation)) {
             continue;
         }
-        let player = CasePlayer { rehearsal, operation };
+        let player = CasePlayer::of(rehearsal, operation);
         player.play_answers(&mut report).await;
         player.play_inquiries(&mut report).await;
         player.play_reversals(&mut report).await;
         player.play_unasked(&mut report).await;
+        if operation == Operation::Payout {
+            player.play_payees(&mut report).await;
+        }
     }
     agreements::play_agreements(rehearsal, &mut report).await;
     for service in [CardService::Verification, CardService::PaymentCode] {
@@ -80,9 +85,15 @@ struct CaseScript {
 struct CasePlayer<'r> {
     rehearsal: &'r Rehearsal,
     operation: Operation,
+    /// The kind of account that payouts go to; `None` where they go to a card.
+    payee_kind: Option<AccountKind>,
 }
 
-impl CasePlayer<'_> {
+impl<'r> CasePlayer<'r> {
+    fn of(rehearsal: &'r Rehearsal, operation: Operation) -> Self {
+        Self { rehearsal, operation, payee_kind: rehearsal.subject().payee_kind }
+    }
+
     fn far(&self) -> Box<dyn FarSide> {
         self.rehearsal.far_side()
     }
@@ -147,7 +158,8 @@ impl CasePlayer<'_> {
     }
 
     fn stage(&self, play: CasePlay) -> RehearsalStage {
-        stage_of(self.rehearsal, self.terms().clone(), Some(play))
+        let subject = CaseSubject { payee_kind: self.payee_kind, ..self.rehearsal.subject() };
+        stage_of(self.rehearsal, subject, self.terms().clone(), Some(play))
     }
 
     /// The order that the case is about, after its first answer. An original comes before it.
@@ -274,13 +286,18 @@ impl CasePlayer<'_> {
     }
 }
 
-/// The stage of one case, on these terms.
-fn stage_of(rehearsal: &Rehearsal, terms: Terms, play: Option<CasePlay>) -> RehearsalStage {
+/// The stage of one case about such orders, on these terms.
+fn stage_of(
+    rehearsal: &Rehearsal,
+    subject: CaseSubject,
+    terms: Terms,
+    play: Option<CasePlay>,
+) -> RehearsalStage {
     let hand = Arc::new(AtomicI64::new(sample_now().as_millis()));
     let clock = Clock::Manual(Arc::clone(&hand));
     let terms = Arc::new(terms);
     let channel = DeskChannel::new(rehearsal.far_side(), Arc::clone(&terms), clock, play);
-    RehearsalStage::new(channel, terms, RehearsalClock::Hand(hand), rehearsal.subject())
+    RehearsalStage::new(channel, terms, RehearsalClock::Hand(hand), subject)
 }
 
 /// The case with everything that its channel has shown.

@@ -7,6 +7,7 @@ use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
+use crate::domain::payee_account::AccountKind;
 use crate::domain::payer_code::MaskedCode;
 
 closed_set! {
@@ -30,6 +31,12 @@ closed_set! {
         PaymentCode => "payment_code",
     }
 }
+
+/// What can pay.
+const PAYING: [InstrumentKind; 3] =
+    [InstrumentKind::Card, InstrumentKind::Agreement, InstrumentKind::Code];
+/// What can be paid.
+const PAID: [InstrumentKind; 2] = [InstrumentKind::Card, InstrumentKind::Account];
 
 impl Ability {
     /// The ability to carry out an operation.
@@ -69,6 +76,10 @@ pub struct Abilities {
     pub follow_up_needs_card: bool,
     /// What payments and pre-authorisations may name.
     pub instruments: Vec<InstrumentKind>,
+    /// What payouts may name.
+    pub payees: Vec<InstrumentKind>,
+    /// Of accounts, the kinds that payouts may name.
+    pub account_kinds: Vec<AccountKind>,
     /// How the codes begin that it takes; empty means all.
     pub code_beginnings: Vec<String>,
     pub card_types: Option<Vec<CardType>>,
@@ -85,6 +96,11 @@ impl Abilities {
     pub fn order_operations(&self) -> Vec<Operation> {
         let takes = |operation: &Operation| self.can(Ability::of(*operation));
         Operation::ALL.into_iter().filter(takes).collect()
+    }
+
+    /// Whether nothing but cards pays or is paid.
+    pub fn has_cards_alone(&self) -> bool {
+        [&self.instruments, &self.payees].into_iter().all(|kinds| *kinds == [InstrumentKind::Card])
     }
 
     /// The services to a card among them, as routing asks for them.
@@ -109,10 +125,14 @@ pub(super) fn read_abilities(root: &Section<'_>) -> Abilities {
     let able = section.choices("operations", &operations);
     let instruments = read_instruments(&section, &able);
     let code_beginnings = read_code_beginnings(&section, &instruments);
+    let payees = read_payees(&section, &able);
+    let account_kinds = read_account_kinds(&section, &payees);
     let abilities = Abilities {
         reversible: read_reversible(&section, &able, &of_orders),
         operations: able,
         instruments,
+        payees,
+        account_kinds,
         code_beginnings,
         partial_refund: section.boolean_or("partial_refund", true),
         follow_up_needs_card: section.boolean_or("follow_up_needs_card", false),
@@ -133,7 +153,7 @@ pub(super) fn read_abilities(root: &Section<'_>) -> Abilities {
 /// are opened there.
 fn read_instruments(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKind> {
     const KEY: &str = "instruments";
-    let kinds = InstrumentKind::ALL.map(|kind| (kind.name(), kind));
+    let kinds = PAYING.map(|kind| (kind.name(), kind));
     let listed = section.choices_or(KEY, &[InstrumentKind::Card.name()], &kinds);
     let opening = [Ability::AgreementCode, Ability::AgreementConfirmation];
     let opens = opening.iter().all(|ability| able.contains(ability));
@@ -151,6 +171,37 @@ fn read_instruments(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKi
     if !names && of_agreements.into_iter().any(|ability| able.contains(&ability)) {
         let advice = "write instruments = [\"agreement\"], or with \"card\" too";
         section.mistake(KEY, "nothing could be paid by an agreement", advice);
+    }
+    listed
+}
+
+/// What payouts name: cards, unless the file says otherwise.
+fn read_payees(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKind> {
+    const KEY: &str = "payees";
+    let kinds = PAID.map(|kind| (kind.name(), kind));
+    let listed = section.choices_or(KEY, &[InstrumentKind::Card.name()], &kinds);
+    if section.has(KEY) && !able.contains(&Ability::Payout) {
+        let advice = "add \"payout\" to abilities.operations, or take it out";
+        section.mistake(KEY, "is of payouts, which the channel does not make", advice);
+    }
+    listed
+}
+
+/// The kinds of accounts that payouts name.
+fn read_account_kinds(section: &Section<'_>, payees: &[InstrumentKind]) -> Vec<AccountKind> {
+    const KEY: &str = "account_kinds";
+    let kinds = AccountKind::ALL.map(|kind| (kind.name(), kind));
+    let listed = section.optional_choices(KEY, &kinds).unwrap_or_default();
+    match (payees.contains(&InstrumentKind::Account), section.has(KEY)) {
+        (true, false) => {
+            let advice = "write for example account_kinds = [\"login\"]";
+            section.mistake(KEY, "is missing: the accounts that it pays to are of no kind", advice);
+        }
+        (false, true) => {
+            let advice = "write payees = [\"account\"], or take it out";
+            section.mistake(KEY, "is of accounts, which the channel does not pay to", advice);
+        }
+        (true, true) | (false, false) => {}
     }
     listed
 }

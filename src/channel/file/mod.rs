@@ -27,7 +27,6 @@ use crate::config::section::Section;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
-use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::route::channel::{ChannelProfile, ChannelState};
 use crate::domain::route::hours::{DayWindow, Hours};
@@ -102,6 +101,8 @@ impl ChannelFile {
             operations: self.abilities.order_operations(),
             services: self.abilities.services(),
             instruments: self.abilities.instruments.clone(),
+            payees: self.abilities.payees.clone(),
+            account_kinds: self.abilities.account_kinds.clone(),
             code_beginnings: self.abilities.code_beginnings.clone(),
             card_types: self.abilities.card_types.clone().unwrap_or_default(),
             brands: self.abilities.brands.clone().unwrap_or_default(),
@@ -294,9 +295,10 @@ fn read_terms(
         notice_url: common.notice_url.clone(),
     };
     check_schedule(&section, &terms, abilities);
-    if terms.keeps_pan && abilities.instruments != [InstrumentKind::Card] {
-        let advice = "leave only cards in abilities.instruments, or keep no number";
-        section.mistake("keeps_pan", "an agreement or a code has no card number to keep", advice);
+    if terms.keeps_pan && !abilities.has_cards_alone() {
+        let advice = "leave only cards in abilities.instruments and payees, or keep no number";
+        let problem = "an agreement, a code or an account has no card number to keep";
+        section.mistake("keeps_pan", problem, advice);
     }
     section.finish();
     terms
@@ -490,7 +492,8 @@ rate_ppm = 6000
         assert_eq!(read(&keeps).1, Vec::<String>::new());
         let codes = keeps.replacen("[limits]", "instruments = [\"card\", \"code\"]\n[limits]", 1);
         let (_, mistakes) = read(&codes);
-        let expected = "a.toml:13: unknown.keeps_pan: an agreement or a code has no card number";
+        let expected =
+            "a.toml:13: unknown.keeps_pan: an agreement, a code or an account has no card";
         assert!(mistakes[0].starts_with(expected), "{mistakes:?}");
         assert_eq!(mistakes.len(), 1, "{mistakes:?}");
     }

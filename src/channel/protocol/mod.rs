@@ -17,6 +17,9 @@ use crate::channel::file::codes::CodeTable;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
+use crate::domain::instrument::InstrumentKind;
+
+use sample::{sample_now, sample_payout_to};
 
 /// The protocols' names in channel files, and the sections they read.
 const PROTOCOLS: [(&str, &str); 3] =
@@ -46,6 +49,7 @@ pub fn read(
 ) -> Option<ProtocolAdapter> {
     let codes = file.codes.clone();
     check_reversible(root, file);
+    check_instruments(root, file);
     match file.protocol.as_str() {
         "unionpay-acp" => {
             let adapter =
@@ -76,6 +80,23 @@ fn check_reversible(root: &Section<'_>, file: &ChannelFile) {
     {
         let problem = "this protocol never reverses a refund";
         root.section("abilities").mistake_in("reversible", index, problem, "take it out");
+    }
+}
+
+/// Links speak of cards alone, and UnionPay of cards and their tokens.
+fn check_instruments(root: &Section<'_>, file: &ChannelFile) {
+    let spoken: &[InstrumentKind] = match file.protocol.as_str() {
+        "unionpay-acp" => &[InstrumentKind::Card, InstrumentKind::Agreement],
+        "iso8583" => &[InstrumentKind::Card],
+        _ => return,
+    };
+    let abilities = &file.abilities;
+    for (key, kinds) in [("instruments", &abilities.instruments), ("payees", &abilities.payees)] {
+        let foreign = kinds.iter().position(|kind| !spoken.contains(kind));
+        if let Some(index) = foreign {
+            let problem = "this protocol does not speak of it";
+            root.section("abilities").mistake_in(key, index, problem, "take it out");
+        }
     }
 }
 
@@ -143,6 +164,21 @@ fn check_abilities(root: &Section<'_>, file: &ChannelFile, adapter: &declarative
         if !adapter.sections().any(fits) {
             let advice = format!("describe it under [http.{name}], or take it out of abilities");
             root.mistake("http", &format!("does not describe the ability `{name}`"), &advice);
+        }
+    }
+    for kind in &file.abilities.account_kinds {
+        if !adapter.has_account_kind(*kind) {
+            let problem = format!("has no word of the channel's for the kind `{kind}`");
+            let advice = format!("add {kind} = \"…\", or take it out of abilities.account_kinds");
+            root.section("http").mistake("account_kinds", &problem, &advice);
+        }
+        // Where no section describes payouts, that was told above.
+        let payout = adapter.of_known_merchant(sample_payout_to(*kind));
+        if adapter.describes(&payout)
+            && let Err(error) = adapter.encode(&payout, sample_now())
+        {
+            let problem = format!("cannot be built from sample data: {}", error.problem);
+            root.section("http").mistake("payout", &problem, "correct the template");
         }
     }
 }

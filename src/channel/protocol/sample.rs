@@ -10,6 +10,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -75,6 +76,7 @@ pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
         currency: Currency::Cny,
         description: Some("sample".to_owned()),
         channel_reference: Some("R1".to_owned()),
+        payee_kind: None,
     }
 }
 
@@ -114,6 +116,24 @@ pub fn sample_card() -> CardInput {
 /// A payer's code of eighteen digits, as WeChat Pay's are.
 pub fn sample_code() -> PayerCode {
     PayerCode::parse("130000000000001234").expect("it has eighteen digits")
+}
+
+/// A payee's account of this kind, with its holder's name.
+pub fn sample_account(kind: AccountKind) -> PayeeAccount {
+    let id = match kind {
+        AccountKind::Login => "payee@mail.example",
+        AccountKind::UserId => "2088000000000002",
+        AccountKind::OpenId => "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
+        AccountKind::BankAccount => "65001234098765",
+    };
+    PayeeAccount::parse(kind, id, Some("HOLDER")).expect("it is as its kind is")
+}
+
+/// A payout to such an account.
+pub fn sample_payout_to(kind: AccountKind) -> ChannelRequest {
+    let facts = sample_facts(Operation::Payout, 2);
+    let facts = AttemptFacts { payee_kind: Some(kind), ..facts };
+    ChannelRequest::Charge { facts, instrument: Arc::new(sample_account(kind).into()) }
 }
 
 /// The part of the sample card that an operation is given.

@@ -58,7 +58,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 74] = [
+const CHANGES: [(&str, &str, &str); 76] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "like", "\"shared/bank.toml\""),
@@ -71,6 +71,8 @@ const CHANGES: [(&str, &str, &str); 74] = [
     ("abilities", "follow_up_needs_card", "true"),
     ("abilities", "instruments", r#"["code"]"#),
     ("abilities", "code_beginnings", r#"["10", "11"]"#),
+    ("abilities", "payees", r#"["card", "account"]"#),
+    ("abilities", "account_kinds", r#"["login"]"#),
     ("abilities", "card_types", r#"["debit"]"#),
     ("abilities", "brands", r#"["unionpay"]"#),
     ("abilities", "currencies", r#"["CNY", "USD"]"#),
@@ -160,8 +162,21 @@ impl Installation {
         for (section, key, value) in changes {
             let section = sections.entry(section).or_default();
             section.insert(key, value);
-            if *key == "code_beginnings" {
-                section.insert("instruments", r#"["card", "code"]"#);
+            // What the key wants beside it.
+            match *key {
+                "code_beginnings" => {
+                    section.insert("instruments", r#"["card", "code"]"#);
+                }
+                "payees" | "account_kinds" => {
+                    section.insert(
+                        "operations",
+                        r#"["payment", "preauth", "payout", "inquiry", "reversal"]"#,
+                    );
+                    section.entry("payees").or_insert(r#"["account"]"#);
+                    section.entry("account_kinds").or_insert(r#"["user_id"]"#);
+                    sections.entry("limits").or_default().insert("payouts_per_day_minor", "9");
+                }
+                _ => {}
             }
         }
         write(self.folder.path(), &sections);

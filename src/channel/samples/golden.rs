@@ -12,8 +12,8 @@ use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::sample::{
-    SAMPLE_MERCHANT, sample_agreement_payment, sample_card, sample_code, sample_facts, sample_now,
-    sample_service,
+    SAMPLE_MERCHANT, sample_account, sample_agreement_payment, sample_card, sample_code,
+    sample_facts, sample_now, sample_service,
 };
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
@@ -21,6 +21,7 @@ use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
 use crate::domain::instrument::Instrument;
+use crate::domain::payee_account::AccountKind;
 
 const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
@@ -94,6 +95,9 @@ impl Golden {
         };
         let mut request = request.of_merchant(merchant);
         by_instrument(&section, &mut request);
+        if let Some(kind) = payee_kind(&section) {
+            pay_account(&section, &mut request, kind);
+        }
         let linked = match &mut request {
             ChannelRequest::FollowUp { original, .. } => Some(original),
             ChannelRequest::Reversal { original, .. } => original.as_mut(),
@@ -176,6 +180,28 @@ fn by_instrument(section: &Section<'_>, request: &mut ChannelRequest) {
             *instrument = Arc::new(Instrument::Code(sample_code()));
         }
         _ => section.mistake("instrument", "is for payments only", "take it out"),
+    }
+}
+
+/// The kind of the account that a payout is made to, where the sample says it.
+fn payee_kind(section: &Section<'_>) -> Option<AccountKind> {
+    let kinds = AccountKind::ALL.map(|kind| (kind.name(), kind));
+    section.optional_choice("payee_kind", &kinds)
+}
+
+/// Has the payout be made, or asked about, that goes to an account.
+fn pay_account(section: &Section<'_>, request: &mut ChannelRequest, kind: AccountKind) {
+    match request {
+        ChannelRequest::Charge { facts, instrument } if facts.operation == Operation::Payout => {
+            facts.payee_kind = Some(kind);
+            *instrument = Arc::new(sample_account(kind).into());
+        }
+        ChannelRequest::Inquiry { facts, .. } if facts.operation == Operation::Payout => {
+            facts.payee_kind = Some(kind);
+        }
+        _ => {
+            section.mistake("payee_kind", "is for payouts and inquiries about them", "take it out")
+        }
     }
 }
 

@@ -93,11 +93,16 @@ pub async fn explain(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
     let keys = ["currency", "settlement", "merchant_id", "merchant_category", "operation"];
     let mut body = members(&fields, &keys);
-    let mut card = members(&fields, &["bin"]);
-    if let Some(length) = visit.number(&fields, "length")? {
-        card["length"] = json!(length);
+    match fields.get("payee_kind").filter(|kind| !kind.is_empty()) {
+        Some(kind) => body["payee"] = json!({ "kind": kind }),
+        None => {
+            let mut card = members(&fields, &["bin"]);
+            if let Some(length) = visit.number(&fields, "length")? {
+                card["length"] = json!(length);
+            }
+            body["card"] = card;
+        }
     }
-    body["card"] = card;
     body["amount"] = visit.amount(&fields)?.map_or(Value::Null, Value::from);
     let explained = visit.send(Method::POST, "/v1/routes/explain", &body).await?;
     let mut page = visit.page("routes");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, Request};
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::plain;
 use crate::console::desk::{PageResult, PageView, PageVisit, Stop, link, members, see};
@@ -44,17 +44,24 @@ pub async fn all(visit: PageVisit) -> PageResult {
 }
 
 /// `POST /console/orders/find`: by any number. What is typed stands in no URL: it may be a card's,
-/// which is then looked for by its digest.
+/// or a payee's account, which are then looked for by their digests.
 pub async fn find(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
     let number = fields.get("number").map(|text| text.trim()).unwrap_or_default();
     let path = link("/v1/orders/find", &BTreeMap::new(), &[("number", number)]);
     let answer = visit.try_send(Method::GET, &path, None).await;
+    let search = async |asked: Value| visit.send(Method::POST, "/v1/orders/search", &asked).await;
     let found = if answer.body["code"] == "card_number_found" {
-        let asked = json!({ "card": { "pan": number } });
-        visit.send(Method::POST, "/v1/orders/search", &asked).await?
+        search(json!({ "card": { "pan": number } })).await?
+    } else if number.contains('@') {
+        search(json!({ "payee": { "account": number } })).await?
     } else {
-        visit.accepted(answer)?
+        let found = visit.accepted(answer)?;
+        // A phone number is of the form of many numbers.
+        match found["orders"].as_array().is_some_and(Vec::is_empty) {
+            true => search(json!({ "payee": { "account": number } })).await?,
+            false => found,
+        }
     };
     let orders = found["orders"].as_array().cloned().unwrap_or_default();
     if let ([only], None) = (orders.as_slice(), found.get("next")) {

@@ -118,6 +118,11 @@ impl<'t, S: Spelling> CardWords<'t, S> {
         self.hidden.contains(&true)
     }
 
+    fn has_text(mut self, secret: &str) -> bool {
+        self.hide_text(secret);
+        self.hidden.contains(&true)
+    }
+
     fn masked(mut self, echo: CardEcho<'_>, known: &[&str]) -> String {
         self.hide_values(echo);
         self.hide_named();
@@ -141,7 +146,7 @@ impl<'t, S: Spelling> CardWords<'t, S> {
             self.hide_pieces(pan);
             self.hide_encoded(pan);
         }
-        for secret in echo.owner.into_iter().flatten() {
+        for secret in echo.owner.into_iter().chain([echo.account]).flatten() {
             self.hide_text(secret);
             self.hide_encoded(secret);
         }

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::ids::{CallerId, ChannelId, MerchantId, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
 use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
@@ -45,6 +46,8 @@ pub struct OrderFilter {
     pub last_four: Option<String>,
     /// The digest of its whole card number.
     pub pan_digest: Option<u128>,
+    /// The digest of the id of its payee's account.
+    pub account_digest: Option<u128>,
     pub reason: Option<Reason>,
     /// A number that somebody else has given it.
     pub number: Option<ForeignNumber>,
@@ -94,6 +97,7 @@ pub struct OrderFacts<'order> {
     pub currency: Currency,
     pub masked: Option<&'order str>,
     pub pan_digest: Option<u128>,
+    pub account_digest: Option<u128>,
     pub issuer_code: Option<&'order str>,
 }
 
@@ -101,6 +105,7 @@ impl<'order> From<&'order Order> for OrderFacts<'order> {
     fn from(order: &'order Order) -> Self {
         let asked = &order.instruction;
         let card = asked.card();
+        let account = asked.instrument.as_ref().and_then(InstrumentFacts::account);
         Self {
             created_at: order.created_at,
             status: order.status,
@@ -111,6 +116,7 @@ impl<'order> From<&'order Order> for OrderFacts<'order> {
             currency: asked.currency,
             masked: card.map(|card| card.masked.as_str()),
             pan_digest: card.map(|card| card.digests.pan),
+            account_digest: account.map(|account| account.digests.id),
             issuer_code: card.and_then(|card| card.row.as_deref()).map(|row| &*row.issuer_code),
         }
     }
@@ -136,6 +142,7 @@ impl OrderFilter {
             && is(self.caller.as_ref().map(CallerId::as_str), Some(facts.caller))
             && is(self.merchant_id.as_ref().map(MerchantId::as_str), Some(facts.merchant_id))
             && is(self.pan_digest.as_ref(), facts.pan_digest.as_ref())
+            && is(self.account_digest.as_ref(), facts.account_digest.as_ref())
             && is(self.issuer_code.as_deref(), facts.issuer_code)
             && card(&self.first_six, |masked, digits| masked.starts_with(digits))
             && card(&self.last_four, |masked, digits| masked.ends_with(digits))

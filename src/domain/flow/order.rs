@@ -13,6 +13,7 @@ use crate::domain::ids::{
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
+use crate::domain::payee_account::AccountDigests;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The caller name of orders that we owe ourselves (undos).
@@ -44,7 +45,7 @@ pub enum OrderKind {
     Void {
         of: OrderId,
     },
-    /// Pays money out to a card (代付).
+    /// Pays money out to a card or an account (代付).
     Payout,
 }
 
@@ -209,7 +210,7 @@ pub struct Instruction {
     /// The fee that the core charges its merchant, in minor units, 0 to the amount: the income
     /// beside the channel's cost. For payments and captures alone.
     pub merchant_fee_minor: Option<i64>,
-    /// `None` for a release, which touches no card, and until the BIN table has been asked. A
+    /// `None` for a release, which touches no card, and until intake has looked at it. A
     /// follow-up has its original's.
     pub instrument: Option<InstrumentFacts>,
     pub description: Option<String>,
@@ -280,7 +281,7 @@ impl Instruction {
     pub fn card(&self) -> Option<&CardFacts> {
         match self.instrument.as_ref()? {
             InstrumentFacts::Card(card) | InstrumentFacts::Agreement { card, .. } => Some(card),
-            InstrumentFacts::Code(_) => None,
+            InstrumentFacts::Code(_) | InstrumentFacts::Account(_) => None,
         }
     }
 
@@ -309,6 +310,15 @@ impl Instruction {
         same("card.phone", ours.phone == theirs.phone)?;
         let code = |one: &Self| Some(one.instrument.as_ref()?.code()?.digest);
         same("payer.code", code(self) == code(repeat))?;
+        let account = |one: &Self| {
+            let account = one.instrument.as_ref()?.account()?;
+            Some((account.kind, account.digests))
+        };
+        let (ours, theirs) = (account(self).unzip(), account(repeat).unzip());
+        let id = |digests: Option<AccountDigests>| digests.map(|digests| digests.id);
+        same("payee.account", id(ours.1) == id(theirs.1))?;
+        same("payee.kind", ours.0 == theirs.0)?;
+        same("payee.name", ours.1 == theirs.1)?;
         same("description", self.description == repeat.description)?;
         same("notify_url", self.notify_url == repeat.notify_url)
     }

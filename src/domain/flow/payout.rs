@@ -1,4 +1,5 @@
-//! Payouts (代付): money that leaves for a card, the operation where an unknown costs most.
+//! Payouts (代付): money that leaves for a card or an account, the operation where an unknown costs
+//! most.
 //!
 //! A payout is booked first, as a refund is: it is accepted with its one channel and its payee
 //! sealed, leaves when accounting has acknowledged its request, in the commit that keeps the

@@ -14,6 +14,7 @@ use crate::domain::flow::order::OrderKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
+use crate::domain::payee_account::AccountKind;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
 use crate::domain::route::maintenance::MaintenanceWindow;
@@ -68,6 +69,10 @@ pub struct ChannelProfile {
     pub services: Vec<CardService>,
     /// What it takes money by.
     pub instruments: Vec<InstrumentKind>,
+    /// What it pays money out to.
+    pub payees: Vec<InstrumentKind>,
+    /// Of accounts, the kinds that it pays out to.
+    pub account_kinds: Vec<AccountKind>,
     /// How the payers' codes begin that it takes; empty means all. What is kept of a code must tell
     /// it: [`crate::domain::payer_code::MaskedCode::BEGINNING`].
     pub code_beginnings: Vec<String>,
@@ -155,6 +160,8 @@ pub enum Strike {
     Agreement,
     /// The code is another wallet's.
     CodeBeginning,
+    /// It does not know payees so.
+    AccountKind,
     CardType,
     Brand,
     Currency,
@@ -188,6 +195,7 @@ impl Strike {
             Self::Instrument => "instrument",
             Self::Agreement => "agreement",
             Self::CodeBeginning => "code_beginning",
+            Self::AccountKind => "account_kind",
             Self::CardType => "card_type",
             Self::Brand => "brand",
             Self::Currency => "currency",
@@ -215,9 +223,10 @@ impl fmt::Display for Strike {
                 return write!(formatter, "the channel is {}: it takes no orders", state.name());
             }
             Self::Operation => "the channel does not support this operation",
-            Self::Instrument => "the channel does not take money by such an instrument",
+            Self::Instrument => "the channel does not take such an instrument",
             Self::Agreement => "the agreement is another channel's",
             Self::CodeBeginning => "the channel does not take codes that begin so",
+            Self::AccountKind => "the channel does not pay to accounts of this kind",
             Self::CardType => "the channel does not take this type of card",
             Self::Brand => "the channel does not take cards of this brand",
             Self::Currency => "the channel does not take this currency",
@@ -249,11 +258,12 @@ type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
 /// Every reason but the state, in the order in which the first one found is reported: reasons that
 /// never change first, those that change by the second last.
-const CHECKS: [StrikeCheck; 14] = [
+const CHECKS: [StrikeCheck; 15] = [
     operation,
     instrument,
     agreement,
     code_beginning,
+    account_kind,
     card_type,
     brand,
     currency,
@@ -292,11 +302,11 @@ fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike
     (!subject.is_one_of(operations, services)).then_some(Strike::Operation)
 }
 
-/// A payout is always made to a card.
 fn instrument(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
-    let order = subject.order().filter(|order| order.kind != OrderKind::Payout)?;
-    let kind = subject.instrument();
-    let takes = order.kind.original().is_some() || channel.profile.instruments.contains(&kind);
+    let order = subject.order()?;
+    let ChannelProfile { instruments, payees, .. } = channel.profile;
+    let taken = if order.kind == OrderKind::Payout { payees } else { instruments };
+    let takes = order.kind.original().is_some() || taken.contains(&subject.instrument());
     (!takes).then_some(Strike::Instrument)
 }
 
@@ -312,11 +322,19 @@ fn code_beginning(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<S
     (!fits).then_some(Strike::CodeBeginning)
 }
 
+fn account_kind(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
+    let account = subject.order()?.instrument.as_ref()?.account()?;
+    let ChannelProfile { payees, account_kinds, .. } = channel.profile;
+    // What pays to no account at all was told so.
+    let pays = payees.contains(&InstrumentKind::Account);
+    (pays && !account_kinds.contains(&account.kind)).then_some(Strike::AccountKind)
+}
+
 fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.card_types;
     let card_type = subject.card.and_then(|card| card.card_type);
     let fits = taken.is_empty()
-        || subject.instrument() == InstrumentKind::Code
+        || !subject.instrument().has_card()
         || card_type.is_some_and(|card_type| taken.contains(&card_type));
     (!fits).then_some(Strike::CardType)
 }
@@ -324,7 +342,7 @@ fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike
 fn brand(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.brands;
     let fits = taken.is_empty()
-        || subject.instrument() == InstrumentKind::Code
+        || !subject.instrument().has_card()
         || subject.card.is_some_and(|card| card.brands.meets(taken));
     (!fits).then_some(Strike::Brand)
 }

@@ -23,6 +23,8 @@ pub const INSTITUTION_DIGITS: usize = 4;
 const NO_MONEY: &str = "it has no money";
 /// The words for a condition on cards where the payer shows a code.
 const NO_CARD: &str = "the payer shows a code, and there is no card to tell by";
+/// The same where the payee has an account.
+const NO_PAYEE_CARD: &str = "the payee has an account, and there is no card to tell by";
 
 /// How many values a sentence for people lists.
 const LISTED_MAX: usize = 8;
@@ -104,6 +106,7 @@ pub enum Condition {
     },
     Currencies(Vec<Currency>),
     Settlements(Vec<SettlementMode>),
+    Instruments(Vec<InstrumentKind>),
     CardTypes(Vec<CardType>),
     Brands(Vec<Brand>),
     /// Whole issuer codes, or their first four digits for all regions of an institution.
@@ -121,6 +124,7 @@ impl Condition {
             Self::Amount { .. } => "amount",
             Self::Currencies(_) => "currencies",
             Self::Settlements(_) => "settlements",
+            Self::Instruments(_) => "instruments",
             Self::CardTypes(_) => "card_types",
             Self::Brands(_) => "brands",
             Self::IssuerCodes(_) => "issuer_codes",
@@ -130,7 +134,7 @@ impl Condition {
         }
     }
 
-    /// Whether it asks for something of the card: no payer's code fits it.
+    /// Whether it asks for something of the card: no payer's code and no account fits it.
     const fn is_about_cards(&self) -> bool {
         match self {
             Self::CardTypes(_) | Self::Brands(_) | Self::IssuerCodes(_) | Self::BinPrefixes(_) => {
@@ -140,6 +144,7 @@ impl Condition {
             | Self::Amount { .. }
             | Self::Currencies(_)
             | Self::Settlements(_)
+            | Self::Instruments(_)
             | Self::Merchants(_)
             | Self::Hours(_) => false,
         }
@@ -159,6 +164,7 @@ impl Condition {
             Self::Settlements(settlements) => {
                 subject.order().is_some_and(|order| settlements.contains(&order.settlement_mode))
             }
+            Self::Instruments(instruments) => instruments.contains(&subject.instrument()),
             Self::CardTypes(kinds) => {
                 let card_type = subject.card.and_then(|card| card.card_type);
                 card_type.is_some_and(|card_type| kinds.contains(&card_type))
@@ -187,6 +193,7 @@ impl Condition {
             Self::Amount { from_minor, to_minor } => vec![format!("{from_minor}-{to_minor}")],
             Self::Currencies(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
             Self::Settlements(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
+            Self::Instruments(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
             Self::CardTypes(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
             Self::Brands(wanted) => wanted.iter().map(|one| owned(one.name())).collect(),
             Self::IssuerCodes(wanted) => wanted.clone(),
@@ -199,8 +206,12 @@ impl Condition {
     /// Why it does not hold, as a sentence for people.
     pub(super) fn sentence(&self, subject: &RouteSubject<'_>) -> String {
         let card = subject.card;
-        if self.is_about_cards() && subject.instrument() == InstrumentKind::Code {
-            return NO_CARD.to_owned();
+        if self.is_about_cards() {
+            match subject.instrument() {
+                InstrumentKind::Code => return NO_CARD.to_owned(),
+                InstrumentKind::Account => return NO_PAYEE_CARD.to_owned(),
+                InstrumentKind::Card | InstrumentKind::Agreement => {}
+            }
         }
         match self {
             Self::Operations(operations, services) => {
@@ -229,6 +240,10 @@ impl Condition {
                 }
                 None => NO_MONEY.to_owned(),
             },
+            Self::Instruments(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                format!("the instrument is {}, not {wanted}", subject.instrument().name())
+            }
             Self::CardTypes(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
                 let found = card.and_then(|card| card.card_type);

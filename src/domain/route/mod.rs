@@ -147,10 +147,14 @@ impl<'a> RouteSubject<'a> {
     /// What the money moves by. A service is about a card, and so is a question that names nothing.
     fn instrument(&self) -> InstrumentKind {
         let named = self.order().and_then(|order| order.instrument.as_ref());
-        match (named.and_then(InstrumentFacts::code), self.bound_to) {
-            (Some(_), _) => InstrumentKind::Code,
-            (None, Some(_)) => InstrumentKind::Agreement,
-            (None, None) => InstrumentKind::Card,
+        match (named.map(InstrumentFacts::kind), self.bound_to) {
+            (Some(kind @ (InstrumentKind::Code | InstrumentKind::Account)), _) => kind,
+            (Some(InstrumentKind::Card | InstrumentKind::Agreement) | None, Some(_)) => {
+                InstrumentKind::Agreement
+            }
+            (Some(InstrumentKind::Card | InstrumentKind::Agreement) | None, None) => {
+                InstrumentKind::Card
+            }
         }
     }
 

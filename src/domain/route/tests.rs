@@ -82,6 +82,8 @@ fn profile(name: &str) -> ChannelProfile {
         operations: vec![Operation::Payment],
         services: Vec::new(),
         instruments: vec![InstrumentKind::Card],
+        payees: vec![InstrumentKind::Card],
+        account_kinds: Vec::new(),
         code_beginnings: Vec::new(),
         card_types: Vec::new(),
         brands: Vec::new(),

@@ -68,6 +68,8 @@ pub(in crate::simulator) struct BankRequest {
     pub amount: Option<AmountMinor>,
     pub currency: Currency,
     pub card: Option<RequestCard>,
+    /// Of a payout, the account that is paid in place of a card.
+    pub payee: Option<RequestAccount>,
     /// The number of an agreement, in place of a card.
     pub token: Option<String>,
     pub sms_code: Option<String>,
@@ -90,6 +92,7 @@ impl BankRequest {
             amount: None,
             currency: Currency::Cny,
             card: None,
+            payee: None,
             token: None,
             sms_code: None,
             is_somebody: true,
@@ -126,6 +129,20 @@ impl RequestCard {
             cvv_fits: cvv.is_none_or(|text| Cvv::parse(text).is_some()),
         }
     }
+}
+
+/// The account that a payout goes to, as the bank knows it; nothing of it is kept.
+pub(in crate::simulator) struct RequestAccount {
+    /// The bank has such an account.
+    pub exists: bool,
+    /// It is the named person's.
+    pub is_its_holder: bool,
+}
+
+/// A bank's codes about accounts, if it pays out to any.
+pub(in crate::simulator) struct AccountCodes {
+    pub no_account: &'static str,
+    pub other_holder: &'static str,
 }
 
 /// A bank's codes.
@@ -200,6 +217,11 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
         None
     }
 
+    /// Its codes about payees' accounts, if it pays out to any.
+    fn account_codes(&self) -> Option<&'static AccountCodes> {
+        None
+    }
+
     /// Its codes about agreements, if it knows any.
     fn agreement_codes(&self) -> Option<&'static AgreementCodes> {
         None
@@ -238,13 +260,22 @@ impl Bank {
     fn begin(&self, running: &Arc<SimulatorState>, request: &BankRequest) -> BankResult {
         let codes = self.api.codes();
         let Some(amount) = request.amount else { return BankResult::code(codes.format) };
-        let (mask, problem) = match (&request.card, &request.token) {
-            (Some(card), _) => (card.known.masked.clone(), self.card_problem(running, card)),
-            (None, Some(token)) => match self.payer_by_agreement(running, request, token) {
-                Ok(payer) => payer,
+        let (mask, problem) = match (&request.card, &request.token, &request.payee) {
+            (Some(card), _, None) => {
+                (Some(card.known.masked.clone()), self.card_problem(running, card))
+            }
+            (None, Some(token), None) => match self.payer_by_agreement(running, request, token) {
+                Ok((mask, problem)) => (Some(mask), problem),
                 Err(code) => return BankResult::code(code),
             },
-            (None, None) => return BankResult::code(codes.format),
+            (None, None, Some(payee)) if request.operation == BankOperation::Payout => {
+                let Some(codes) = self.api.account_codes() else {
+                    return BankResult::code(codes.format);
+                };
+                let problem = (!payee.is_its_holder).then_some(codes.other_holder);
+                (None, if payee.exists { problem } else { Some(codes.no_account) })
+            }
+            _ => return BankResult::code(codes.format),
         };
         let too_large = amount.get() > running.settings.per_order_max_minor;
         let verdict = match problem.or(too_large.then_some(codes.limit)) {
@@ -253,7 +284,7 @@ impl Bank {
                 self.delay(running, request, decide(running, &request.order_no, &codes.answers))
             }
         };
-        let instruction = request.instruction(amount, request.currency, Some(mask));
+        let instruction = request.instruction(amount, request.currency, mask);
         let (ledger, now) = (&running.ledger, running.now());
         let entered = match request.operation {
             BankOperation::Preauth => ledger.preauthorise(now, instruction, verdict, codes.dead),

@@ -21,8 +21,9 @@
 //! amount_to_minor = 5000000
 //! currencies = ["CNY"]
 //! settlements = ["instant"]
+//! instruments = ["card"]           # card, agreement, code (of a payer), account (of a payee)
 //! card_types = ["credit"]          # a card without a row of the BIN table fits no type,
-//! brands = ["unionpay"]            # no brand and no issuer
+//! brands = ["unionpay"]            # no brand and no issuer; a code or an account is no card
 //! issuer_codes = ["0102"]          # 4 digits: a bank in all regions; 8: one of them
 //! bin_prefixes = ["622848"]
 //! merchants = ["shop-1"]

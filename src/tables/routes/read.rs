@@ -16,6 +16,7 @@ use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::condition::{CardPrefix, Condition, INSTITUTION_DIGITS};
 use crate::domain::route::hours::{DayWindow, Hours};
@@ -285,6 +286,7 @@ impl RuleReader<'_> {
         let operations: Vec<_> = operations.into_iter().chain(services).collect();
         let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
         let settlements = SettlementMode::ALL.map(|settlement| (settlement.name(), settlement));
+        let instruments = InstrumentKind::ALL.map(|kind| (kind.name(), kind));
         let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
         let brands = Brand::ALL.map(|brand| (brand.name(), brand));
         let issuer_form = "\"0102\" for all regions of a bank, or all 8 digits";
@@ -297,6 +299,7 @@ impl RuleReader<'_> {
             self.amount(),
             self.choices("currencies", &currencies).map(Condition::Currencies),
             self.choices("settlements", &settlements).map(Condition::Settlements),
+            self.choices("instruments", &instruments).map(Condition::Instruments),
             self.choices("card_types", &card_types).map(Condition::CardTypes),
             self.choices("brands", &brands).map(Condition::Brands),
             issuers.map(Condition::IssuerCodes),

@@ -18,6 +18,19 @@ fn payout(order_id: &str) -> Value {
     })
 }
 
+const PHONE: &str = "13800138000";
+
+fn login(account: &str) -> Value {
+    json!({ "account": account, "kind": "login" })
+}
+
+/// One that names an account in place of a card.
+fn with_payee(payee: Value) -> Value {
+    let mut body = payout("P-1");
+    body.as_object_mut().expect("an object").remove("card");
+    with(body, "/payee", payee)
+}
+
 async fn start() -> Gateway {
     Gateway::start_with(ACCOUNTING).await
 }
@@ -141,6 +154,25 @@ async fn a_payout_is_refused_before_anything_is_written() {
         (with_card("expiry", "3012"), (400, "unknown_field"), "card.expiry"),
         (with(payout("P-1"), "/settlement", json!("escrow")), (400, "unknown_field"), "settlement"),
         (with(payout("P-1"), "/merchant_fee", json!(1)), (400, "unknown_field"), "merchant_fee"),
+        (with_payee(json!({ "account": PHONE })), (400, "missing_field"), "payee.kind"),
+        (with_payee(login("ann")), (422, "invalid_field"), "payee.account"),
+        (with_payee(login("ann b@mail.example")), (422, "invalid_field"), "payee.account"),
+        (
+            with_payee(json!({ "account": PHONE, "kind": "phone" })),
+            (422, "invalid_field"),
+            "payee.kind",
+        ),
+        (
+            with_payee(json!({ "account": PHONE, "kind": "login", "name": "a\nb" })),
+            (422, "invalid_field"),
+            "payee.name",
+        ),
+        (with(payout("P-1"), "/payee", login(PHONE)), (422, "invalid_field"), "card"),
+        (
+            with(with_payee(login(PHONE)), "/description", json!("for 138-0013-8000")),
+            (422, "card_number_found"),
+            "description",
+        ),
     ] {
         let refused = pay_out(&gateway, &body).await;
         assert_eq!(refused.problem(), (refusal.0, refusal.1.to_owned()), "{field}");
@@ -158,6 +190,11 @@ async fn a_payout_is_refused_before_anything_is_written() {
     let refused = pay_out(&unable, &payout("P-1")).await;
     assert_eq!(refused.problem(), (422, "no_route".to_owned()));
     assert_eq!(refused.json()["candidates"][0]["reason"], "operation");
+    let to_account = pay_out(&gateway, &with_payee(login(PHONE))).await;
+    assert_eq!(to_account.problem(), (422, "no_route".to_owned()));
+    let struck = &to_account.json()["candidates"][0];
+    assert_eq!(struck["reason"], "instrument", "the protocol pays to cards alone: {struck}");
+    assert!(!to_account.text.contains(PHONE), "I-11");
     let limited = format!("{}\n[limits]\npayouts_per_day_minor = 12344", unionpay::ALL_OPERATIONS);
     let limited = Gateway::start_able(ACCOUNTING, &limited).await;
     let refused = pay_out(&limited, &payout("P-1")).await;

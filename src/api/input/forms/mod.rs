@@ -23,6 +23,7 @@ use crate::domain::ids::{
 };
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::outcome::Reason;
+use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::{MaskedCode, PayerCode};
 use crate::domain::route::RoutedName;
 use crate::store::PAGE_MAX;
@@ -266,6 +267,25 @@ fn payer(shortest: usize) -> Value {
     object(&[required("code", code, "The code that the payer's wallet shows; never kept.")])
 }
 
+/// What the id of an account is.
+fn account_kind() -> FieldForm {
+    required("kind", word::<AccountKind>(), "What the account's id is; `login`: a phone or e-mail.")
+}
+
+/// Whose account is paid.
+fn payee() -> Value {
+    let account = json!({
+        "type": "string", "minLength": 3, "maxLength": PayeeAccount::ID_LENGTH_MAX,
+        "example": "13800138000",
+    });
+    let name = text(1, PayeeAccount::NAME_LENGTH_MAX);
+    object(&[
+        required("account", account, "The account's id at the channel; kept sealed, then masked."),
+        account_kind(),
+        field("name", name, "The name of the account's holder."),
+    ])
+}
+
 fn description() -> FieldForm {
     field("description", text(1, DESCRIPTION_LENGTH_MAX), "For people. No control characters.")
 }
@@ -322,8 +342,9 @@ pub fn explain() -> RequestForm {
     ]);
     card["minProperties"] = 1.into();
     let mut fields = vec![
-        field("card", card, "`pan`, or `bin` and perhaps `length`; required without a payer."),
+        field("card", card, "`pan`, or `bin` and perhaps `length`; required without another one."),
         field("payer", payer(MaskedCode::BEGINNING), "In place of a card."),
+        field("payee", object(&[account_kind()]), "Of a payout, in place of a card."),
     ];
     let routed = RoutedName::ROUTED.map(RoutedName::name);
     let routed = json!({ "type": "string", "enum": routed, "default": "payment" });
@@ -401,6 +422,8 @@ pub fn any_number() -> Value {
 
 pub fn order_question() -> RequestForm {
     let card = object(&[pan()]);
+    let account = text(1, PayeeAccount::ID_LENGTH_MAX);
+    let payee = object(&[required("account", account, "The account's id, as it was sent.")]);
     let limit = json!({
         "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": Query::LIMIT_DEFAULT,
     });
@@ -408,6 +431,7 @@ pub fn order_question() -> RequestForm {
         question_fields().map(|(name, form, what)| field(name, form, what)).collect();
     fields.extend([
         field("card", card, "A whole card number, which is looked for by its digest."),
+        field("payee", payee, "A payee's whole account, in the same way."),
         field("after", number_id(), "Behind this order: the `next` of the page before."),
         field("limit", limit, "The most orders of the page."),
     ]);

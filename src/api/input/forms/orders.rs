@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     CARD, FieldForm, RequestForm, amount, amount_and_currency, description, field,
     merchant_category, merchant_fee, merchant_id, named_card, notify_url, number_id, order_id,
-    payer, paying_card, required, settlement,
+    payee, payer, paying_card, required, settlement,
 };
 use crate::api::input::order::PHONE_LENGTH_MAX;
 use crate::domain::payer_code::PayerCode;
@@ -47,8 +47,16 @@ pub fn payout() -> RequestForm {
         vec![order_id(), required("merchant_id", merchant_id(), "The merchant whose money it is.")];
     fields.extend(amount_and_currency());
     fields.push(merchant_category());
-    fields.push(required("card", named_card(), "The payee's card: it has no expiry and no CVV."));
-    fields.extend([description(), notify_url()]);
+    fields.extend([
+        field("card", named_card(), "The payee's card: it has no expiry and no CVV."),
+        field(
+            "payee",
+            payee(),
+            "The payee's account, in place of a card: one of both is required.",
+        ),
+        description(),
+        notify_url(),
+    ]);
     let example = json!({
         "order_id": "P-20261122-5", "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
         "card": { "pan": CARD, "holder": "张三" },

@@ -13,6 +13,7 @@ use crate::domain::flow::event::OrderEvent;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::ChannelId;
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::{Contradiction, CoreNotice};
 
@@ -55,6 +56,7 @@ impl StoryRows {
             OrderKind::Undo { of } => Some(of.to_string()),
             kind => kind.original().map(|of| of.to_string()),
         };
+        let account = asked.instrument.as_ref().and_then(InstrumentFacts::account);
         let event = StoryEvent::new(self.order.created_at, StoryKind::Asked)
             .with("order_id", asked.caller_order_id.as_str())
             .with("caller", asked.caller.as_str())
@@ -65,6 +67,7 @@ impl StoryRows {
             .with("currency", asked.currency.name())
             .with("settlement", asked.settlement_mode.name())
             .with("card", asked.card().map(|card| card.masked.as_str()))
+            .with("payee", account.map(|account| account.masked.as_str()))
             .with("description", asked.description.as_deref())
             .with("notify_url", asked.notify_url.as_deref());
         match original_of(&self.order) {

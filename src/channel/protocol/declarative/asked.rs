@@ -3,13 +3,14 @@
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::instrument::Instrument;
+use crate::domain::payee_account::PayeeAccount;
 use crate::domain::payer_code::PayerCode;
 
 pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
             Instrument::Card(card) => Some(card),
-            Instrument::Agreement { .. } | Instrument::Code(_) => None,
+            Instrument::Agreement { .. } | Instrument::Code(_) | Instrument::Account(_) => None,
         },
         ChannelRequest::Service { subject, .. } => subject.card.as_deref(),
         ChannelRequest::FollowUp { .. }
@@ -21,7 +22,7 @@ pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
 pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) | Instrument::Code(_) => None,
+            Instrument::Card(_) | Instrument::Code(_) | Instrument::Account(_) => None,
             Instrument::Agreement { token, .. } => Some(token),
         },
         ChannelRequest::Service { subject, .. } => subject.token.as_deref(),
@@ -34,7 +35,7 @@ pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
 pub fn code_of(request: &ChannelRequest) -> Option<&SmsCode> {
     match request {
         ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) | Instrument::Code(_) => None,
+            Instrument::Card(_) | Instrument::Code(_) | Instrument::Account(_) => None,
             Instrument::Agreement { sms_code, .. } => sms_code.as_ref(),
         },
         ChannelRequest::Service { subject, .. } => subject.sms_code.as_deref(),
@@ -48,6 +49,12 @@ pub fn code_of(request: &ChannelRequest) -> Option<&SmsCode> {
 pub fn payer_code_of(request: &ChannelRequest) -> Option<&str> {
     let ChannelRequest::Charge { instrument, .. } = request else { return None };
     instrument.code().map(PayerCode::expose)
+}
+
+/// The account of a payout's payee.
+pub fn account_of(request: &ChannelRequest) -> Option<&PayeeAccount> {
+    let ChannelRequest::Charge { instrument, .. } = request else { return None };
+    instrument.account()
 }
 
 pub const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {

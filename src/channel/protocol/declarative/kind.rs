@@ -12,7 +12,7 @@ use crate::domain::flow::attempt::Operation;
 /// The purpose of a section's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Begins with a card.
+    /// Begins with an instrument.
     Charge,
     /// Refers to an attempt that was approved.
     FollowUp,
@@ -94,6 +94,19 @@ impl RequestKind {
                 operation.is_none_or(|operation| FOLLOW_UPS.contains(&operation))
             }
             Action::Charge | Action::Service | Action::Statement | Action::Credential => false,
+        }
+    }
+
+    /// Whether a request of this kind may pay out, or ask about a payout.
+    pub fn may_be_of_payout(self) -> bool {
+        match self.action {
+            Action::Charge => true,
+            Action::Inquiry => matches!(self.name, "inquiry" | "payout_inquiry"),
+            Action::FollowUp
+            | Action::Reversal
+            | Action::Service
+            | Action::Statement
+            | Action::Credential => false,
         }
     }
 

@@ -45,6 +45,7 @@ mod sign;
 mod statement;
 mod template;
 mod token;
+mod word;
 mod words;
 
 #[cfg(test)]
@@ -85,7 +86,9 @@ use crate::channel::{
     Uncertainty, WireNotice, WireReply, WireRequest,
 };
 use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::MerchantId;
 use crate::domain::outcome::{Outcome, UnknownCause};
+use crate::domain::payee_account::AccountKind;
 use crate::domain::time::Timestamp;
 
 /// One bank's API, ready to build its requests and to read its replies.
@@ -169,6 +172,20 @@ impl Declarative {
     pub fn without_verification(mut self) -> Self {
         self.verification = None;
         self
+    }
+
+    /// A sample request, of a merchant that the file knows.
+    pub fn of_known_merchant(&self, request: ChannelRequest) -> ChannelRequest {
+        match self.surroundings.merchants.keys().next() {
+            Some(id) => request.of_merchant(MerchantId::from_stored(id)),
+            None => request,
+        }
+    }
+
+    /// Whether the file has a word for accounts of this kind; without any, ours are the channel's.
+    pub fn has_account_kind(&self, kind: AccountKind) -> bool {
+        let words = &self.surroundings.account_kinds;
+        words.is_empty() || words.contains_key(&kind)
     }
 
     /// Whether a section describes this request.

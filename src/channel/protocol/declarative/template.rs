@@ -15,7 +15,8 @@ use super::escape::{Escape, escapes, joined_by_hand};
 use super::filters::{DecimalNumber, add_filters, moment_in, parse_time_filter};
 use super::kind::{Action, RequestKind};
 use super::parts::{TemplateMistake, TemplatePart, split};
-use super::words::{Constants, FIRST, MERCHANT, Merchants, Word, Words};
+use super::word::Word;
+use super::words::{Constants, FIRST, MERCHANT, Merchants, Words};
 
 /// The language of every channel file is the same, so it is made once for the process.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {

@@ -1,4 +1,4 @@
-//! The words that a request template may use, and what they stand for in one request.
+//! What the words of request templates stand for in one request.
 //!
 //! A word is looked up only when a template asks for it, so that card data is copied nowhere but
 //! into the body that is sent (I-11). Must not know what a body or a signature looks like.
@@ -11,80 +11,18 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::asked::{card_of, code_of, number_of, original_of, payer_code_of, token_of};
+use super::asked::{account_of, card_of, code_of, number_of, original_of, payer_code_of, token_of};
 use super::encrypt::{Encryption, Envelope};
-use super::kind::{Action, RequestKind};
+use super::word::Word;
 use crate::channel::ChannelRequest;
 use crate::channel::fetched::FetchedSlot;
 use crate::channel::first::Brought;
 use crate::codec::order_form::OrderForm;
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardToken;
-use crate::domain::card_service::CardService;
-use crate::domain::closed_set;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::payee_account::AccountKind;
 use crate::domain::time::{BusinessDate, Timestamp};
-
-closed_set! {
-    /// A fact of the request that a template may name.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Word {
-        /// Our number of the attempt at this channel.
-        OrderNo => "order_no",
-        /// When the attempt became durable, in milliseconds since 1970; written by the filter
-        /// `time`.
-        SentAt => "sent_at",
-        /// The moment of sending, in the same form.
-        Now => "now",
-        /// 32 hexadecimal digits that are new in each request.
-        Nonce => "nonce",
-        /// The operation that the attempt is for: `payment`, `refund` and so on.
-        Operation => "operation",
-        /// Integer, in minor units.
-        Amount => "amount",
-        /// Text in major units with the currency's decimals: `12.30`.
-        AmountDecimal => "amount_decimal",
-        /// Three letters.
-        Currency => "currency",
-        /// Three digits.
-        CurrencyNumeric => "currency_numeric",
-        /// The merchant in the core's words; the channel's own name for us is a constant of the
-        /// file.
-        CoreMerchantId => "core_merchant_id",
-        Description => "description",
-        /// The channel's own number of the attempt, if it has given one.
-        Reference => "reference",
-        /// The credential that the channel has handed out (`[http.token]`).
-        Token => "access_token",
-        /// The key of this request's envelope, under the channel's own (`[http.encrypt]`).
-        EnvelopeKey => "envelope_key",
-        CardNumber => "card.number",
-        /// `YYMM`.
-        CardExpiry => "card.expiry",
-        CardCvv => "card.cvv",
-        CardHolder => "card.holder",
-        CardIdType => "card.id_type",
-        CardIdNumber => "card.id_number",
-        /// Also the phone of an agreement.
-        CardPhone => "card.phone",
-        /// The code that the cardholder got by SMS.
-        SmsCode => "sms_code",
-        /// The channel's token for the card, of an agreement.
-        AgreementToken => "agreement.token",
-        /// The code that the payer showed.
-        PayerCode => "payer.code",
-        OriginalOperation => "original.operation",
-        OriginalOrderNo => "original.order_no",
-        OriginalSentAt => "original.sent_at",
-        OriginalReference => "original.reference",
-        OriginalAmount => "original.amount",
-        OriginalAmountDecimal => "original.amount_decimal",
-        /// `YYYY-MM-DD`: the clearing date whose statement is asked for.
-        Date => "date",
-        /// The same as `YYYYMMDD`.
-        DateDigits => "date_digits",
-    }
-}
 
 /// The attempt or date that a request is about.
 #[derive(Debug, Clone, Copy)]
@@ -124,110 +62,6 @@ pub fn nonce_of(name: &str, about: &str, now: Timestamp) -> String {
 }
 
 impl Word {
-    /// Whether it is milliseconds since 1970.
-    pub const fn is_moment(self) -> bool {
-        matches!(self, Self::Now | Self::SentAt | Self::OriginalSentAt)
-    }
-
-    /// Whether it is card data, or stands for a card: it goes nowhere but into a body (I-11).
-    pub fn is_card_data(self) -> bool {
-        matches!(self, Self::SmsCode | Self::AgreementToken | Self::PayerCode)
-            || self.name().starts_with("card.")
-    }
-
-    /// Whether a request of this kind can ever have it.
-    pub fn is_known_to(self, kind: RequestKind) -> bool {
-        if kind.action == Action::Statement {
-            return matches!(
-                self,
-                Self::Date | Self::DateDigits | Self::Now | Self::Nonce | Self::Token
-            );
-        }
-        if kind.action == Action::Credential {
-            return matches!(self, Self::Now | Self::Nonce);
-        }
-        if let Some(service) = kind.service() {
-            return self.is_known_to_service(service);
-        }
-        match self {
-            Self::Date | Self::DateDigits => false,
-            Self::CardNumber => true,
-            Self::CardExpiry
-            | Self::CardCvv
-            | Self::CardHolder
-            | Self::CardIdType
-            | Self::CardIdNumber
-            | Self::CardPhone
-            | Self::SmsCode
-            | Self::AgreementToken
-            | Self::PayerCode => kind.action == Action::Charge,
-            Self::OriginalOperation
-            | Self::OriginalOrderNo
-            | Self::OriginalSentAt
-            | Self::OriginalReference
-            | Self::OriginalAmount
-            | Self::OriginalAmountDecimal => kind.has_original(),
-            Self::OrderNo
-            | Self::SentAt
-            | Self::Now
-            | Self::Nonce
-            | Self::Operation
-            | Self::Amount
-            | Self::AmountDecimal
-            | Self::Currency
-            | Self::CurrencyNumeric
-            | Self::CoreMerchantId
-            | Self::Description
-            | Self::Reference
-            | Self::Token
-            | Self::EnvelopeKey => true,
-        }
-    }
-
-    /// Whether a service to a card has it: nothing that speaks of an order, and of money only the
-    /// code of a payment.
-    const fn is_known_to_service(self, service: CardService) -> bool {
-        let takes_card = matches!(
-            service,
-            CardService::Verification
-                | CardService::AgreementCode
-                | CardService::AgreementConfirmation
-        );
-        let opens = takes_card && !matches!(service, CardService::Verification);
-        let is_payment_code = matches!(service, CardService::PaymentCode);
-        match self {
-            Self::OrderNo
-            | Self::SentAt
-            | Self::Now
-            | Self::Nonce
-            | Self::CoreMerchantId
-            | Self::Token
-            | Self::EnvelopeKey => true,
-            Self::CardNumber | Self::CardHolder | Self::CardIdType | Self::CardIdNumber => {
-                takes_card
-            }
-            Self::CardPhone => takes_card || is_payment_code,
-            Self::CardExpiry | Self::CardCvv => opens,
-            Self::SmsCode => matches!(service, CardService::AgreementConfirmation),
-            Self::AgreementToken => is_payment_code || matches!(service, CardService::AgreementEnd),
-            Self::Amount | Self::AmountDecimal | Self::Currency | Self::CurrencyNumeric => {
-                is_payment_code
-            }
-            Self::Operation
-            | Self::Description
-            | Self::Reference
-            | Self::PayerCode
-            | Self::OriginalOperation
-            | Self::OriginalOrderNo
-            | Self::OriginalSentAt
-            | Self::OriginalReference
-            | Self::OriginalAmount
-            | Self::OriginalAmountDecimal
-            | Self::Date
-            | Self::DateDigits => false,
-        }
-    }
-
     /// The value of the word; `None` where the request has none.
     fn value(self, subject: Subject<'_>, now: Timestamp, form: &OrderForm) -> Option<Value> {
         match (self, subject) {
@@ -279,6 +113,10 @@ impl Word {
             Self::SmsCode => code_of(request).map(|code| code.expose().into()),
             Self::AgreementToken => token_of(request).map(|token| token.expose().into()),
             Self::PayerCode => payer_code_of(request).map(Value::from),
+            Self::PayeeAccount => account_of(request).map(|account| account.expose().into()),
+            // The channel's own: `Surroundings` knows it.
+            Self::PayeeKind => None,
+            Self::PayeeName => account_of(request)?.name().map(Value::from),
             Self::OriginalOperation => Some(original?.operation.name().into()),
             Self::OriginalOrderNo => Some(form.write(original?.channel_order_no).into()),
             Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
@@ -314,6 +152,9 @@ pub struct Constant {
 /// For each merchant of the core, the channel's names for it (`[http.merchants]`).
 pub type Merchants = BTreeMap<String, BTreeMap<String, String>>;
 
+/// The channel's own word for each kind of account that it pays out to.
+pub type AccountKinds = BTreeMap<AccountKind, String>;
+
 /// Stands before one of these names in a template.
 pub const MERCHANT: &str = "merchant.";
 
@@ -325,6 +166,8 @@ pub const FIRST: &str = "first.";
 pub struct Surroundings {
     pub constants: Constants,
     pub merchants: Merchants,
+    /// The channel's words for what an account's id is; empty where ours are its own.
+    pub account_kinds: AccountKinds,
     pub order_form: OrderForm,
     /// Where the channel's own credential is kept.
     pub token: FetchedSlot,
@@ -343,6 +186,12 @@ impl Surroundings {
     ) -> Option<Value> {
         match word {
             Word::Token => Some(Value::from(self.token.kept()?.text.as_str())),
+            Word::PayeeKind => {
+                let kind = subject.attempt()?.attempt()?.payee_kind?;
+                let own = self.account_kinds.get(&kind).map(String::as_str);
+                let plain = self.account_kinds.is_empty().then_some(kind.name());
+                own.or(plain).map(Value::from)
+            }
             Word::EnvelopeKey => {
                 let sealed = envelope?.open(self.encryption.as_ref()?)?;
                 Some(Value::from(sealed.wrapped.as_str()))
@@ -519,6 +368,7 @@ impl Object for Context {
         match key {
             "card" => Some(group("card")),
             "payer" => Some(group("payer")),
+            "payee" => Some(group("payee")),
             "original" => Some(group("original")),
             "merchant" => Some(group("merchant")),
             "first" => Some(group("first")),
@@ -535,7 +385,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// The words behind `card.`, `payer.`, `original.`, `merchant.` or `first.`.
+/// The words behind `card.`, `payer.`, `payee.`, `original.`, `merchant.` or `first.`.
 struct Group {
     prefix: &'static str,
     context: Arc<Context>,
@@ -560,17 +410,6 @@ impl fmt::Debug for Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn word_names_read_back_and_are_distinct() {
-        for word in Word::ALL {
-            assert_eq!(Word::parse(word.name()), Some(word));
-            let apart = [RequestKind::STATEMENT, RequestKind::TOKEN];
-            let mut kinds = RequestKind::ALL.into_iter().chain(apart);
-            assert!(kinds.any(|kind| word.is_known_to(kind)), "{}", word.name());
-        }
-        assert_eq!(Word::parse("card"), None);
-    }
 
     #[test]
     fn a_decimal_amount_has_the_currency_s_decimals() {

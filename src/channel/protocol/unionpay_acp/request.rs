@@ -313,6 +313,7 @@ impl UnionPayAcp {
                 return Err("the product pays by tokens, and not by card numbers".to_owned());
             }
             Instrument::Code(_) => return Err("the protocol takes no payers' codes".to_owned()),
+            Instrument::Account(_) => return Err("the protocol pays to no accounts".to_owned()),
             Instrument::Card(card) => self.add_card(&mut fields, card, None, now_s)?,
             Instrument::Agreement { token, sms_code } => {
                 fields.set("accType", ACCOUNT_IS_CARD);

@@ -139,6 +139,7 @@ fn asked(number: u64) -> Arc<RequestTrace> {
         currency: Currency::parse("CNY").expect("a currency"),
         description: None,
         channel_reference: None,
+        payee_kind: None,
     };
     Arc::new(RequestTrace { kind: TracedRequest::Order { answer: 210 }, facts, echoed: Vec::new() })
 }

@@ -3,6 +3,7 @@
 use super::spelling::{PlainText, units_of};
 use super::{CardWords, may_hold_number};
 use crate::domain::card::{CardInput, CardToken, Expiry, Pan, SmsCode};
+use crate::domain::payee_account::PayeeAccount;
 use crate::domain::payer_code::PayerCode;
 
 /// The card data of one request, to be found in its reply.
@@ -14,11 +15,14 @@ pub struct CardEcho<'c> {
     pub(super) expiry: Option<Expiry>,
     /// Holder, identity number, phone.
     pub(super) owner: [Option<&'c str>; 3],
+    /// A payee's account.
+    pub(super) account: Option<&'c str>,
 }
 
 impl<'c> CardEcho<'c> {
     /// No card data is known: a notice, a statement.
-    pub const NONE: Self = Self { pan: None, codes: [None; 2], expiry: None, owner: [None; 3] };
+    pub const NONE: Self =
+        Self { pan: None, codes: [None; 2], expiry: None, owner: [None; 3], account: None };
 
     pub fn of(card: &'c CardInput) -> Self {
         Self {
@@ -26,6 +30,7 @@ impl<'c> CardEcho<'c> {
             codes: [card.cvv.as_ref().map(|cvv| cvv.expose()), None],
             expiry: card.expiry,
             owner: [card.holder.as_deref(), card.id_number.as_deref(), card.phone.as_deref()],
+            account: None,
         }
     }
 
@@ -57,14 +62,24 @@ impl<'c> CardEcho<'c> {
         Self { pan: is_number.then_some(text), owner: [Some(text), None, None], ..Self::NONE }
     }
 
+    /// A payee's account in place of a card: its id and the name of its holder, as texts.
+    pub fn of_account(account: &'c PayeeAccount) -> Self {
+        let owner = [account.name(), None, None];
+        Self { owner, account: Some(account.expose()), ..Self::NONE }
+    }
+
     /// The number alone.
     #[must_use]
     pub const fn number(self) -> Self {
         Self { pan: self.pan, ..Self::NONE }
     }
 
-    /// Whether the card's number stands in a text, in any spelling that is read here.
+    /// Whether the card's number, or the payee's account, stands in a text, in any spelling that is
+    /// read here.
     pub fn has_number_in(&self, text: &str) -> bool {
+        if let Some(account) = self.account {
+            return CardWords::of(text, units_of(text)).has_text(account);
+        }
         let Some(pan) = self.pan.filter(|_| may_hold_number(text)) else { return false };
         match PlainText::of(text) {
             Some(plain) => CardWords::of(text, plain).has_number(pan),

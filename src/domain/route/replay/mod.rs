@@ -150,7 +150,7 @@ impl<'s> Replay<'s> {
         let Some(subject) = subject_of(order) else { return };
         let asked = &order.instruction;
         self.report.orders += 1;
-        // Of an agreement's card no more was known then, and a code has no digits of a card.
+        // Of an agreement's card no more was known then; a code or an account has no digits of one.
         let by_card = matches!(asked.instrument, Some(InstrumentFacts::Card(_)));
         let sides = [&self.in_force, &self.candidate];
         if by_card && sides.iter().any(|side| side.asks_more_digits(&subject)) {
@@ -357,7 +357,7 @@ fn subject_of(order: &Order) -> Option<RouteSubject<'_>> {
             bound_to: Some(channel_of_agreement(order)?),
             ..unseen
         },
-        InstrumentFacts::Code(_) => unseen,
+        InstrumentFacts::Code(_) | InstrumentFacts::Account(_) => unseen,
     })
 }
 

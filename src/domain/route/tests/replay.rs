@@ -7,6 +7,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Order as PastOrder, OrderStatus, RouteVerdict};
 use crate::domain::ids::{AgreementId, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::route::rates::RateTerms;
 use crate::domain::route::replay::{Move, Moved, Replay, RouteSet, SAMPLES_MIN};
@@ -228,6 +229,41 @@ fn an_order_by_a_payer_s_code_is_planned_as_one() {
     let moved = Moved { orders: 1, amount_minor: 100_000 };
     assert_eq!(report.moves, BTreeMap::from([(key(Some("bank"), Some("unionpay")), moved)]));
     assert_eq!((report.orders, report.undecided), (1, 0), "a code has no digits to ask for");
+    let struck = BTreeMap::from([((id("bank"), "instrument"), 1)]);
+    assert_eq!(report.candidate.struck, struck);
+}
+
+#[test]
+fn a_payout_to_an_account_is_planned_as_one() {
+    let to_cards = Condition::Instruments(vec![InstrumentKind::Card]);
+    let to = RouteTarget::named(Strategy::Priority, ids(&["direct"])).expect("a target");
+    let rules = vec![rule("cards", vec![to_cards], to), priority(&["bank", "unionpay"])];
+    let pays = |payer: &'static str| {
+        move |profile: &mut ChannelProfile| {
+            let is_payer = profile.id == id(payer);
+            let kind = if is_payer { InstrumentKind::Account } else { InstrumentKind::Card };
+            profile.operations.push(Operation::Payout);
+            profile.payees = vec![kind];
+            profile.account_kinds = vec![AccountKind::Login];
+        }
+    };
+    let in_force = set(rules.clone(), pays("bank"));
+    let candidate = set(rules, pays("unionpay"));
+    let mut replay = Replay::new(&in_force, &candidate);
+    let mut payout = past(1, "bank", AttemptState::Approved);
+    payout.instruction.kind = OrderKind::Payout;
+    payout.attempts[0].operation = Operation::Payout;
+    payout.instruction.instrument = Some(InstrumentFacts::Account(AccountFacts {
+        kind: AccountKind::Login,
+        masked: MaskedAccount::of("13800138000"),
+        digests: AccountDigests::default(),
+    }));
+    assert!(Replay::is_planned(&payout));
+    replay.take(&payout, 0);
+    let report = replay.finish();
+    let moved = Moved { orders: 1, amount_minor: 100_000 };
+    assert_eq!(report.moves, BTreeMap::from([(key(Some("bank"), Some("unionpay")), moved)]));
+    assert_eq!((report.orders, report.undecided), (1, 0), "an account has no digits to ask for");
     let struck = BTreeMap::from([((id("bank"), "instrument"), 1)]);
     assert_eq!(report.candidate.struck, struck);
 }

@@ -1,9 +1,10 @@
 //! Harbour Bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
-//! `/v1/voids`, `/v1/refunds`, `/v1/payouts`, `/v1/verifications`, `/v1/statements` (whose reply is
-//! the file itself); HMAC-SHA256 over time-stamp, line feed and body in both directions; amounts in
-//! fen. A query has a code of its own beside the original's state.
+//! `/v1/voids`, `/v1/refunds`, `/v1/payouts` (to a card, or to an account of the bank),
+//! `/v1/verifications`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over
+//! time-stamp, line feed and body in both directions; amounts in fen. A query has a code of its own
+//! beside the original's state.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -17,7 +18,8 @@ use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 use crate::simulator::agreements::OpenedAgreement;
 use crate::simulator::dialect::bank::{
-    AgreementCodes, BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
+    AccountCodes, AgreementCodes, BankApi, BankCodes, BankOperation, BankRequest, BankResult,
+    RequestAccount, RequestCard,
 };
 use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::ledger::{EntryFacts, EntryState};
@@ -75,6 +77,12 @@ const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
 const AGREEMENT_CODES: AgreementCodes =
     AgreementCodes { wrong_code: "1071", expired_code: "1072", void_number: "1073" };
 
+const ACCOUNT_CODES: AccountCodes = AccountCodes { no_account: "1015", other_holder: "1066" };
+
+/// Accounts of the bank have numbers of so many digits, which begin so.
+const ACCOUNT_DIGITS: usize = 14;
+const ACCOUNT_BEGINNING: &str = "6500";
+
 /// See the head of this file.
 pub(super) struct Harbour {
     merchant_id: String,
@@ -98,6 +106,8 @@ struct HarbourCharge<'a> {
     #[serde(borrow)]
     card: Option<HarbourCard<'a>>,
     #[serde(borrow)]
+    payee: Option<HarbourPayee<'a>>,
+    #[serde(borrow)]
     agreement_no: Option<Cow<'a, str>>,
     #[serde(borrow)]
     sms_code: Option<Cow<'a, str>>,
@@ -111,6 +121,31 @@ struct HarbourCard<'a> {
     expiry: Option<Cow<'a, str>>,
     #[serde(borrow)]
     cvv: Option<Cow<'a, str>>,
+}
+
+/// An account at the bank itself, and whose it should be.
+#[derive(Deserialize)]
+struct HarbourPayee<'a> {
+    #[serde(borrow)]
+    account: Cow<'a, str>,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+}
+
+impl HarbourPayee<'_> {
+    /// `None` where the kind is none of the bank's. Whoever is named is the holder, unless it is
+    /// nobody.
+    fn read(&self) -> Option<RequestAccount> {
+        let digits = self.account.bytes().all(|byte| byte.is_ascii_digit());
+        (self.kind == "CURRENT").then(|| RequestAccount {
+            exists: digits
+                && self.account.len() == ACCOUNT_DIGITS
+                && self.account.starts_with(ACCOUNT_BEGINNING),
+            is_its_holder: self.name.as_deref().is_none_or(|name| name != "NOBODY"),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -284,12 +319,17 @@ impl Harbour {
         let card = charge.card.map(|HarbourCard { number, expiry, cvv }| {
             RequestCard::new(&number, expiry.map(Cow::into_owned), cvv.as_deref())
         });
+        let payee = match &charge.payee {
+            Some(payee) => Some(payee.read()?),
+            None => None,
+        };
         let order_no = self.order_no(&charge.merchant_id, &charge.order_no)?;
         Some(BankRequest {
             sent_at: charge.sent_at.into_owned(),
             amount: Some(AmountMinor::new(charge.amount).ok()?),
             currency: Currency::parse(&charge.currency)?,
             card,
+            payee,
             token: charge.agreement_no.map(Cow::into_owned),
             sms_code: charge.sms_code.map(Cow::into_owned),
             ..BankRequest::new(operation, order_no)
@@ -331,6 +371,10 @@ impl BankApi for Harbour {
 
     fn verification_codes(&self) -> Option<&'static AnswerCodes> {
         Some(&VERIFICATION_CODES)
+    }
+
+    fn account_codes(&self) -> Option<&'static AccountCodes> {
+        Some(&ACCOUNT_CODES)
     }
 
     fn agreement_codes(&self) -> Option<&'static AgreementCodes> {

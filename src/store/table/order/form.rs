@@ -15,6 +15,7 @@ use crate::domain::ids::{
 };
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
+use crate::domain::payee_account::{AccountDigests, AccountFacts, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
@@ -146,6 +147,12 @@ enum InstrumentRecord<'a> {
     Code {
         masked: &'a str,
         digest: [u8; 16],
+    },
+    Account {
+        kind: u8,
+        masked: &'a str,
+        id: [u8; 16],
+        name: Option<[u8; 8]>,
     },
 }
 
@@ -284,7 +291,15 @@ impl<'a> InstrumentRecord<'a> {
     const fn card(&self) -> Option<&CardRecord<'a>> {
         match self {
             Self::Card(card) | Self::Agreement { card, .. } => Some(card),
-            Self::Code { .. } => None,
+            Self::Code { .. } | Self::Account { .. } => None,
+        }
+    }
+
+    /// The digest of an account's id.
+    const fn account(&self) -> Option<u128> {
+        match self {
+            Self::Account { id, .. } => Some(u128::from_le_bytes(*id)),
+            Self::Card(_) | Self::Agreement { .. } | Self::Code { .. } => None,
         }
     }
 }
@@ -299,6 +314,11 @@ fn instrument_record(instrument: &InstrumentFacts) -> InstrumentRecord<'_> {
             masked: code.masked.as_str(),
             digest: code.digest.to_le_bytes(),
         },
+        InstrumentFacts::Account(AccountFacts { kind, masked, digests }) => {
+            let name = (digests.name != 0).then(|| digests.name.to_le_bytes());
+            let (masked, id) = (masked.as_str(), digests.id.to_le_bytes());
+            InstrumentRecord::Account { kind: kind.number(), masked, id, name }
+        }
     }
 }
 
@@ -345,6 +365,7 @@ pub(super) fn read_order_facts(bytes: &[u8]) -> Result<OrderFacts<'_>, StoreErro
         currency: FIELDS.currency(head.currency)?,
         masked: card.map(|card| card.masked),
         pan_digest: card.map(|card| u128::from_le_bytes(card.pan)),
+        account_digest: head.instrument.as_ref().and_then(InstrumentRecord::account),
         issuer_code: card.and_then(|card| card.row.as_ref()).map(|row| row.issuer_code),
     })
 }
@@ -411,6 +432,14 @@ fn read_instrument(record: InstrumentRecord<'_>) -> Result<InstrumentFacts, Stor
             masked: MaskedCode::of(masked),
             digest: u128::from_le_bytes(digest),
         })),
+        InstrumentRecord::Account { kind, masked, id, name } => {
+            let name = name.map_or(0, u64::from_le_bytes);
+            Ok(InstrumentFacts::Account(AccountFacts {
+                kind: FIELDS.code("account_kind", kind)?,
+                masked: MaskedAccount::of(masked),
+                digests: AccountDigests { id: u128::from_le_bytes(id), name },
+            }))
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKin
 use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::Objection;
+use crate::domain::payee_account::{AccountDigests, AccountFacts, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Parameter, Tables, after_id, page_limit, parameter};
@@ -49,6 +50,10 @@ impl SqlTable for Orders {
             agreement: agreement(order),
             code_masked: code(order).map(|code| code.masked.as_str()),
             code_digest: code(order).map(|code| code.digest),
+            account_kind: account(order).map(|account| account.kind),
+            account_masked: account(order).map(|account| account.masked.as_str()),
+            account_digest: account(order).map(|account| account.digests.id),
+            account_name_digest: account(order).and_then(name_digest),
             card_masked: card(order).map(|card| card.masked.as_str()),
             pan_digest: card(order).map(|card| card.digests.pan),
             field_digests: card(order).map(field_digests),
@@ -191,6 +196,15 @@ fn code(order: &Order) -> Option<&CodeFacts> {
     order.instruction.instrument.as_ref()?.code()
 }
 
+fn account(order: &Order) -> Option<&AccountFacts> {
+    order.instruction.instrument.as_ref()?.account()
+}
+
+fn name_digest(account: &AccountFacts) -> Option<[u8; 8]> {
+    let digest = account.digests.name;
+    (digest != 0).then(|| digest.to_le_bytes())
+}
+
 fn bin_row(order: &Order) -> Option<&BinRow> {
     card(order)?.row.as_deref()
 }
@@ -243,6 +257,14 @@ fn read_instrument(row: &SqlFields<'_>) -> Result<Option<InstrumentFacts>, Store
     if let Some(masked) = row.get::<Option<String>>("code_masked")? {
         let (masked, digest) = (MaskedCode::of(&masked), row.get("code_digest")?);
         return Ok(Some(InstrumentFacts::Code(CodeFacts { masked, digest })));
+    }
+    if let Some(kind) = row.get("account_kind")? {
+        let masked: String = row.get("account_masked")?;
+        let name: Option<[u8; 8]> = row.get("account_name_digest")?;
+        let name = name.map_or(0, u64::from_le_bytes);
+        let digests = AccountDigests { id: row.get("account_digest")?, name };
+        let masked = MaskedAccount::of(&masked);
+        return Ok(Some(InstrumentFacts::Account(AccountFacts { kind, masked, digests })));
     }
     let Some(card) = read_card_columns(row)? else { return Ok(None) };
     Ok(Some(match row.get("agreement")? {

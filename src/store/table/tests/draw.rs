@@ -24,6 +24,7 @@ use crate::domain::ids::{
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
+use crate::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
@@ -162,9 +163,17 @@ impl Draw {
 
     fn instrument(&mut self) -> InstrumentFacts {
         let card = self.card();
-        match self.random.u8(0..3) {
+        match self.random.u8(0..4) {
             0 => card.into(),
             1 => InstrumentFacts::Agreement { id: AgreementId::of(self.id()), card },
+            2 => InstrumentFacts::Account(AccountFacts {
+                kind: self.of(&AccountKind::ALL),
+                masked: MaskedAccount::of("13800138000"),
+                digests: AccountDigests {
+                    id: self.random.u128(..),
+                    name: self.maybe(|draw| draw.random.u64(..)).unwrap_or(0),
+                },
+            }),
             _ => {
                 let masked = MaskedCode::of("130000000000001234");
                 InstrumentFacts::Code(CodeFacts { masked, digest: self.random.u128(..) })

@@ -34,7 +34,8 @@ use super::format::{BodyForm, BodyFormat};
 use super::kind::RequestKind;
 use super::seal::Seal;
 use super::statement::StatementCall;
-use super::words::{Constant, Constants, ENCRYPTER, Merchants, Surroundings, Word};
+use super::word::Word;
+use super::words::{AccountKinds, Constant, Constants, ENCRYPTER, Merchants, Surroundings};
 use super::{Call, Declarative, Destination, host_of};
 use crate::channel::fetched::{CredentialSupply, FetchedSlot};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
@@ -46,7 +47,9 @@ use crate::codec::order_form::OrderForm;
 use crate::config::credential::CredentialResolver;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::ids::MerchantId;
+use crate::domain::payee_account::AccountKind;
 use crate::domain::time::BusinessDate;
 
 /// Reads `[http]`. `codes` is the channel's own table, from the file's `[codes]`.
@@ -60,8 +63,7 @@ pub fn read(
 ) -> Option<Declarative> {
     let base = read_base_url(&section);
     let Forms { request, reply, notice } = read_forms(&section);
-    let mut accepted_statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
-    accepted_statuses.push(200);
+    let accepted_statuses = read_statuses(&section);
     let constants = read_constants(&section, resolve);
     let encryption = inner(&section, "encrypt", |inner| read_encryption(inner, resolve));
     let decryption =
@@ -74,7 +76,7 @@ pub fn read(
     let seal = proof.map(|proof| &proof.seal);
     check_hidden(&section, opens_replies, seal);
     let seals = encryption.as_ref().and_then(Option::as_ref).is_some_and(Encryption::is_envelope);
-    let (merchants, order_form) = (read_merchants(&section), read_order_form(&section));
+    let (merchants, order_form, account_kinds) = read_names(&section);
     let reader = CallReader {
         request,
         reply,
@@ -101,6 +103,7 @@ pub fn read(
             constants,
             encryption: encryption?,
             merchants,
+            account_kinds,
             order_form,
             token: FetchedSlot::with_sample(),
         };
@@ -122,6 +125,18 @@ pub fn read(
     adapter.iter().for_each(|adapter| try_samples(&section, adapter));
     section.finish();
     adapter
+}
+
+/// The channel's names for merchants, our order numbers and kinds of accounts.
+fn read_names(section: &Section<'_>) -> (Merchants, OrderForm, AccountKinds) {
+    (read_merchants(section), read_order_form(section), read_account_kinds(section))
+}
+
+/// The statuses whose body is an ordinary reply: 200, and those that the file names.
+fn read_statuses(section: &Section<'_>) -> Vec<u16> {
+    let mut statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
+    statuses.push(200);
+    statuses
 }
 
 /// Refuses a signature whose place only the hidden code could tell.
@@ -194,12 +209,8 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
         section.mistake(name, &problem, "correct the template");
     };
     let mut tried = Vec::new();
-    let merchant = adapter.surroundings.merchants.keys().next();
     for request in sample_requests(sample_now()) {
-        let request = match merchant {
-            Some(id) => request.of_merchant(MerchantId::from_stored(id)),
-            None => request,
-        };
+        let request = adapter.of_known_merchant(request);
         let Some(call) = adapter.call(&request) else { continue };
         if tried.contains(&call.kind.name) {
             continue;
@@ -314,6 +325,28 @@ fn read_merchants(section: &Section<'_>) -> Merchants {
     merchants
 }
 
+/// `[http.account_kinds]`: what the channel calls the kinds of accounts.
+fn read_account_kinds(section: &Section<'_>) -> AccountKinds {
+    const KEY: &str = "account_kinds";
+    let Some(table) = section.optional_section(KEY) else { return AccountKinds::new() };
+    let mut words = AccountKinds::new();
+    for (name, _) in table.keys() {
+        let word = table.text(name);
+        match AccountKind::parse(name) {
+            Some(kind) => drop(words.insert(kind, word)),
+            None => {
+                let advice = format!("write one of {}", AccountKind::NAMES.join(", "));
+                table.mistake(name, "is no kind of account", &advice);
+            }
+        }
+    }
+    if words.is_empty() {
+        section.mistake(KEY, "names no kind", "write login = \"…\", or take it out");
+    }
+    table.finish();
+    words
+}
+
 /// `[http.values]` and `[http.secrets]`: names that templates may use like words.
 fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Constants {
     let mut constants = Constants::new();
@@ -358,7 +391,14 @@ fn check_constant_name(section: &Section<'_>, name: &str) {
     let is_taken = Word::parse(name).is_some()
         || matches!(
             name,
-            "card" | "payer" | "original" | "merchant" | "first" | "notice_url" | ENCRYPTER
+            "card"
+                | "payer"
+                | "payee"
+                | "original"
+                | "merchant"
+                | "first"
+                | "notice_url"
+                | ENCRYPTER
         );
     if is_taken {
         section.mistake(name, "is a word of templates already", "give it another name");

@@ -114,6 +114,7 @@ pub fn facts(operation: Operation) -> AttemptFacts {
         currency: Currency::Cny,
         description: None,
         channel_reference: None,
+        payee_kind: None,
     }
 }
 

@@ -33,10 +33,11 @@ const WHICH: &str = "\
     AND ($15::text IS NULL OR t.issuer_code = $15) \
     AND ($16::text IS NULL OR t.card_masked LIKE $16) \
     AND ($17::bytea IS NULL OR t.pan_digest = $17) \
-    AND ($18::text IS NULL OR t.reason = $18) \
-    AND ($19::text IS NULL OR t.caller_order_id = $19 \
-         OR EXISTS (SELECT FROM attempts a WHERE a.order_id = t.id AND a.channel_reference = $19) \
-         OR EXISTS (SELECT FROM transactions x WHERE x.order_id = t.id AND x.transcript ~ $20))";
+    AND ($18::bytea IS NULL OR t.account_digest = $18) \
+    AND ($19::text IS NULL OR t.reason = $19) \
+    AND ($20::text IS NULL OR t.caller_order_id = $20 \
+         OR EXISTS (SELECT FROM attempts a WHERE a.order_id = t.id AND a.channel_reference = $20) \
+         OR EXISTS (SELECT FROM transactions x WHERE x.order_id = t.id AND x.transcript ~ $21))";
 
 fn which(filter: &OrderFilter) -> Vec<Parameter> {
     let number = filter.number.as_ref().map(|number| number.as_str());
@@ -64,6 +65,7 @@ fn which(filter: &OrderFilter) -> Vec<Parameter> {
         filter.issuer_code.as_deref(),
         masked,
         filter.pan_digest,
+        filter.account_digest,
         filter.reason,
         number,
         words,
