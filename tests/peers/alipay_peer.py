@@ -28,7 +28,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 KEYS, NOTICE_URL = sys.argv[1:3]
 APP_ID = "2014072300007148"
 REFUSED, LOST, LOST_AND_UNPAID, TOLD = 4004, 5005, 6006, 7007
-LOST_REFUND, NEVER_CAME, LOST_TRANSFER = 707, 8008, 606
+LOST_REFUND, NEVER_CAME, LOST_TRANSFER, LOST_ANSWER, TOLD_TRANSFER = 707, 8008, 606, 909, 505
+ACCOUNTS = {
+    ("ALIPAY_LOGON_ID", "payee@mail.example"): "张三",
+    ("ALIPAY_USER_ID", "2088123412341234"): "张三",
+}
 
 lock = threading.Lock()
 requests, wrong, trades, refunds, transfers = [], [], {}, {}, {}
@@ -80,16 +84,30 @@ def is_signed(fields):
         return False
 
 
-def notify(trade, key=alipay):
-    fields = {
+def of_trade(trade):
+    return {
         "notify_type": "trade_status_sync",
         "notify_time": "2026-11-28 16:00:00",
-        "app_id": APP_ID,
         "charset": "utf-8",
         "version": "1.0",
         **{name: trade[name] for name in ("out_trade_no", "trade_no", "trade_status", "total_amount")},
         "subject": "红茶 & 咖啡",
     }
+
+
+def of_transfer(made):
+    return {
+        "msg_method": "alipay.fund.trans.order.changed",
+        "utc_timestamp": "1795852800000",
+        "notify_id": "2026112800222160001000000000000001",
+        "charset": "UTF-8",
+        "version": "1.1",
+        "biz_content": json.dumps({**made, "biz_scene": "DIRECT_TRANSFER", "action_type": "FINISH"}),
+    }
+
+
+def notify(fields, key=alipay):
+    fields = {**fields, "app_id": APP_ID}
     fields["sign"] = sign_with_rsa2(bare(private(key)), get_sign_content(fields), "utf-8")
     body = urllib.parse.urlencode({**fields, "sign_type": "RSA2"}).encode()
     request = urllib.request.Request(NOTICE_URL, body)
@@ -100,12 +118,13 @@ def notify(trade, key=alipay):
         return refused.code, refused.read().decode()
 
 
-def tell(trade):
-    if notify(trade, other) != (400, "fail"):
+def tell(told, name, end, written):
+    """Tells the end of what has none before, neither for inquiries."""
+    if notify(written(told), other) != (400, "fail"):
         wrong.append("a notice of another's signature was taken")
     with lock:
-        trade["trade_status"] = "TRADE_SUCCESS"
-    if notify(trade) != (200, "success"):
+        told[name] = end
+    if notify(written(told)) != (200, "success"):
         wrong.append("a notice was not taken")
 
 
@@ -192,7 +211,8 @@ class Side(http.server.BaseHTTPRequestHandler):
         if amount in (LOST, LOST_AND_UNPAID):
             return None
         if amount == TOLD:
-            threading.Timer(0.2, tell, [trade]).start()
+            about = [trade, "trade_status", "TRADE_SUCCESS", of_trade]
+            threading.Timer(0.2, tell, about).start()
             return {"code": "10003", "msg": "order success pay inprocess", **trade}
         return {name: value for name, value in trade.items() if name != "trade_status"}
 
@@ -250,23 +270,42 @@ def query_refund(content):
 
 
 def transfer(content):
-    if minor(content["trans_amount"]) == LOST_TRANSFER:
+    """To a card, where it takes its time, or to an account, where it is done at once."""
+    amount, payee = minor(content["trans_amount"]), content["payee_info"]
+    to_card = payee["identity_type"] == "BANKCARD_ACCOUNT"
+    product = "TRANS_BANKCARD_NO_PWD" if to_card else "TRANS_ACCOUNT_NO_PWD"
+    if (content["product_code"], "bankcard_ext_info" in payee) != (product, to_card):
+        with lock:
+            wrong.append(f"a transfer to {payee['identity_type']}: {content}")
+    if amount == LOST_TRANSFER:
         return None
+    if not to_card:
+        holder = ACCOUNTS.get((payee["identity_type"], payee["identity"]))
+        if holder is None:
+            return failed("PAYEE_NOT_EXIST")
+        # Only where it is known by a number may the holder be left out.
+        if payee.get("name", payee["identity_type"] != "ALIPAY_LOGON_ID" and holder) != holder:
+            return failed("PAYEE_USER_INFO_ERROR")
+    made = {
+        "out_biz_no": content["out_biz_no"],
+        "order_id": "20261128110070000006660000123456",
+        "status": "DEALING" if to_card else "SUCCESS",
+    }
+    status = "DEALING" if amount == TOLD_TRANSFER else "SUCCESS"
+    kept = {**made, "status": status, "trans_amount": content["trans_amount"]}
     with lock:
-        transfers[content["out_biz_no"]] = {
-            "out_biz_no": content["out_biz_no"],
-            "order_id": "20261128110070000006660000123456",
-            "status": "SUCCESS",
-            "trans_amount": content["trans_amount"],
-        }
-    made = dict(transfers[content["out_biz_no"]], status="DEALING")
-    del made["trans_amount"]
-    return made
+        transfers[content["out_biz_no"], product] = kept
+    if amount == TOLD_TRANSFER:
+        threading.Timer(0.2, tell, [kept, "status", "SUCCESS", of_transfer]).start()
+    return None if amount == LOST_ANSWER else made
 
 
 def query_transfer(content):
+    if content["biz_scene"] != "DIRECT_TRANSFER":
+        return failed("INVALID_PARAMETER")
     with lock:
-        return transfers.get(content["out_biz_no"]) or failed("ORDER_NOT_EXIST")
+        found = transfers.get((content["out_biz_no"], content["product_code"]))
+    return found or failed("ORDER_NOT_EXIST")
 
 
 def bill():
