@@ -200,7 +200,7 @@ fn pay_account(section: &Section<'_>, request: &mut ChannelRequest, kind: Accoun
             facts.payee_kind = Some(kind);
         }
         _ => {
-            section.mistake("payee_kind", "is for payouts and inquiries about them", "take it out")
+            section.mistake("payee_kind", "is for payouts and inquiries about them", "take it out");
         }
     }
 }

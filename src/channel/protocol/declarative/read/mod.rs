@@ -48,7 +48,6 @@ use crate::config::credential::CredentialResolver;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
 use crate::domain::closed_set::ClosedSet as _;
-use crate::domain::ids::MerchantId;
 use crate::domain::payee_account::AccountKind;
 use crate::domain::time::BusinessDate;
 
