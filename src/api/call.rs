@@ -10,6 +10,7 @@ use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method, Request};
 use tracing::Instrument as _;
 
+use crate::api::language::Language;
 use crate::clock::{Timekeeper, stopwatch};
 use crate::domain::card::luhn_fits;
 use crate::domain::card::words::holds_card_number;
@@ -27,6 +28,8 @@ pub const REQUEST_ID_LENGTH_MAX: usize = 64;
 
 tokio::task_local! {
     static CALL: ApiCall;
+    /// Of calls that are made in this process for a visitor.
+    static VISITOR_LANGUAGE: Language;
 }
 
 /// A call that is being answered.
@@ -36,6 +39,8 @@ pub struct ApiCall {
     id: HeaderValue,
     /// Its place in a trace, until it is answered there.
     trace: Option<TraceContext>,
+    /// That in which its problems are told.
+    language: Language,
     /// What its span tells; only where spans are made.
     span: Option<CallSpan>,
     seen: Option<Arc<CallFacts>>,
@@ -62,12 +67,15 @@ impl ApiCall {
         let id = headers.get(REQUEST_ID).filter(|id| is_fit(id)).cloned();
         let id = id.unwrap_or_else(|| draw_id(entropy));
         let trace = TraceContext::of(headers, entropy.draw() | 1);
-        let Some(queue) = spans::queue() else { return Self { id, trace, span: None, seen: None } };
+        let language = Language::of(headers);
+        let Some(queue) = spans::queue() else {
+            return Self { id, trace, language, span: None, seen: None };
+        };
         let place = trace.unwrap_or_else(|| queue.trace());
         let open = queue.of_call(&place, clock.now());
         let span = open.map(|open| CallSpan { open, method: request.method().clone() });
         let seen = span.is_some().then(Arc::default);
-        Self { id, trace: Some(place), span, seen }
+        Self { id, trace: Some(place), language, span, seen }
     }
 
     /// Answers the call under its id, which the answer and every log line of it then have.
@@ -133,6 +141,21 @@ fn seen(tell: impl FnOnce(&CallFacts)) {
 /// The id of the call that is being answered here, if one is.
 pub fn request_id() -> Option<String> {
     CALL.try_with(|call| text(&call.id).to_owned()).ok()
+}
+
+/// The language in which whoever is answered here is told of a problem.
+pub fn language() -> Language {
+    let visitors = VISITOR_LANGUAGE.try_with(|language| *language);
+    let language = visitors.or_else(|_| CALL.try_with(|call| call.language));
+    language.unwrap_or(Language::English)
+}
+
+/// Answers a call of this process in the language of the visitor for whom it is made.
+pub fn in_language<T>(
+    language: Language,
+    answering: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    VISITOR_LANGUAGE.scope(language, answering)
 }
 
 fn text(id: &HeaderValue) -> &str {

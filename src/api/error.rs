@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::api::call;
+use crate::api::language::Language;
 use crate::domain::agreement::AgreementRefusal;
 use crate::domain::card::mask;
 use crate::domain::closed_set;
@@ -23,8 +24,12 @@ use crate::engine::day_close::CloseError;
 use crate::store::StoreError;
 use crate::telemetry;
 
-/// The page of problems.
-pub const MANUAL: &str = include_str!("../../docs/ERRORS.md");
+/// The page of problems, in the order of [`Language`].
+const MANUALS: [&str; Language::ALL.len()] =
+    [include_str!("../../docs/ERRORS.md"), include_str!("../../docs/ERRORS.zh-CN.md")];
+/// What stands before a problem's cause and before its advice, in the same order.
+const CAUSES: [&str; Language::ALL.len()] = ["*Cause:* ", "*原因：* "];
+const ADVICE: [&str; Language::ALL.len()] = ["*What to do:* ", "*处理：* "];
 /// When a caller may come back after the store's queue was full, in seconds.
 const RETRY_SOON_S: u64 = 1;
 /// When a caller may come back after the store has failed or the process is stopping, in seconds.
@@ -35,7 +40,7 @@ pub const NO_SUCH_APPROVAL: &str = "no request for a second person has this id";
 const SHOWN_NAME_MAX: usize = 64;
 
 closed_set! {
-    /// The stable code of a problem. Behind it its status and its title.
+    /// The stable code of a problem. Behind it its status and its English title.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ProblemCode: (StatusCode, &'static str) {
         TlsRequired => "tls_required" (StatusCode::BAD_REQUEST, "The port speaks TLS"),
@@ -155,27 +160,59 @@ impl ProblemCode {
     }
 
     /// The problem in words that are the same for every occurrence.
-    pub const fn title(self) -> &'static str {
-        self.facts().1
+    pub fn title(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.facts().1,
+            // What follows the status in its section; a test holds that it is there.
+            Language::Chinese => {
+                let line = self.manual(language).lines().nth(2).unwrap_or_default();
+                line.rsplit_once("** ").map_or("", |(_, title)| title)
+            }
+        }
     }
-}
 
-impl ProblemCode {
     /// Its section of the manual: cause, and what to do.
-    pub fn manual(self) -> &'static str {
+    pub fn manual(self, language: Language) -> &'static str {
         let heading = format!("## `{}`\n", self.name());
-        let begin = MANUAL.find(&heading).unwrap_or(MANUAL.len());
-        let section = &MANUAL[begin..];
+        let manual = manual(language);
+        let section = &manual[manual.find(&heading).unwrap_or(manual.len())..];
         section.find("\n\n## ").map_or(section, |end| &section[..=end])
     }
 
-    /// The first sentence of its cause, in one line.
+    /// The first sentence of its cause in English, in one line.
     pub fn cause(self) -> String {
-        let (_, cause) = self.manual().split_once("*Cause:* ").unwrap_or_default();
-        let words = cause.split("\n\n").next().unwrap_or_default().split_whitespace();
-        let line = words.collect::<Vec<_>>().join(" ");
+        let line = self.paragraph(Language::English, CAUSES);
         line.split_inclusive(". ").next().unwrap_or_default().trim().to_owned()
     }
+
+    /// What to do about it, in one line; code stands between backticks.
+    pub fn advice(self, language: Language) -> String {
+        self.paragraph(language, ADVICE)
+    }
+
+    /// The paragraph of its section that begins so, in one line.
+    fn paragraph(self, language: Language, begins: [&str; Language::ALL.len()]) -> String {
+        let begin = begins[language as usize];
+        let (_, rest) = self.manual(language).split_once(begin).unwrap_or_default();
+        let lines = rest.split("\n\n").next().unwrap_or_default().lines();
+        lines.fold(String::new(), |told, line| joined(told, line.trim()))
+    }
+}
+
+/// The page of all problems.
+pub fn manual(language: Language) -> &'static str {
+    MANUALS[language as usize]
+}
+
+/// A line behind what was told before it: with a space, but not between characters that are
+/// written without any.
+fn joined(mut told: String, line: &str) -> String {
+    let is_wide = |character: char| character >= '\u{2e80}';
+    let meet = told.chars().next_back().zip(line.chars().next());
+    if meet.is_some_and(|(last, first)| !is_wide(last) && !is_wide(first)) {
+        told.push(' ');
+    }
+    told + line
 }
 
 /// One problem, on its way out.
@@ -229,11 +266,12 @@ impl ApiError {
         self.code
     }
 
-    /// The whole problem, as it is sent in answer to the call.
-    pub fn body(&self) -> Value {
+    /// The whole problem, as it is sent in answer to a call that asks for this language. Its
+    /// detail is in English.
+    pub fn body(&self, language: Language) -> Value {
         let mut body = Map::new();
         body.insert("type".into(), format!("/errors/{}", self.code.name()).into());
-        body.insert("title".into(), self.code.title().into());
+        body.insert("title".into(), self.code.title(language).into());
         body.insert("status".into(), self.code.status().as_u16().into());
         body.insert("code".into(), self.code.name().into());
         body.insert("detail".into(), self.detail.as_ref().into());
@@ -252,11 +290,14 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body().to_string()));
+        let language = call::language();
+        let mut response = Response::new(Body::from(self.body(language).to_string()));
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
+        let tag = HeaderValue::from_static(language.name());
+        headers.insert(header::CONTENT_LANGUAGE, tag);
         // What is not there now may be there in a moment.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.code == ProblemCode::Unauthorized {
@@ -458,18 +499,33 @@ mod tests {
 
     #[test]
     fn every_code_has_its_section_in_the_manual_and_no_other() {
-        for code in ProblemCode::ALL {
-            let (name, status, title) = (code.name(), code.status().as_u16(), code.title());
-            let head = format!("## `{name}`\n\n**{status}** {title}\n\n*Cause:* ");
-            let section = code.manual();
-            assert!(section.starts_with(&head), "docs/ERRORS.md lacks\n{head}\nit has\n{section}");
-            assert_eq!(section.matches("\n\n*What to do:* ").count(), 1, "{section}");
+        for language in Language::ALL {
+            for code in ProblemCode::ALL {
+                let (name, status, title) =
+                    (code.name(), code.status().as_u16(), code.title(language));
+                let cause = CAUSES[language as usize];
+                let head = format!("## `{name}`\n\n**{status}** {title}\n\n{cause}");
+                let section = code.manual(language);
+                assert!(section.starts_with(&head), "the page lacks\n{head}\nit has\n{section}");
+                let advice = format!("\n\n{}", ADVICE[language as usize]);
+                assert_eq!(section.matches(&advice).count(), 1, "{section}");
+                let is_chinese = |text: &str| text.contains(|one: char| one >= '\u{4e00}');
+                for told in [title, &code.advice(language)] {
+                    assert!(!told.is_empty() && !told.contains('\n'), "{name}: {told}");
+                    assert_eq!(is_chinese(told), language == Language::Chinese, "{name}: {told}");
+                }
+            }
+            let sections = manual(language).matches("\n## ").count();
+            assert_eq!(sections, ProblemCode::ALL.len(), "a section is of no code");
         }
-        assert_eq!(
-            MANUAL.matches("\n## ").count(),
-            ProblemCode::ALL.len(),
-            "a section is of no code"
-        );
+    }
+
+    #[test]
+    fn advice_is_one_line_in_either_writing() {
+        let told = ["See `a`", "and `b`."].into_iter().fold(String::new(), joined);
+        assert_eq!(told, "See `a` and `b`.");
+        let told = ["查看日志，", "`a` 与", "运维。"].into_iter().fold(String::new(), joined);
+        assert_eq!(told, "查看日志，`a` 与运维。");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! answer about an order shows its durable state (I-12).
 
 pub mod auth;
-mod call;
+pub mod call;
 pub mod dto;
 pub mod error;
 pub mod input;

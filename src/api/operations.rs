@@ -13,16 +13,17 @@ use std::sync::atomic::Ordering;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::dto::{AuditBody, json};
-use crate::api::error::{ApiError, MANUAL, ProblemCode};
+use crate::api::error::{ApiError, ProblemCode, manual};
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
+use crate::api::language::Language;
 use crate::api::page::{listing, page};
 use crate::clock::Doubt;
 use crate::codec::texts::WordForm;
@@ -105,16 +106,35 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", shown)
 }
 
-/// `GET /errors`: the meaning of every problem, and its remedy.
-pub async fn problems() -> Response {
-    text(PLAIN, MANUAL.to_owned())
+/// `GET /errors?language=`: the meaning of every problem, and its remedy.
+pub async fn problems(headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    told(&headers, &uri, manual)
 }
 
-/// `GET /errors/{code}`: the same of one problem, whose `type` is this path.
-pub async fn problem(PathSegment(name): PathSegment) -> Result<Response, ApiError> {
+/// `GET /errors/{code}?language=`: the same of one problem, whose `type` is this path.
+pub async fn problem(
+    PathSegment(name): PathSegment,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
     let code = ProblemCode::parse(&name);
     let code = code.ok_or_else(|| ApiError::not_found("no problem has this code"))?;
-    Ok(text(PLAIN, code.manual().to_owned()))
+    told(&headers, &uri, |language| code.manual(language))
+}
+
+/// A page of problems in the language that is asked for.
+fn told(
+    headers: &HeaderMap,
+    uri: &Uri,
+    page: impl FnOnce(Language) -> &'static str,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(uri);
+    let language = query.language(headers)?;
+    query.finish()?;
+    let mut response = text(PLAIN, page(language).to_owned());
+    let tag = HeaderValue::from_static(language.name());
+    response.headers_mut().insert(header::CONTENT_LANGUAGE, tag);
+    Ok(response)
 }
 
 fn text(kind: &'static str, body: String) -> Response {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use tower::ServiceExt as _;
 
 use crate::api::auth::{KeyDigest, Peer};
+use crate::api::call::in_language;
+use crate::api::language::Language;
 
 /// What the API answered.
 pub struct CallAnswer {
@@ -23,6 +25,8 @@ pub struct CallMaker<'call> {
     pub calls: &'call Router,
     pub key: KeyDigest,
     pub peer: &'call Arc<Peer>,
+    /// That in which the API's problems are told.
+    pub language: Language,
 }
 
 impl CallMaker<'_> {
@@ -32,7 +36,7 @@ impl CallMaker<'_> {
         *request.extensions_mut() = http::Extensions::new();
         request.extensions_mut().insert(self.key);
         request.extensions_mut().insert(Arc::clone(self.peer));
-        match self.calls.clone().oneshot(request).await {
+        match in_language(self.language, self.calls.clone().oneshot(request)).await {
             Ok(answer) => answer,
             Err(never) => match never {},
         }

@@ -178,7 +178,8 @@ impl FromRequestParts<Arc<Console>> for PageVisit {
 
 impl PageVisit {
     fn maker(&self) -> CallMaker<'_> {
-        CallMaker { calls: &self.console.calls, key: self.session.key, peer: &self.peer }
+        let (key, language) = (self.session.key, self.language());
+        CallMaker { calls: &self.console.calls, key, peer: &self.peer, language }
     }
 
     pub fn language(&self) -> Language {
@@ -311,7 +312,9 @@ impl PageVisit {
         let timeout = self.console.state.settings.server.request_timeout;
         let limits = BodyLimits { bytes_max, timeout };
         let bytes = read_body(headers, body, limits).await;
-        bytes.map_err(|error| self.problem(error.code().status(), &error.body()).into())
+        bytes.map_err(|error| {
+            self.problem(error.code().status(), &error.body(self.language())).into()
+        })
     }
 
     /// Whether a form's token is that of this path.
@@ -372,8 +375,8 @@ impl PageVisit {
     /// The page of those of many calls that were refused; the others were carried out.
     pub fn refused(&self, asked: usize, refused: Vec<(String, CallAnswer)>) -> Stop {
         let of = |(id, answer): &(String, CallAnswer)| {
-            let detail = answer.body.get("detail").cloned().unwrap_or_default();
-            serde_json::json!({ "id": id, "detail": detail })
+            let problem = &answer.body;
+            serde_json::json!({ "id": id, "problem": problem })
         };
         let mut page = PageView::new(self, "refused");
         page.put("asked", asked);

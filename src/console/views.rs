@@ -15,6 +15,7 @@ use minijinja::value::Kwargs;
 use minijinja::{AutoEscape, Environment, HtmlEscape, State, UndefinedBehavior, Value};
 
 use super::chart;
+use crate::api::error::ProblemCode;
 use crate::api::language::Language;
 use crate::domain::money::{Currency, major};
 
@@ -146,6 +147,7 @@ impl Views {
         environment.add_filter("count", count);
         environment.add_function("t", text);
         environment.add_function("word", word);
+        environment.add_function("advice", advice);
         environment.add_function("state", state);
         environment.add_function("money", money);
         environment.add_function("counted", counted);
@@ -192,6 +194,17 @@ fn language(state: &State<'_, '_>) -> Language {
     let tag = state.lookup("lang");
     let tag = tag.as_ref().and_then(Value::as_str).and_then(Language::parse);
     tag.unwrap_or(Language::English)
+}
+
+/// What to do about a problem of the API; empty where it has no such code.
+fn advice(state: &State<'_, '_>, code: &str) -> Value {
+    let advice = ProblemCode::parse(code).map(|code| code.advice(language(state)));
+    let advice = advice.unwrap_or_default();
+    let parts = advice.split('`').enumerate().map(|(place, part)| match place % 2 {
+        0 => escaped(part),
+        _ => format!("<code>{}</code>", escaped(part)),
+    });
+    Value::from_safe_string(parts.collect())
 }
 
 /// The text of a key, with its `{names}` filled in.

@@ -237,6 +237,38 @@ async fn the_type_of_a_problem_leads_to_what_to_do() {
     assert!(gateway.get("", "/errors").await.text.contains(&page.text));
     let none = gateway.get("", "/errors/none").await;
     assert_eq!(none.problem(), (404, "not_found".to_owned()));
+    let asked = gateway.get("", &format!("{path}?language=zh")).await;
+    assert_eq!(asked.header("content-language"), Some("zh"));
+    assert!(asked.text.starts_with("## `channel_unknown`\n\n**404** 没有此通道\n"));
+    assert!(gateway.get("", "/errors?language=zh").await.text.contains(&asked.text));
+    let other = gateway.get("", "/errors?language=fr").await;
+    assert_eq!(other.problem(), (400, "invalid_query".to_owned()));
+}
+
+/// The title alone: programs go by the code, and the detail is about this one.
+#[tokio::test]
+async fn a_problem_s_title_is_in_the_language_of_whoever_asks() {
+    let gateway = Gateway::start().await;
+    let ask = |method, path: &str, accepted: &str| {
+        let request = gateway.request("operator", method, path);
+        gateway.send(request.header("accept-language", accepted))
+    };
+    let path = "/v1/channels/none";
+    let english = ask(Method::GET, path, "fr, en;q=0.5").await;
+    let chinese = ask(Method::GET, path, "zh-CN,zh;q=0.9,en;q=0.8").await;
+    assert_eq!(english.header("content-language"), Some("en"));
+    assert_eq!(chinese.header("content-language"), Some("zh"));
+    let (english, chinese) = (english.json(), chinese.json());
+    assert_eq!(english["title"], "No channel has this id");
+    assert_eq!(chinese["title"], "没有此通道");
+    for same in ["type", "status", "code", "detail"] {
+        assert_eq!(english[same], chinese[same], "{same}");
+    }
+    // The door for payments has no layers of the router before it.
+    let unread = ask(Method::POST, "/v1/payments", "zh").await.json();
+    assert_eq!(unread["title"], "请求体不是一个 JSON 对象", "{unread}");
+    let nowhere = ask(Method::GET, "/v1/nothing", "zh").await.json();
+    assert_eq!(nowhere["title"], "资源不存在");
 }
 
 /// A published test card's number with another last digit.

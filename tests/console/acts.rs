@@ -184,6 +184,12 @@ async fn an_auditor_asks_what_other_routes_would_have_made_of_orders() {
         assert!(refused.text.contains(said), "{said}: {}", refused.text);
     }
     assert!(!refused.text.contains("<b>") && !refused.text.contains("id=\"report\""));
+    // The problem and its advice are in the visitor's language; what is between backticks is code.
+    let refused = ask(below, "zh").await.text;
+    for said in ["路由或通道文件有错误", "改正文件；<code>switchyard channel check</code>"]
+    {
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
     town.app.stop().await;
 }
 

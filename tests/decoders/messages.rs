@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use switchyard::api::input::order::{FieldRules, read_payment, read_release};
+use switchyard::api::language::Language;
 use switchyard::codec::form::Fields;
 use switchyard::codec::iso8583::frame::{FrameError, Framing, LengthForm};
 use switchyard::codec::iso8583::header::HeaderForm;
@@ -257,9 +258,9 @@ pub fn order_json(bytes: &[u8]) {
     let luhn_waiver = LuhnWaiver::default();
     let rules = FieldRules { plain_http_to: &[], luhn_waiver: &luhn_waiver };
     if let Err(error) = read_payment(bytes, OrderKind::Payment, &caller, rules) {
-        quotes_no_card(&error.body());
+        quotes_no_card(&error.body(Language::English));
     }
     if let Err(error) = read_release(bytes) {
-        quotes_no_card(&error.body());
+        quotes_no_card(&error.body(Language::English));
     }
 }

@@ -114,11 +114,19 @@ async fn refuses_what_there_is_not(app: &App, folder: &Path) {
     let mut command = program(folder);
     let url = format!("http://{}", app.address());
     command.args(["agreement", "end", "2611221000000000001", "--url", &url, "--key", CALLER_KEY]);
-    let refused = tokio::task::spawn_blocking(move || command.output().expect("it starts"));
-    let refused = refused.await.expect("no panic");
+    let refused = tokio::task::spawn_blocking(move || {
+        let english = command.env("LC_ALL", "C.UTF-8").output().expect("it starts");
+        let chinese = command.args(["--language", "zh"]).output().expect("it starts");
+        (english, chinese)
+    });
+    let (refused, in_chinese) = refused.await.expect("no panic");
+    let told = String::from_utf8_lossy(&in_chinese.stderr);
+    assert!(told.contains("not_found: no agreement has this id"), "{told}");
+    assert!(told.ends_with("\n  资源不存在\n  核对标识与路径。\n"), "{told}");
     let told = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("not_found: no agreement has this id"), "{told}");
+    assert!(told.ends_with("\n  The resource does not exist\n  Check the id and the path.\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,11 @@ use std::fs;
 use super::{read, report, root};
 
 /// The English document and the Chinese one.
-const PAIRS: [(&str, &str); 2] =
-    [("README.md", "README.zh-CN.md"), ("docs/OPERATIONS.md", "docs/OPERATIONS.zh-CN.md")];
+const PAIRS: [(&str, &str); 3] = [
+    ("README.md", "README.zh-CN.md"),
+    ("docs/OPERATIONS.md", "docs/OPERATIONS.zh-CN.md"),
+    ("docs/ERRORS.md", "docs/ERRORS.zh-CN.md"),
+];
 const DIGESTS: &str = "tests/tidy/translations.txt";
 /// Set to `both`, it writes the digests of sections that have changed in both languages; set to
 /// `one`, also of those where one language was put right and the other had no need.

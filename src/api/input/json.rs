@@ -251,6 +251,7 @@ impl<'body> JsonFields<'body> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::language::Language;
 
     fn refusal(body: &str) -> (ProblemCode, String) {
         let read = |body| {
@@ -262,7 +263,10 @@ mod tests {
             fields.finish()
         };
         let error = read(body.as_bytes()).expect_err(body);
-        (error.code(), error.body()["field"].as_str().unwrap_or_default().to_owned())
+        (
+            error.code(),
+            error.body(Language::English)["field"].as_str().unwrap_or_default().to_owned(),
+        )
     }
 
     #[test]

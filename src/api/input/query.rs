@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 
-use http::Uri;
+use http::{HeaderMap, Uri};
 
 use crate::api::error::{ApiError, ProblemCode, display_name};
+use crate::api::language::Language;
 use crate::domain::ids::{CallerId, CallerOrderId};
 use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
@@ -44,6 +45,12 @@ impl<'uri> Query<'uri> {
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         parse(&text).map(Some).ok_or_else(|| Self::invalid(name, expected))
+    }
+
+    /// `language`: the one that is named, or else that of the headers.
+    pub fn language(&mut self, headers: &HeaderMap) -> Result<Language, ApiError> {
+        let named = self.parsed("language", "en or zh", Language::parse)?;
+        Ok(named.unwrap_or_else(|| Language::of(headers)))
     }
 
     /// `order_id`, by which a caller names what it asked for, and `caller`, where it is another

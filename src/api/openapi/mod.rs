@@ -9,6 +9,7 @@
 pub mod document;
 mod page;
 mod parameters;
+mod problem;
 mod routes;
 
 use std::sync::{Arc, LazyLock};

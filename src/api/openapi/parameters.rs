@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::api::call::REQUEST_ID_LENGTH_MAX;
 use crate::api::input::forms;
 use crate::api::input::query::Query;
+use crate::api::language::Language;
 use crate::domain::bin::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::closed_set::ClosedSet;
 use crate::store::PAGE_MAX;
@@ -72,6 +73,12 @@ pub(super) fn date() -> CallParameter {
 /// `channel`.
 pub(super) fn channel() -> CallParameter {
     CallParameter::query("channel", forms::channel_id(), "Only those of this channel.")
+}
+
+/// `language`.
+pub(super) fn language() -> CallParameter {
+    let what = "Of the sentences; else the one that `Accept-Language` names, or English.";
+    words("language", &Language::ALL.map(Language::name), what)
 }
 
 /// One of a closed set.
@@ -143,10 +150,17 @@ pub(super) fn of_every_call() -> Vec<(&'static str, CallParameter)> {
     });
     let trace_what = "The trace that the call is a part of (W3C Trace Context). It goes on to \
                       accounting and core. One that does not read is ignored.";
+    let language = json!({ "type": "string", "example": Language::Chinese.name() });
+    let language_what = "The language of what is said to people, `en` or `zh`: of a problem's \
+                         title, and of a story's sentences.";
     let mut id = CallParameter::new("X-Request-Id", "header", id, id_what);
     id.form["maxLength"] = REQUEST_ID_LENGTH_MAX.into();
     vec![
         ("RequestId", id),
         ("Traceparent", CallParameter::new("traceparent", "header", trace, trace_what)),
+        (
+            "AcceptLanguage",
+            CallParameter::new("Accept-Language", "header", language, language_what),
+        ),
     ]
 }

@@ -19,7 +19,7 @@ impl Folder {
     }
 }
 
-#[derive(clap::Parser)]
+#[derive(Debug, clap::Parser)]
 struct Line {
     #[command(flatten)]
     args: BinArgs,

@@ -25,9 +25,12 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::api::error::ProblemCode;
+use crate::api::language::Language;
 use crate::channel::transport::tls::client_config;
 use crate::cli::output::{note, say};
 use crate::cli::remote::listing::list;
+use crate::cli::word_of;
 use crate::config::mistake::Mistake;
 
 /// The longest time for one call: a statement of a busy day is long.
@@ -39,12 +42,14 @@ pub struct DaemonRefusal {
     status: reqwest::StatusCode,
     /// Its problem; `null` where it sent none.
     problem: Value,
+    language: Language,
 }
 
 impl DaemonRefusal {
     #[cfg(test)]
     pub const fn of(problem: Value) -> Self {
-        Self { status: reqwest::StatusCode::UNPROCESSABLE_ENTITY, problem }
+        let status = reqwest::StatusCode::UNPROCESSABLE_ENTITY;
+        Self { status, problem, language: Language::English }
     }
 
     /// A member of the problem, where it has it.
@@ -65,7 +70,8 @@ impl DaemonRefusal {
     }
 }
 
-/// The problem in words. A refused file comes with the faults of its lines.
+/// The problem in words, and what to do about it. A refused file comes with the faults of its
+/// lines.
 impl fmt::Display for DaemonRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |name: &str| self.problem.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -74,7 +80,9 @@ impl fmt::Display for DaemonRefusal {
             let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
             let line = fault.get("line").unwrap_or(&Value::Null);
             write!(formatter, "\n  line {line}: {detail}")
-        })
+        })?;
+        let Some(code) = ProblemCode::parse(word("code")) else { return Ok(()) };
+        write!(formatter, "\n  {}\n  {}", word("title"), code.advice(self.language))
     }
 }
 
@@ -96,6 +104,9 @@ pub struct DaemonArgs {
     /// Print the daemon's JSON unchanged
     #[arg(long, global = true)]
     pub json: bool,
+    /// The language of a story's sentences and of a refusal; else that of the locale
+    #[arg(long, global = true, value_parser = word_of(Language::ALL, Language::name))]
+    pub language: Option<Language>,
 }
 
 impl DaemonArgs {
@@ -117,6 +128,10 @@ impl DaemonArgs {
             tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(own));
         }
         crate::workers::client_with(tls, TIMEOUT).map_err(anyhow::Error::msg)
+    }
+
+    fn language(&self) -> Language {
+        self.language.unwrap_or_else(of_locale)
     }
 
     fn key(&self) -> anyhow::Result<String> {
@@ -152,7 +167,8 @@ impl DaemonArgs {
             .client()?
             .request(method, url)
             .header("authorization", format!("Bearer {}", self.key()?))
-            .header("accept", accept);
+            .header("accept", accept)
+            .header("accept-language", self.language().name());
         let response = with_body(request).send().await.context("the daemon cannot be reached")?;
         if response.status().is_success() {
             return Ok(response);
@@ -160,7 +176,7 @@ impl DaemonArgs {
         let status = response.status();
         let text = response.text().await.unwrap_or_default();
         let problem = serde_json::from_str(&text).unwrap_or_default();
-        Err(DaemonRefusal { status, problem }.into())
+        Err(DaemonRefusal { status, problem, language: self.language() }.into())
     }
 
     pub async fn json(
@@ -182,6 +198,15 @@ impl DaemonArgs {
             false => say!("{answer:#}"),
         }
     }
+}
+
+/// The language of the locale, by the first of its variables that says something.
+fn of_locale() -> Language {
+    let said = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let locale = said.into_iter().next().unwrap_or_default();
+    locale.get(..2).and_then(Language::parse).unwrap_or(Language::English)
 }
 
 /// Says on standard error that nothing was done yet, where a call waits for a second person.

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use crate::api::language::Language;
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
 use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
@@ -57,9 +56,6 @@ enum OrderCommand {
     Story {
         /// Our order id (19 digits)
         id: String,
-        /// The language of the sentences; else that of the locale
-        #[arg(long, value_parser = Language::ALL.map(Language::name))]
-        language: Option<String>,
     },
     /// Find orders by any number: ours, the caller's, the channel's, its reference, the bank's
     Find {
@@ -198,9 +194,8 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
             blocking(list_orders(daemon, filter.body()?, *limit, after.clone()))?;
         }
         OrderCommand::Show { id, caller } => show(daemon, id, caller.as_deref())?,
-        OrderCommand::Story { id, language } => {
-            let language = language.as_deref().unwrap_or_else(|| of_locale().name());
-            let path = format!("/v1/orders/{}/story?language={language}", encoded(id));
+        OrderCommand::Story { id } => {
+            let path = format!("/v1/orders/{}/story", encoded(id));
             blocking(EVENTS.print_whole(daemon, &path))?;
         }
         OrderCommand::Find { number, caller, from, to } => {
@@ -215,15 +210,6 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
         OrderCommand::Export { filter } => blocking(export(daemon, filter.body()?))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The language of the locale, by the first of its variables that says something.
-fn of_locale() -> Language {
-    let said = ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    let locale = said.into_iter().next().unwrap_or_default();
-    locale.get(..2).and_then(Language::parse).unwrap_or(Language::English)
 }
 
 fn show(daemon: &DaemonArgs, id: &str, caller: Option<&str>) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use crate::api::error::ProblemCode as P;
 use crate::api::held::ApprovalBody;
 use crate::api::input::forms;
 use crate::api::notices;
-use crate::api::openapi::parameters::{page, words};
+use crate::api::openapi::parameters::{language, page, words};
 use crate::api::openapi::{self, Endpoint};
 use crate::api::operations::clock::ClockBody;
 use crate::api::operations::nodes::NodesBody;
@@ -126,11 +126,16 @@ pub(super) fn without_a_key() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/errors", "listProblems", operations::problems)
             .says("Explain every problem", "")
-            .tells(200, "text/plain", "The page of problems."),
+            .asks([language()])
+            .tells(200, "text/plain", "The page of problems.")
+            .with_headers(&["Content-Language"])
+            .fails(&[P::InvalidQuery]),
         Endpoint::get("/errors/{code}", "explainProblem", operations::problem)
             .says("Explain a problem", "Its `type` leads here.")
+            .asks([language()])
             .tells(200, "text/plain", "Its cause, and what to do.")
-            .fails(&[P::NotFound]),
+            .with_headers(&["Content-Language"])
+            .fails(&[P::NotFound, P::InvalidQuery]),
         Endpoint::get("/healthz", "getHealth", operations::health)
             .says("Ask whether the process is up", "")
             .tells(200, "text/plain", "It is.")

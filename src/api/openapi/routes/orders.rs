@@ -13,10 +13,9 @@ use crate::api::channels::routes::{self as rules, RoutesBody};
 use crate::api::dto::OrderBody;
 use crate::api::error::ProblemCode as P;
 use crate::api::input::forms;
-use crate::api::language::Language;
 use crate::api::openapi::Endpoint;
 use crate::api::openapi::parameters::{
-    CallParameter, callers_id, card_length, flag, page, prefer, words,
+    CallParameter, callers_id, card_length, flag, language, page, prefer,
 };
 use crate::api::orders::story::StoryBody;
 use crate::api::orders::{self as by_filter, OrdersBody};
@@ -308,11 +307,7 @@ pub(super) fn search() -> Vec<Endpoint> {
         .fails(&[P::CardNumberFound]),
         Endpoint::get("/v1/orders/{id}/story", "tellStory", by_filter::story::tell)
             .says("Tell what happened to an order", "From its rows, in order of time.")
-            .asks([words(
-                "language",
-                &Language::ALL.map(Language::name),
-                "Of the sentences; else the one that `Accept-Language` names, or English.",
-            )])
+            .asks([language()])
             .may(MAY_INSPECT)
             .gives::<StoryBody<'static>>(200, "The story.")
             .with_headers(&["Content-Language"])
@@ -424,7 +419,7 @@ fn bin_table() -> Vec<Endpoint> {
             ])
             .takes_file(&["application/octet-stream"], Some(forms::refresh()))
             .gives::<RefreshReport>(200, "What was taken.")
-            .fails(&[P::BinTableRefused])
+            .fails(&[P::BinTableRefused, P::CardNumberFound])
             .held(HeldKind::ForcedBinTable),
         Endpoint::post("/v1/bin-table/rollback", "rollBackBinTable", bins::rollback)
             .says("Return to an earlier table", "Where nodes share the table, for all of them.")
@@ -432,7 +427,7 @@ fn bin_table() -> Vec<Endpoint> {
             .alone("only a table that was in force before comes back")
             .takes(forms::rollback())
             .gives::<RollbackReport>(200, "What is in force again.")
-            .fails(&[P::RollbackRefused]),
+            .fails(&[P::RollbackRefused, P::CardNumberFound]),
     ]
 }
 

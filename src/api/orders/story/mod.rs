@@ -220,8 +220,7 @@ pub async fn tell(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let language = query.parsed("language", "en or zh", Language::parse)?;
-    let language = language.unwrap_or_else(|| Language::of(&headers));
+    let language = query.language(&headers)?;
     query.finish()?;
     let missing = || ApiError::not_found("no order has this id");
     let id = OrderId::parse(&id).ok_or_else(missing)?;
