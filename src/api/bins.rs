@@ -23,11 +23,13 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::held;
 use crate::api::input::forms::PREFIX_LENGTH_MIN;
 use crate::api::input::json::{Json, JsonFields};
+use crate::api::input::order::reason_of_query;
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, run_detached};
 use crate::codec::word;
 use crate::domain::bin::{BIN_LENGTH_MAX, Brand, PAN_LENGTH_MAX, PAN_LENGTH_MIN, StatedDate};
+use crate::domain::card::words::CardEcho;
 use crate::domain::command::Decider;
 use crate::domain::flow::approval::{HeldAction, HeldBinTable};
 use crate::domain::time::Timestamp;
@@ -41,12 +43,13 @@ use crate::tables::bin::{
 };
 use crate::telemetry;
 
-pub use changes::{ChangesBody, changes};
+pub use changes::{ChangesBody, NameChangesBody, changes, issuer_changes};
 
 /// The largest table that waits for a second person: it is a row of the store until then.
 const HELD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The source of a table that came in the body.
 const UPLOADED: &str = "uploaded";
+const FORCE_NEEDS: &str = "a table that is forced needs a reason";
 /// What `as_of` takes.
 const A_DATE: &str = "a date as YYYY, YYYY-MM or YYYY-MM-DD";
 /// Types of a body that is a table.
@@ -133,6 +136,9 @@ pub struct TableBody<'table> {
     /// Whoever took it.
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<&'table str>,
+    /// Why, where somebody has said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'table str>,
     /// Problems of the folder of versions, for people.
     problems: Vec<String>,
     /// Its history.
@@ -159,6 +165,7 @@ pub async fn table(
         sha256: &active.sha256,
         since: active.since_ms.map(|millis| MomentText(Timestamp::from_millis(millis))),
         who: active.who.as_deref(),
+        reason: active.reason.as_deref(),
         problems: state.bins.problems().iter().map(ToString::to_string).collect(),
         versions,
     };
@@ -170,7 +177,9 @@ struct TableUpload {
     bytes: Vec<u8>,
     source: String,
     as_of: Option<StatedDate>,
+    /// There, if it is to overrule.
     force: bool,
+    reason: Option<String>,
 }
 
 /// `POST /v1/bin-table/refresh`: from a named source, or from the body itself.
@@ -206,7 +215,7 @@ async fn hold_forced(
 ) -> Result<Response, ApiError> {
     let incoming = TableUpload { force: false, ..incoming };
     let options = options_of(&state, &incoming);
-    let weighed = change_table(&state, seat.name().as_str(), move |bins, occasion| {
+    let weighed = change_table(&state, (seat.name().as_str(), None), move |bins, occasion| {
         let weighed = bins.weigh(&incoming.bytes, &incoming.source, occasion, &options);
         (weighed.map(drop), bins.current().version, incoming)
     });
@@ -234,7 +243,8 @@ async fn hold_forced(
         complaint,
         bytes: Some(incoming.bytes),
     };
-    held::ask(state, seat, HeldAction::BinTable(asked_for), String::new()).await
+    let reason = incoming.reason.unwrap_or_default();
+    held::ask(state, seat, HeldAction::BinTable(asked_for), reason).await
 }
 
 /// Takes the table of a request that a second person has approved: the line for the audit trail, or
@@ -248,8 +258,8 @@ pub(in crate::api) async fn take_held(
         let detail = "the bytes of the request are gone: it was decided meanwhile";
         return Err(ApiError::new(ProblemCode::ApprovalDecided, detail));
     };
-    let incoming =
-        TableUpload { bytes, source: held.source.clone(), as_of: held.as_of, force: true };
+    let (source, reason) = (held.source.clone(), reason_of(decider).map(str::to_owned));
+    let incoming = TableUpload { bytes, source, as_of: held.as_of, force: true, reason };
     match make_live(state, decider, incoming, Some(held.version)).await? {
         Ok((_, line)) => Ok(Ok(line)),
         Err(refusal) => Ok(Err(refusal.to_string())),
@@ -265,14 +275,19 @@ async fn read_upload(
     let mut query = Query::of(uri);
     let force = query.parsed("force", "true or false", |text| text.parse().ok())?;
     let as_of = query.parsed("as_of", A_DATE, StatedDate::parse)?;
+    let reason = reason_of_query(&mut query)?;
     query.finish()?;
+    state.refuse_card_number("reason", reason.as_deref(), CardEcho::NONE)?;
+    let force = force.unwrap_or(false);
+    if force && reason.is_none() {
+        return Err(Query::invalid("reason", FORCE_NEEDS));
+    }
     let limits = BodyLimits { bytes_max: SOURCE_BYTES_MAX, ..state.body_limits() };
     let bytes = read_body(headers, body, limits).await?;
     if bytes.is_empty() {
         return Err(unsupported("the body is empty; send a table, or JSON that names a source"));
     }
-    let force = force.unwrap_or(false);
-    Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), as_of, force })
+    Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), as_of, force, reason })
 }
 
 async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiError> {
@@ -286,8 +301,12 @@ async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiEr
             Some(date.ok_or_else(|| fields.invalid("as_of", format!("{A_DATE} is expected")))?)
         }
     };
+    let reason = state.reason(&mut fields)?;
     let missing = fields.missing("source");
     fields.finish()?;
+    if force && reason.is_none() {
+        return Err(ApiError::of_field(ProblemCode::MissingField, "reason", FORCE_NEEDS));
+    }
     let source = source.or_else(|| state.settings.bin_table.source.clone()).ok_or(missing)?;
     let refuse = |detail: String| {
         ApiError::new(ProblemCode::BinTableRefused, detail).with("reason", "not_fetched".into())
@@ -299,7 +318,7 @@ async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiEr
         let read = blocking(move || read_file(path)).await?;
         read.map_err(|error| refuse(format!("the file cannot be read: {}", error.kind())))?
     };
-    Ok(TableUpload { bytes, source, as_of, force })
+    Ok(TableUpload { bytes, source, as_of, force, reason })
 }
 
 /// Reads one byte more than is taken, so that a larger file is seen to be larger.
@@ -316,7 +335,7 @@ async fn take(
     seat: &Seat,
     incoming: TableUpload,
 ) -> Result<RefreshReport, ApiError> {
-    let (actor, reason) = (seat.name().to_string(), String::new());
+    let (actor, reason) = (seat.name().to_string(), incoming.reason.clone().unwrap_or_default());
     let decider = Decider { actor, approver: None, reason };
     let made = make_live(state, &decider, incoming, None).await?;
     let (report, line) = made.map_err(|refusal| refusal_error(&refusal))?;
@@ -335,15 +354,14 @@ async fn make_live(
     over: Option<u32>,
 ) -> Result<Result<(RefreshReport, Option<AuditEntry>), RefreshRefusal>, ApiError> {
     let options = RefreshOptions { over, ..options_of(state, &incoming) };
-    let source = public_source(&incoming.source);
-    let subject = format!("{source}, {} bytes", incoming.bytes.len());
+    let source = format!("{}, {} bytes", public_source(&incoming.source), incoming.bytes.len());
     let who = match &decider.approver {
         Some(approver) => format!("{}, approved by {approver}", decider.actor),
         None => decider.actor.clone(),
     };
     if let Some(shared) = &state.shared {
         let TableUpload { bytes, source, .. } = incoming;
-        return match shared.refresh(bytes, source, &who, options).await {
+        return match shared.refresh(bytes, source, (&who, reason_of(decider)), options).await {
             Ok(report) => Ok(Ok((report, None))),
             Err(SharedChangeError::Refused(refusal)) => Ok(Err(refusal)),
             Err(error) => Err(shared_error(error, refusal_error)),
@@ -352,15 +370,17 @@ async fn make_live(
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| {
         bins.refresh(&incoming.bytes, &incoming.source, occasion, &options)
     };
-    let report = match change_table(state, &who, change).await? {
+    let report = match change_table(state, (&who, reason_of(decider)), change).await? {
         Ok(report) => report,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let reason = format!(
-        "version {} from {subject}; forced: {}; unchanged: {}",
-        report.version, report.forced, report.unchanged
-    );
-    let line = audit_line(state, decider, "bin_table.refresh", report.version, reason);
+    let mut subject = format!("version {} from {source}", report.version);
+    for (is_so, word) in [(report.forced, "forced"), (report.unchanged, "unchanged")] {
+        if is_so {
+            subject = format!("{subject}, {word}");
+        }
+    }
+    let line = audit_line(state, decider, "bin_table.refresh", subject);
     Ok(Ok((report, Some(line))))
 }
 
@@ -384,35 +404,33 @@ pub async fn rollback(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts, body, state.body_limits()).await?;
-    let target = rollback_target(&body)?;
-    let report = run_detached(async move { go_back(&state, &seat, target).await });
+    let (target, reason) = rollback_asked(&state, &body)?;
+    let decider = Decider { actor: seat.name().to_string(), approver: None, reason };
+    let report = run_detached(async move { go_back(&state, &decider, target).await });
     Ok(json(StatusCode::OK, &report.await?))
 }
 
-/// Makes an earlier version the live one, and keeps who did it.
+/// Makes an earlier version the live one, and keeps who did it and why.
 async fn go_back(
     state: &Arc<ApiState>,
-    seat: &Seat,
+    decider: &Decider,
     target: RollbackTarget,
 ) -> Result<RollbackReport, ApiError> {
+    let by = (decider.actor.as_str(), reason_of(decider));
     if let Some(shared) = &state.shared {
-        let rolled = shared.roll_back(target, seat.name().as_str()).await;
+        let rolled = shared.roll_back(target, by).await;
         return rolled.map_err(|error| shared_error(error, rollback_error));
     }
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
-    let report: RollbackReport = change_table(state, seat.name().as_str(), change)
-        .await?
-        .map_err(|error| rollback_error(&error))?;
-    let reason = format!("from version {}", report.previous_version);
-    let (actor, none) = (seat.name().to_string(), String::new());
-    let decider = Decider { actor, approver: None, reason: none };
-    let line = audit_line(state, &decider, "bin_table.rollback", report.version, reason);
-    state.engine.audit(line).await?;
+    let report: RollbackReport =
+        change_table(state, by, change).await?.map_err(|error| rollback_error(&error))?;
+    let subject = format!("version {} from version {}", report.version, report.previous_version);
+    state.engine.audit(audit_line(state, decider, "bin_table.rollback", subject)).await?;
     Ok(report)
 }
 
-fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {
-    let mut fields = JsonFields::parse_or_empty(body)?;
+fn rollback_asked(state: &ApiState, body: &[u8]) -> Result<(RollbackTarget, String), ApiError> {
+    let mut fields = JsonFields::parse(body)?;
     let target = match fields.value("version") {
         None => RollbackTarget::Previous,
         Some(Json::Integer(version)) => match u32::try_from(version) {
@@ -421,36 +439,37 @@ fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {
         },
         Some(_) => return Err(fields.invalid("version", "the number of a version is expected")),
     };
+    let reason = state.reason(&mut fields)?.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
-    Ok(target)
+    Ok((target, reason))
 }
 
-/// Runs a change of the table where it may block, in somebody's name.
+/// The reason, where one was given.
+fn reason_of(decider: &Decider) -> Option<&str> {
+    Some(decider.reason.as_str()).filter(|reason| !reason.is_empty())
+}
+
+/// Runs a change of the table where it may block, in somebody's name and for their reason.
 async fn change_table<T: Send + 'static>(
     state: &Arc<ApiState>,
-    who: &str,
+    (who, reason): (&str, Option<&str>),
     change: impl FnOnce(&LiveBinTable, Occasion<'_>) -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     let bins = Arc::clone(&state.bins);
-    let who = who.to_owned();
+    let (who, reason) = (who.to_owned(), reason.map(str::to_owned));
     let now_ms = state.engine.clock().now().as_millis();
-    blocking(move || change(&bins, Occasion { who: &who, now_ms })).await
+    let change = move || change(&bins, Occasion { who: &who, reason: reason.as_deref(), now_ms });
+    blocking(change).await
 }
 
-fn audit_line(
-    state: &ApiState,
-    decider: &Decider,
-    action: &str,
-    version: u32,
-    reason: String,
-) -> AuditEntry {
+fn audit_line(state: &ApiState, decider: &Decider, action: &str, subject: String) -> AuditEntry {
     AuditEntry {
         at: state.engine.clock().now(),
         actor: decider.actor.clone(),
         approver: decider.approver.clone(),
         action: action.to_owned(),
-        subject: format!("version {version}"),
-        reason,
+        subject,
+        reason: decider.reason.clone(),
     }
 }
 

@@ -15,14 +15,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::output::{Output, UNWRITTEN, note};
+use crate::cli::shown::to_the_minute;
+use crate::cli::table::aligned;
 use crate::cli::word_of;
 use crate::domain::bin::{BinTable, StatedDate};
 use crate::domain::time::Timestamp;
 use crate::tables::bin::{
     DatedTable, LiveBinTable, Occasion, ReadOptions, ReadSource, ReadTable, RefreshOptions,
-    RefreshRefusal, RollbackTarget, SOURCE_BYTES_MAX, StatedText, TableDiff, TableFaults,
-    TableFormat, TextEncoding, UnreadableTable, VersionAction, fetch_table, is_url, read_source,
-    read_table,
+    RefreshRefusal, RollbackRefusal, RollbackTarget, SOURCE_BYTES_MAX, StatedText, TableDiff,
+    TableFaults, TableFormat, TextEncoding, UnreadableTable, VersionAction, VersionInfo,
+    fetch_table, is_url, read_source, read_table,
 };
 
 mod changes;
@@ -40,7 +42,8 @@ const TAKEN_LATER: &str = "a daemon that runs on this folder takes it when it is
 pub struct BinArgs {
     #[command(subcommand)]
     pub command: BinCommand,
-    /// Print JSON: one object for each answer of `lookup`, one object for other commands
+    /// Print JSON: one object for each answer of `lookup` and each of `versions`, one object for
+    /// other commands
     #[arg(long, global = true)]
     pub json: bool,
     /// The data folder
@@ -81,9 +84,12 @@ pub enum BinCommand {
     Refresh {
         /// A file or an https URL: a table, or the changes of issuers' names
         source: String,
-        /// Accept a suspicious table; bad lines are refused even so
-        #[arg(long)]
+        /// Accept a suspicious table, for this reason; bad lines are refused even so
+        #[arg(long, requires = "reason")]
         force: bool,
+        /// The reason, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         /// The date of the source's facts, YYYY-MM-DD or less; today unless given
         #[arg(long, value_name = "DATE", value_parser = stated_date)]
         as_of: Option<StatedDate>,
@@ -106,11 +112,14 @@ pub enum BinCommand {
         // `version` is the name of the flag that every command has.
         #[arg(id = "to_version", value_name = "VERSION")]
         version: Option<u32>,
+        /// The reason, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
         /// Your name, for the history
         #[arg(long, value_name = "NAME", default_value = "command line")]
         who: String,
     },
-    /// Show the rows that differ between two of the folder's versions, before and after
+    /// Show the rows and issuers' names that differ between two of the folder's versions
     Changes {
         /// The version before; 0 is the shipped table
         #[arg(long, value_name = "VERSION")]
@@ -187,7 +196,16 @@ fn execute(
             print_diff(&TableDiff::between(&old.table, &new), *lists, args.json, output)?;
             Ok(true)
         }
-        BinCommand::Refresh { source, force, as_of, min_rows, max_removed_percent, who, read } => {
+        BinCommand::Refresh {
+            source,
+            force,
+            reason,
+            as_of,
+            min_rows,
+            max_removed_percent,
+            who,
+            read,
+        } => {
             let options = RefreshOptions {
                 as_of: *as_of,
                 read: (*read).into(),
@@ -196,10 +214,11 @@ fn execute(
                 force: *force,
                 ..RefreshOptions::default()
             };
-            refresh(args, source, Occasion { who, now_ms }, &options, output)
+            let occasion = Occasion { who, reason: reason.as_deref(), now_ms };
+            refresh(args, source, occasion, &options, output)
         }
-        BinCommand::Rollback { version, who } => {
-            rollback(args, *version, Occasion { who, now_ms }, output)
+        BinCommand::Rollback { version, reason, who } => {
+            rollback(args, *version, Occasion { who, reason: Some(reason), now_ms }, output)
         }
         BinCommand::Changes { from, to } => {
             changes::changes(args, (*from, *to), Timestamp::from_millis(now_ms), output)
@@ -312,6 +331,7 @@ fn rollback(
             writeln!(output, "{TAKEN_LATER}")?;
             print_counts(&report.diff, output)?;
         }
+        Err(RollbackRefusal::Versions(error)) => return Err(error.into()),
         Err(refusal) => {
             print_refusal(refusal.code(), &refusal, None, args.json, output)?;
             return Ok(false);
@@ -323,27 +343,41 @@ fn rollback(
 fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
     let infos = open_live(args)?.versions()?;
     if args.json {
-        writeln!(output, "{}", serde_json::to_string(&infos)?)?;
+        for info in infos {
+            writeln!(output, "{}", serde_json::to_string(&info)?)?;
+        }
         return Ok(true);
     }
     if infos.is_empty() {
         writeln!(output, "no refresh yet: the shipped table (version 0) is in force")?;
+        return Ok(true);
     }
-    for info in infos {
+    let cells = |info: &VersionInfo| {
         let record = &info.record;
-        let mark = if info.live { "*" } else { " " };
-        let state = if info.kept { "kept" } else { "gone" };
         let action = match record.action {
+            VersionAction::Refresh if record.forced => "forced refresh",
             VersionAction::Refresh => "refresh",
             VersionAction::Rollback => "rollback",
         };
-        let at = Timestamp::from_millis(record.at_ms).rfc3339();
-        writeln!(
-            output,
-            "{mark} {}\t{action}\t{at}\t{}\t{}\t{} rows\t{state}",
-            record.version, record.who, record.source, record.rows
-        )?;
-    }
+        let state = match (info.live, info.kept) {
+            (true, _) => "live",
+            (false, true) => "kept",
+            (false, false) => "gone",
+        };
+        vec![
+            record.version.to_string(),
+            state.to_owned(),
+            action.to_owned(),
+            to_the_minute(&Timestamp::from_millis(record.at_ms).rfc3339()),
+            record.who.clone(),
+            record.source.clone(),
+            record.rows.to_string(),
+            record.reason.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    };
+    let heading = [">version", "state", "action", "at", "who", "source", ">rows", "reason"];
+    let rows: Vec<_> = infos.iter().map(cells).collect();
+    output.write_all(aligned(&heading, &rows).as_bytes())?;
     Ok(true)
 }
 
@@ -504,7 +538,7 @@ fn print_counts(diff: &TableDiff, output: &mut impl Write) -> anyhow::Result<()>
     writeln!(
         output,
         "{} added, {} removed, {} changed code, type or brand, {} renamed, {} relabelled, \
-         {} retired\nchanges of issuers' names: {} added, {} removed",
+         {} retired\nchanges of issuers' names: {} added, {} removed, {} changed",
         counts.added,
         counts.removed,
         counts.changed,
@@ -512,7 +546,8 @@ fn print_counts(diff: &TableDiff, output: &mut impl Write) -> anyhow::Result<()>
         counts.relabelled,
         counts.retired,
         counts.issuer_changes_added,
-        counts.issuer_changes_removed
+        counts.issuer_changes_removed,
+        counts.issuer_changes_changed
     )?;
     Ok(())
 }

@@ -43,7 +43,7 @@ fn date_and_time(text: &str) -> Option<(&str, &str)> {
 }
 
 /// A text, or the moment that it is, to the minute and in UTC: `2026-11-22 15:00`.
-fn to_the_minute(text: &str) -> String {
+pub fn to_the_minute(text: &str) -> String {
     match date_and_time(text) {
         Some((date, time)) => format!("{date} {}", &time[..5]),
         None => text.to_owned(),

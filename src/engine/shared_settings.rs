@@ -344,23 +344,26 @@ impl SharedSettings {
         Err(SharedChangeError::NotYet { version: self.followed().history.last() })
     }
 
-    /// Weighs a change of the BIN table, publishes it, and returns when it is live here.
+    /// Weighs a change of the BIN table, publishes it, and returns when it is live here. It is made
+    /// by somebody, who may have said why; else its reason is what `weigh` tells.
     async fn change_table<T: Send + 'static, R: std::error::Error + Send + 'static>(
         self: &Arc<Self>,
-        who: &str,
+        (who, reason): (&str, Option<&str>),
         weigh: impl Fn(&LiveBinTable, Occasion<'_>) -> Weighed<T, R> + Send + Sync + 'static,
     ) -> Result<T, SharedChangeError<R>> {
         let weigh = Arc::new(weigh);
         for _ in 0..TRIES_MAX {
             let after = self.settled().await?;
             let (this, weighed) = (Arc::clone(self), Arc::clone(&weigh));
-            let (at, by) = (self.clock.now(), who.to_owned());
+            let at = self.clock.now();
+            let (by, why) = (who.to_owned(), reason.map(str::to_owned));
             let weighed = tokio::task::spawn_blocking(move || {
-                let occasion = Occasion { who: &by, now_ms: at.as_millis() };
+                let reason = why.as_deref();
+                let occasion = Occasion { who: &by, reason, now_ms: at.as_millis() };
                 weighed(&this.bins, occasion)
             });
             let weighed = weighed.await.map_err(|_| SharedChangeError::Died)?;
-            let (report, table, reason) = weighed.map_err(SharedChangeError::Refused)?;
+            let (report, table, told) = weighed.map_err(SharedChangeError::Refused)?;
             let Some(table) = table else { return Ok(report) };
             let publication = Publication {
                 after,
@@ -370,7 +373,7 @@ impl SharedSettings {
                 body: table.csv,
                 note: table.line,
                 made_by: who.to_owned(),
-                reason,
+                reason: reason.map_or(told, str::to_owned),
                 at,
             };
             match self.state()?.publish(&publication).await {
@@ -385,18 +388,19 @@ impl SharedSettings {
         Err(PublishError::Overtaken.into())
     }
 
-    /// Publishes the table in `bytes`, and returns when it is live here. `source` is a path or URL.
+    /// Publishes the table in `bytes`, and returns when it is live here. `source` is a path or URL;
+    /// `by` has who brings it, and why.
     pub async fn refresh(
         self: &Arc<Self>,
         bytes: Vec<u8>,
         source: String,
-        who: &str,
+        by: (&str, Option<&str>),
         options: RefreshOptions,
     ) -> Result<RefreshReport, SharedChangeError<RefreshRefusal>> {
-        let reason = format!("a refresh from {}", crate::tables::bin::public_source(&source));
-        self.change_table(who, move |bins, occasion| {
+        let told = format!("a refresh from {}", crate::tables::bin::public_source(&source));
+        self.change_table(by, move |bins, occasion| {
             let (report, table) = bins.weigh(&bytes, &source, occasion, &options)?;
-            Ok((report, table, reason.clone()))
+            Ok((report, table, told.clone()))
         })
         .await
     }
@@ -405,12 +409,12 @@ impl SharedSettings {
     pub async fn roll_back(
         self: &Arc<Self>,
         target: RollbackTarget,
-        who: &str,
+        by: (&str, Option<&str>),
     ) -> Result<RollbackReport, SharedChangeError<RollbackRefusal>> {
-        self.change_table(who, move |bins, occasion| {
+        self.change_table(by, move |bins, occasion| {
             let (report, table) = bins.weigh_return(target, occasion)?;
-            let reason = format!("a rollback from version {}", report.previous_version);
-            Ok((report, Some(table), reason))
+            let told = format!("a rollback from version {}", report.previous_version);
+            Ok((report, Some(table), told))
         })
         .await
     }

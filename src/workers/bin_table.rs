@@ -51,13 +51,14 @@ impl BinTableWorker {
             ..RefreshOptions::default()
         };
         if let Some(shared) = &self.shared {
-            let refreshed = shared.refresh(bytes, source.clone(), WHO, options).await;
+            let refreshed = shared.refresh(bytes, source.clone(), (WHO, None), options).await;
             return refreshed.map_err(|error| telemetry::chain(&error));
         }
         let (table, source) = (Arc::clone(&self.table), source.clone());
         let now_ms = self.engine.clock().now().as_millis();
         let refreshed = tokio::task::spawn_blocking(move || {
-            table.refresh(&bytes, &source, Occasion { who: WHO, now_ms }, &options)
+            let occasion = Occasion { who: WHO, reason: None, now_ms };
+            table.refresh(&bytes, &source, occasion, &options)
         });
         let refreshed = refreshed.await.map_err(|_| "the refresh has panicked".to_owned())?;
         refreshed.map_err(|refusal| telemetry::chain(&refusal))

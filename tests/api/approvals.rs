@@ -338,7 +338,11 @@ fn shorter(rows_gone: usize) -> Vec<u8> {
 }
 
 async fn force(gateway: &Gateway, bytes: Vec<u8>) -> Answer {
-    let request = gateway.request("operator", Method::POST, "/v1/bin-table/refresh?force=true");
+    let request = gateway.request(
+        "operator",
+        Method::POST,
+        "/v1/bin-table/refresh?force=true&reason=new%20ranges",
+    );
     gateway.send(request.header("content-type", "text/csv").body(bytes)).await
 }
 
@@ -372,4 +376,7 @@ async fn i_14_a_table_that_looks_wrong_is_forced_by_two_people_and_is_the_one_th
     assert_eq!(version().await, 3, "the second time changed nothing");
     let table = gateway.get("auditor", "/v1/bin-table").await.json();
     assert_eq!(table["who"], "operator, approved by second");
+    assert_eq!(table["reason"], "new ranges");
+    let told = members(&done.json(), &["asker", "reason", "decider"]);
+    assert_eq!(told, json!(["operator", "new ranges", "second"]));
 }

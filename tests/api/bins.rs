@@ -1,7 +1,7 @@
 //! BIN look-ups, and the table's refresh and rollback.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use switchyard::tables::bin::shipped_table;
 
 use crate::gateway::{Answer, Gateway, members};
@@ -41,17 +41,21 @@ async fn a_prefix_names_what_its_cards_can_be() {
 async fn a_table_is_refreshed_and_rolled_back_and_both_are_kept_in_the_audit() {
     let gateway = Gateway::start().await;
     let rows = shipped_table().len();
-    let refreshed = upload(&gateway, "/v1/bin-table/refresh", shorter(1)).await;
+    let path = "/v1/bin-table/refresh?reason=the%20bank%27s%20letter";
+    let refreshed = upload(&gateway, path, shorter(1)).await;
     assert_eq!(refreshed.status, 200, "{}", refreshed.text);
     assert_eq!(members(&refreshed.json(), &["version", "rows"]), json!([1, rows - 1]));
     let table = gateway.get("auditor", "/v1/bin-table").await.json();
     assert_eq!(members(&table, &["version", "source"]), json!([1, "uploaded"]));
     assert_eq!(members(&table, &["who", "since"]), json!(["operator", "2026-11-22T08:00:00.000Z"]));
     assert_eq!(table["versions"].as_array().map(Vec::len), Some(1));
-    let request = gateway.request("operator", Method::POST, "/v1/bin-table/rollback");
-    let back = gateway.send(request).await;
+    let go_back = async |body| gateway.post("operator", "/v1/bin-table/rollback", &body).await;
+    let unsaid = go_back(json!({})).await;
+    assert_eq!(unsaid.problem(), (400, "missing_field".to_owned()));
+    assert_eq!(unsaid.json()["field"], "reason");
+    let back = go_back(json!({ "reason": "a bank is missing" })).await;
     assert_eq!((back.status.as_u16(), &back.json()["version"]), (200, &json!(0)));
-    let again = gateway.post("operator", "/v1/bin-table/rollback", &json!({"version": 0})).await;
+    let again = go_back(json!({ "version": 0, "reason": "once more" })).await;
     assert_eq!(again.problem(), (409, "rollback_refused".to_owned()));
     assert_eq!(again.json()["reason"], "already_live");
     let audit = gateway.get("auditor", "/v1/audit").await.json();
@@ -63,6 +67,45 @@ async fn a_table_is_refreshed_and_rolled_back_and_both_are_kept_in_the_audit() {
         .collect();
     assert_eq!(actions, ["bin_table.refresh", "bin_table.rollback"]);
     assert_eq!(audit["entries"][0]["actor"], "operator");
+    // Why stands in the audit trail and in the table's history.
+    let told = |entry: &Value| members(entry, &["subject", "reason"]);
+    let bytes = shorter(1).len();
+    let subject = format!("version 1 from uploaded, {bytes} bytes");
+    assert_eq!(told(&audit["entries"][0]), json!([subject, "the bank's letter"]));
+    let subject = "version 0 from version 1";
+    assert_eq!(told(&audit["entries"][1]), json!([subject, "a bank is missing"]));
+    let table = gateway.get("auditor", "/v1/bin-table").await.json();
+    assert_eq!(table["reason"], "a bank is missing");
+    assert_eq!(table["versions"][0]["reason"], "the bank's letter");
+    assert_eq!(table["versions"][1]["reason"], "a bank is missing");
+}
+
+#[tokio::test]
+async fn a_forced_table_needs_a_reason_without_a_card_number() {
+    let gateway = Gateway::start().await;
+    let half = shorter(2_000);
+    let upload_for = async |query: &str| {
+        upload(&gateway, &format!("/v1/bin-table/refresh?{query}"), half.clone()).await
+    };
+    let unsaid = upload_for("force=true").await;
+    assert_eq!(unsaid.problem(), (400, "invalid_query".to_owned()));
+    assert_eq!(unsaid.json()["field"], "reason");
+    for empty in ["reason=", "reason=a%0ab"] {
+        assert_eq!(upload_for(empty).await.problem(), (400, "invalid_query".to_owned()), "{empty}");
+    }
+    let card = upload_for("force=true&reason=card%206216261000000000018").await;
+    assert_eq!(card.problem(), (422, "card_number_found".to_owned()));
+    assert!(!card.text.contains("6216261000000000018"), "I-11: {}", card.text);
+    let named = json!({ "source": "table.csv", "force": true });
+    let unsaid = gateway.post("operator", "/v1/bin-table/refresh", &named).await;
+    assert_eq!(unsaid.problem(), (400, "missing_field".to_owned()));
+    assert_eq!(unsaid.json()["field"], "reason");
+    let forced = upload_for("force=true&reason=half%20the%20banks%20have%20left").await;
+    assert_eq!((forced.status.as_u16(), &forced.json()["forced"]), (200, &json!(true)));
+    let audit = gateway.get("auditor", "/v1/audit").await.json();
+    let entry = &audit["entries"][0];
+    assert_eq!(entry["reason"], "half the banks have left");
+    assert!(entry["subject"].as_str().is_some_and(|told| told.ends_with(" bytes, forced")));
 }
 
 #[tokio::test]
@@ -116,7 +159,7 @@ async fn a_bad_table_is_refused_with_its_lines_and_the_live_one_stays() {
     let gateway = Gateway::start().await;
     let mut bad = shorter(0);
     bad.extend_from_slice("621626x,7,19,03070000,平安银行,,debit,test,,\n".as_bytes());
-    let refused = upload(&gateway, "/v1/bin-table/refresh?force=true", bad).await;
+    let refused = upload(&gateway, "/v1/bin-table/refresh?force=true&reason=drill", bad).await;
     assert_eq!(refused.problem(), (422, "bin_table_refused".to_owned()), "{}", refused.text);
     let faults = refused.json()["faults"].clone();
     let last_line = format!("\"line\":{}", shipped_table().len() + 2);
@@ -133,6 +176,69 @@ async fn a_bad_table_is_refused_with_its_lines_and_the_live_one_stays() {
     assert_eq!(unnamed.problem(), (400, "missing_field".to_owned()));
     assert_eq!(gateway.get("auditor", "/v1/bin-table").await.json()["version"], 0);
     assert_eq!(gateway.commits(), 0);
+}
+
+#[tokio::test]
+async fn changes_of_issuers_names_are_told_one_by_one() {
+    let gateway = Gateway::start().await;
+    let shipped = include_str!("../../bin-tables/issuer-changes.csv");
+    let last = shipped.trim_end().lines().last().expect("a change").to_owned();
+    let cells: Vec<&str> = last.split(',').collect();
+    // One is new, one is gone, and one leads elsewhere; who says so is no difference.
+    let kept: Vec<&str> = shipped.trim_end().lines().filter(|line| *line != last).collect();
+    let added = "01020000,工商银行,中国工商银行,2020,an example,,";
+    let first = kept[1];
+    let mut other: Vec<&str> = first.split(',').collect();
+    let (code, old_name, was) = (other[0], other[1], other[2]);
+    other[2] = "另一银行";
+    let other = other.join(",");
+    let lines = kept.iter().map(|line| if *line == first { other.as_str() } else { *line });
+    let list = lines.chain([added]).collect::<Vec<_>>().join("\n");
+    let path = "/v1/bin-table/refresh?force=true&reason=a%20drill";
+    let taken = upload(&gateway, path, list.into_bytes()).await;
+    assert_eq!(taken.status, 200, "{}", taken.text);
+    let named = ["issuer_changes_added", "issuer_changes_removed", "issuer_changes_changed"];
+    assert_eq!(members(&taken.json()["counts"], &named), json!([1, 1, 1]));
+    let path = "/v1/bin-table/issuer-changes?from=0";
+    let told = gateway.get("auditor", path).await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    let told = told.json();
+    assert_eq!(members(&told, &["from", "to", "next"]), json!([0, 1, null]));
+    let rows = told["issuer_changes"].as_array().expect("rows");
+    let of_kind = |kind: &str| rows.iter().find(|row| row["kind"] == kind).expect("there is one");
+    let new = of_kind("added");
+    assert_eq!(members(new, &["issuer_code", "old_name", "before"]), {
+        json!(["01020000", "工商银行", null])
+    });
+    assert_eq!(members(&new["after"], &["new_name", "date", "source"]), {
+        json!(["中国工商银行", "2020", "an example"])
+    });
+    let gone = of_kind("removed");
+    assert_eq!(members(gone, &["issuer_code", "old_name", "after"]), {
+        json!([cells[0], cells[1], null])
+    });
+    let kept = of_kind("changed");
+    assert_eq!(members(kept, &["issuer_code", "old_name"]), json!([code, old_name]));
+    assert_eq!(json!([kept["before"]["new_name"], kept["after"]["new_name"]]), {
+        json!([was, "另一银行"])
+    });
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = gateway.get("auditor", &format!("{path}&limit=2{after}")).await.json();
+        seen.extend(page["issuer_changes"].as_array().expect("rows").clone());
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(json!(seen), told["issuer_changes"]);
+    for (query, problem) in [
+        ("", (400, "invalid_query")),
+        ("?from=0&after=x", (400, "invalid_query")),
+        ("?from=7", (404, "not_found")),
+    ] {
+        let path = format!("/v1/bin-table/issuer-changes{query}");
+        let refused = gateway.get("auditor", &path).await.problem();
+        assert_eq!((refused.0, refused.1.as_str()), problem, "{query}");
+    }
 }
 
 #[tokio::test]

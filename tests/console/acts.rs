@@ -231,7 +231,7 @@ async fn forms_of_one_page_that_lead_to_one_path_are_each_carried_out() {
     let mut browser = town.visitor(OPERATOR).await;
     for source in ["unionpay-2014-10.csv", "unionpay-2018-06.csv", "unionpay-2014-10.csv"] {
         let source = format!("{}/tests/fixtures/bin/{source}", env!("CARGO_MANIFEST_DIR"));
-        let fields = [("source", source.as_str()), ("force", "true")];
+        let fields = [("source", source.as_str()), ("force", "true"), ("reason", "a drill")];
         let taken = browser.fill("/console/bins", "/console/bins/refresh", &fields).await;
         assert_eq!(taken.header("location"), "/console/bins?said=refreshed", "{}", taken.text);
     }
@@ -240,6 +240,14 @@ async fn forms_of_one_page_that_lead_to_one_path_are_each_carried_out() {
     forms.retain(|form| form.contains_key("version"));
     assert_eq!(forms.iter().map(|form| &form["version"]).collect::<Vec<_>>(), ["2", "1"]);
     // The way back, and another form of the page that still stands there.
+    let with_reason = |form: &BTreeMap<String, String>| {
+        let mut form = form.clone();
+        form.insert("reason".to_owned(), "a bank is missing".to_owned());
+        form
+    };
+    let unsaid = browser.post(action, &forms[0]).await;
+    assert_eq!(unsaid.status, 400, "{}", unsaid.text);
+    let forms: Vec<_> = forms.iter().map(with_reason).collect();
     for form in [&forms[1], &forms[0]] {
         let sent = browser.post(action, form).await;
         assert_eq!(sent.header("location"), "/console/bins?said=rolled_back", "{form:?}");
@@ -248,5 +256,8 @@ async fn forms_of_one_page_that_lead_to_one_path_are_each_carried_out() {
     }
     let again = browser.post(action, &forms[1]).await;
     assert_eq!(again.header("location"), "/console/bins?said=already");
+    let page = browser.get("/console/bins").await.text;
+    assert_eq!(page.matches("<td>a bank is missing</td>").count(), 2, "{page}");
+    assert_eq!(page.matches("<td>a drill</td>").count(), 3, "{page}");
     town.app.stop().await;
 }

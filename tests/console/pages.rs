@@ -329,7 +329,7 @@ async fn a_version_of_the_bin_table_leads_to_its_rows_against_the_one_before() {
     let town = Town::new().await;
     let mut browser = town.visitor(OPERATOR).await;
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
-    let fields = [("source", source), ("force", "true")];
+    let fields = [("source", source), ("force", "true"), ("reason", "a drill")];
     let taken = browser.fill("/console/bins", "/console/bins/refresh", &fields).await;
     assert_eq!(taken.header("location"), "/console/bins?said=refreshed", "{}", taken.text);
     let versions = browser.get("/console/bins").await.text;

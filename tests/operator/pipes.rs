@@ -132,7 +132,7 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
     std::fs::copy(shipped, folder.join("table.csv")).expect("a copy");
     std::fs::write(folder.join("wrong.csv"), "bin\nx\n").expect("a file");
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
-    let refreshed = ["bin", "refresh", fixture, "--force", "--data", "data3"];
+    let refreshed = ["bin", "refresh", fixture, "--force", "--reason", "drill", "--data", "data3"];
     let refreshed = program(&folder).args(refreshed).output().expect("the program starts");
     assert!(refreshed.status.success(), "{refreshed:?}");
     let (url, date) = (format!("http://{}", app.address()), paid.text("clearing_date").to_owned());

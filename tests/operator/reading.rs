@@ -146,7 +146,8 @@ async fn a_refresh_says_what_a_running_daemon_has() {
     let key = daemon.printed.iter().find(|line| line.starts_with("sy_")).expect("a key");
     let core = Core::new(daemon.address, key);
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
-    let refreshed = run(folder.path(), &["bin", "refresh", fixture, "--force", "--data", "data"]);
+    let refresh = ["bin", "refresh", fixture, "--force", "--reason", "a drill", "--data", "data"];
+    let refreshed = run(folder.path(), &refresh);
     let told = text(&refreshed);
     assert_eq!(refreshed.status.code(), Some(0), "{told}");
     assert!(told.contains("version 1 is written") && told.contains("kill -HUP"), "{told}");

@@ -168,6 +168,9 @@ async fn nodes_run_alike(first: Arc<dyn Store>, second: Arc<dyn Store>) {
     bin_tables(&first, &second).await;
     credentials(&town, &first, &second).await;
     let audit = first.store.audit(None, 100).await.expect("readable");
+    for reason in ["a drill", "a rollback from version 1"] {
+        assert!(audit.iter().any(|(_, entry)| entry.reason == reason), "{reason}: {audit:?}");
+    }
     assert!(audit.iter().all(|(_, entry)| entry.action == "settings.published"));
     assert_eq!(audit.len() as u64, state_last(&first).await - seeded.last());
 }
@@ -189,7 +192,8 @@ async fn bin_tables(first: &Node, second: &Node) {
         ..RefreshOptions::default()
     };
     let name = "a.csv".to_owned();
-    let refreshed = first.shared().refresh(source.into(), name, "a person", options).await;
+    let refreshed =
+        first.shared().refresh(source.into(), name, ("a person", Some("a drill")), options).await;
     let report = refreshed.expect("a good table");
     assert_eq!((report.version, report.counts.removed, report.issuer_changes), (1, 1, 1));
     let last = state_last(first).await;
@@ -198,14 +202,15 @@ async fn bin_tables(first: &Node, second: &Node) {
     assert_eq!((one.version, &one.sha256), (1, &report.sha256));
     assert_eq!((other.version, &other.sha256), (1, &report.sha256));
     assert_eq!(other.as_of.to_string(), "2024-02");
+    assert_eq!(other.reason.as_deref(), Some("a drill"), "why goes the way of the table");
     assert_eq!(other.table.issuers(), one.table.issuers());
     assert_eq!(other.table.issuers().today("01020000", "工商银行"), "新");
     let own = second.run.bins.rollback(
         RollbackTarget::Previous,
-        switchyard::tables::bin::Occasion { who: "a person", now_ms: 0 },
+        switchyard::tables::bin::Occasion { who: "a person", reason: None, now_ms: 0 },
     );
     assert!(own.is_err(), "a folder that is a copy is not changed alone");
-    let back = second.shared().roll_back(RollbackTarget::Previous, "a person").await;
+    let back = second.shared().roll_back(RollbackTarget::Previous, ("a person", None)).await;
     assert_eq!(back.expect("there is one").version, 0);
     follow([first, second], last + 1).await;
     let live = [first, second].map(|node| node.run.bins.current().version);

@@ -219,6 +219,7 @@ async fn put_in_force(
         source: format!("proposal {id}"),
         as_of: Some(active.as_of),
         force: false,
+        reason: Some(decider.reason.clone()),
     };
     let made = make_live(state, &decider, incoming, Some(active.version)).await?;
     let (report, line) = made.map_err(|refusal| refusal_error(&refusal))?;

@@ -9,6 +9,7 @@ use http::Uri;
 
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
+use crate::api::input::query::Query;
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError, SmsCode};
 use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
@@ -431,6 +432,15 @@ pub fn plain(
         return Err(fields.invalid(name, "the text has a character that is not allowed here"));
     }
     Ok(Some(text.into_owned()))
+}
+
+/// A reason that stands in a query.
+pub fn reason_of_query(query: &mut Query<'_>) -> Result<Option<String>, ApiError> {
+    query.parsed("reason", "1 to 500 characters, and no control characters", |text| {
+        let length = text.chars().count();
+        let is_fit = (1..=REASON_LENGTH_MAX).contains(&length) && !text.contains(char::is_control);
+        is_fit.then(|| text.to_owned())
+    })
 }
 
 fn description(fields: &mut JsonFields<'_>) -> Result<Option<String>, ApiError> {

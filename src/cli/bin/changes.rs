@@ -1,4 +1,5 @@
-//! `switchyard bin changes`: the rows that differ between two versions of the folder.
+//! `switchyard bin changes`: the rows and the changes of issuers' names that differ between two
+//! versions of the folder.
 
 use std::io::Write;
 
@@ -6,10 +7,11 @@ use serde::Serialize;
 
 use super::{BinArgs, open_live, print_counts, print_refusal};
 use crate::cli::output::is_closed;
-use crate::cli::table::TextTable;
+use crate::cli::table::{TextTable, aligned};
 use crate::domain::time::Timestamp;
 use crate::tables::bin::{
-    DiffCounts, RowChangeView, RowView, TableDiff, UnreadableVersion, row_changes,
+    DiffCounts, IssuerNameView, NameChangeView, RowChangeView, RowView, TableDiff,
+    UnreadableVersion, name_changes, row_changes,
 };
 
 /// Rows that are laid out at once.
@@ -21,6 +23,7 @@ struct ChangesTold<'table> {
     to: u32,
     counts: DiffCounts,
     changes: Vec<RowChangeView<'table>>,
+    issuer_changes: Vec<NameChangeView<'table>>,
 }
 
 /// Prints what differs from one version to another one, else to the live one.
@@ -45,8 +48,11 @@ pub(super) fn changes(
     let dated = (before.dated(now), after.dated(now));
     let mut changes = row_changes(&before.table, &after.table)
         .filter_map(|change| RowChangeView::of(change, dated.0, dated.1));
+    let names = name_changes(before.table.issuers(), after.table.issuers());
+    let names = names.filter_map(NameChangeView::of);
     if args.json {
-        let told = ChangesTold { from, to, counts: diff.counts(), changes: changes.collect() };
+        let (counts, changes) = (diff.counts(), changes.collect());
+        let told = ChangesTold { from, to, counts, changes, issuer_changes: names.collect() };
         writeln!(output, "{}", serde_json::to_string(&told)?)?;
         return Ok(true);
     }
@@ -60,7 +66,27 @@ pub(super) fn changes(
         }
         output.write_all(table.text(&rows).as_bytes())?;
     }
+    let names: Vec<_> = names.map(|one| name_cells(&one)).collect();
+    if !names.is_empty() && !is_closed() {
+        let heading = ["issuer", "old name", "what", "before", "after"];
+        writeln!(output, "\n{}", aligned(&heading, &names).trim_end())?;
+    }
     Ok(true)
+}
+
+/// The cells of a change of an issuer's name.
+fn name_cells(change: &NameChangeView<'_>) -> Vec<String> {
+    let told = |name: &Option<IssuerNameView<'_>>| {
+        let told = name.as_ref().map(|name| format!("{} since {}", name.new_name, name.date.0));
+        told.unwrap_or_else(|| "-".to_owned())
+    };
+    vec![
+        change.issuer_code.to_owned(),
+        change.old_name.to_owned(),
+        change.kind.name().to_owned(),
+        told(&change.before),
+        told(&change.after),
+    ]
 }
 
 /// The cells of a row: of a kept one, only what differs.

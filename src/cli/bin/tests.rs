@@ -25,12 +25,19 @@ struct Line {
     args: BinArgs,
 }
 
-/// Runs a line as the shell would, with JSON; returns whether it was done, and its objects.
+impl Line {
+    /// A line as the shell has it, with JSON.
+    fn of(folder: &Folder, line: &[&str]) -> Self {
+        use clap::Parser as _;
+        let data = folder.0.path().to_str().expect("a path in UTF-8");
+        let words = [&["bin"], line, &["--json", "--data", data]].concat();
+        Self::try_parse_from(words).expect("a good line")
+    }
+}
+
+/// Runs a line as the shell would; returns whether it was done, and its objects.
 fn run_line(folder: &Folder, line: &[&str], input: &str) -> (bool, Vec<Value>) {
-    use clap::Parser;
-    let data = folder.0.path().to_str().expect("a path in UTF-8");
-    let words = [&["bin"], line, &["--json", "--data", data]].concat();
-    let line = Line::try_parse_from(words).expect("a good line");
+    let line = Line::of(folder, line);
     let mut output = Vec::new();
     let done = execute(&line.args, 1_700_000_000_000, input.as_bytes(), &mut output);
     let done = done.expect("no failure of the disk");
@@ -135,7 +142,11 @@ fn changed_names_are_checked_and_taken_by_the_same_commands() {
     assert_eq!(told[0]["refused"], "change_ahead", "the line's clock stands in 2023");
     let own = "issuer_code,old_name,new_name,date,source\n01020000,工商银行,中国工商银行,2020,x\n";
     std::fs::write(path, own).expect("a file");
-    let (done, told) = run_line(&folder, &["refresh", path, "--force", "--as-of", "2018-07"], "");
+    let (done, told) = run_line(
+        &folder,
+        &["refresh", path, "--force", "--reason", "a letter", "--as-of", "2018-07"],
+        "",
+    );
     assert!(done && told[0]["issuer_changes"] == 1 && told[0]["rows"] == 5_616, "{told:?}");
     assert_eq!(told[0]["as_of"], "2018-07");
     let (_, told) = run_line(&folder, &["check"], "");
@@ -168,7 +179,7 @@ fn a_difference_is_counted_and_listed_on_demand() {
     assert!(done);
     let expected = serde_json::json!({"added": 2_456, "removed": 47, "changed": 118,
         "renamed": 424, "relabelled": 15, "retired": 0,
-        "issuer_changes_added": 0, "issuer_changes_removed": 0});
+        "issuer_changes_added": 0, "issuer_changes_removed": 0, "issuer_changes_changed": 0});
     assert_eq!(told[0], expected);
     let (_, told) = run_line(&folder, &["diff", &old, &new, "--lists"], "");
     assert_eq!(told[0]["lists"]["removed"].as_array().map(Vec::len), Some(47));
@@ -183,15 +194,46 @@ fn a_refresh_is_refused_forced_and_rolled_back() {
     let source = fixture("unionpay-2018-06.csv");
     let (done, told) = run_line(&folder, &["refresh", &source], "");
     assert!(!done && told[0]["refused"] == "too_many_removed");
-    let (done, told) = run_line(&folder, &["refresh", &source, "--force", "--who", "me"], "");
+    let forced = ["refresh", &source, "--force", "--who", "me", "--reason", "banks have left"];
+    let (done, told) = run_line(&folder, &forced, "");
     assert!(done && told[0]["version"] == 1 && told[0]["forced"] == true);
     assert_eq!(told[0]["counts"]["removed"], 767);
     let (_, told) = run_line(&folder, &["versions"], "");
-    assert_eq!((&told[0][0]["who"], &told[0][0]["live"]), (&"me".into(), &true.into()));
-    let (done, told) = run_line(&folder, &["rollback"], "");
+    assert_eq!((&told[0]["who"], &told[0]["live"]), (&"me".into(), &true.into()));
+    assert_eq!(told[0]["reason"], "banks have left");
+    let back = ["rollback", "--reason", "too early"];
+    let (done, told) = run_line(&folder, &back, "");
     assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_616);
-    let (done, told) = run_line(&folder, &["rollback"], "");
+    let (_, told) = run_line(&folder, &["versions"], "");
+    assert_eq!((told.len(), &told[1]["reason"]), (2, &"too early".into()));
+    let (done, told) = run_line(&folder, &back, "");
     assert!(!done && told[0]["refused"] == "nothing_earlier");
+    // Nobody overrules or goes back without saying why.
+    for line in [&["bin", "refresh", "x.csv", "--force"][..], &["bin", "rollback"]] {
+        use clap::Parser as _;
+        let refused = Line::try_parse_from(line).expect_err("there is no reason");
+        assert_eq!(refused.kind(), clap::error::ErrorKind::MissingRequiredArgument, "{line:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_a_copy_of_what_nodes_share_is_not_changed_alone() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
+    live.run_published(&[], &[]).expect("a copy of nothing");
+    let source = fixture("unionpay-2018-06.csv");
+    for line in [
+        &["refresh", &source, "--force", "--reason", "a drill"][..],
+        &["rollback", "0", "--reason", "a drill"],
+    ] {
+        let line = Line::of(&folder, line);
+        let refused = execute(&line.args, 0, io::empty(), &mut Vec::new());
+        let told = format!("{:#}", refused.expect_err("it is a copy"));
+        assert!(told.contains("cannot change the table below"), "{told}");
+        assert!(told.contains("of a store which nodes share"), "{told}");
+    }
+    let (done, told) = run_line(&folder, &["versions"], "");
+    assert!(done && told.is_empty(), "{told:?}");
 }
 
 /// An output whose reader has gone away.
@@ -228,7 +270,8 @@ fn the_rows_between_two_versions_are_told_with_both_sides() {
     let old = fixture("unionpay-2014-10.csv");
     let new = fixture("unionpay-2018-06.csv");
     for source in [&old, &new] {
-        let (done, told) = run_line(&folder, &["refresh", source, "--force"], "");
+        let (done, told) =
+            run_line(&folder, &["refresh", source, "--force", "--reason", "a drill"], "");
         assert!(done, "{told:?}");
     }
     let (done, told) = run_line(&folder, &["changes", "--from", "1"], "");
@@ -243,6 +286,7 @@ fn the_rows_between_two_versions_are_told_with_both_sides() {
     for kind in ["added", "removed", "changed", "renamed", "relabelled"] {
         assert_eq!(told[0]["counts"][kind], of_kind(kind), "{kind}");
     }
+    assert_eq!(told[0]["issuer_changes"], Value::Array(Vec::new()));
     let same = run_line(&folder, &["changes", "--from", "2", "--to", "2"], "").1;
     assert_eq!(same[0]["changes"], Value::Array(Vec::new()));
     let (done, refused) = run_line(&folder, &["changes", "--from", "7"], "");

@@ -22,9 +22,19 @@ pub async fn show(visit: PageVisit) -> PageResult {
     page.show()
 }
 
-/// `GET /console/bins/changes?from=&to=&after=`
+/// `GET /console/bins/changes?from=&to=&after=&names_after=`
 pub async fn changes(visit: PageVisit) -> PageResult {
     let mut page = visit.page("bin_changes");
+    let names = visit.call_path("/v1/bin-table/issuer-changes", &["from", "to"]);
+    let after = match visit.asked("names_after") {
+        Some(after) => format!("&after={}", plain(after)?),
+        None => String::new(),
+    };
+    let names = page.ask("names", &format!("{names}{after}")).await?;
+    if let Some(next) = names["next"].as_str() {
+        let next = link(visit.path(), &visit.query, &[("names_after", next), ("said", "")]);
+        page.put("next_names", next);
+    }
     let path = visit.call_path("/v1/bin-table/changes", &["from", "to", "after"]);
     page.list("found", &path).await?;
     page.show()
@@ -53,7 +63,7 @@ pub async fn decide(
 /// `POST /console/bins/refresh`
 pub async fn refresh(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
-    let mut body = members(&fields, &["source", "as_of"]);
+    let mut body = members(&fields, &["source", "as_of", "reason"]);
     if fields.contains_key("force") {
         body["force"] = json!(true);
     }
@@ -64,8 +74,10 @@ pub async fn refresh(visit: PageVisit, request: Request) -> PageResult {
 /// `POST /console/bins/rollback`
 pub async fn rollback(visit: PageVisit, request: Request) -> PageResult {
     let fields = visit.form(request).await?;
-    let version = visit.number(&fields, "version")?;
-    let body = version.map_or_else(|| json!({}), |version| json!({ "version": version }));
+    let mut body = members(&fields, &["reason"]);
+    if let Some(version) = visit.number(&fields, "version")? {
+        body["version"] = json!(version);
+    }
     visit.send(Method::POST, "/v1/bin-table/rollback", &body).await?;
     Ok(visit.done("/console/bins", "rolled_back"))
 }

@@ -25,7 +25,8 @@ pub struct IssuerChange {
 }
 
 impl IssuerChange {
-    fn key(&self) -> (&str, &str) {
+    /// What there is one change of: an issuer code and an exact name.
+    pub fn key(&self) -> (&str, &str) {
         (&self.issuer_code, &self.old_name)
     }
 }

@@ -3,7 +3,6 @@
 //! Pure: two tables in, the difference out. Whether it is suspicious is judged in `refresh.rs`.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -93,25 +92,32 @@ pub struct BinRowChange<'table> {
     pub new: Option<&'table BinRow>,
 }
 
-/// The rows that differ, in the order of the tables. Walks both side by side: each is sorted by
-/// key.
-pub fn row_changes<'table>(
-    old_table: &'table BinTable,
-    new_table: &'table BinTable,
-) -> impl Iterator<Item = BinRowChange<'table>> {
-    let mut olds = old_table.rows().iter().peekable();
-    let mut news = new_table.rows().iter().peekable();
-    let pairs = std::iter::from_fn(move || {
+/// Both lists side by side, each of which is sorted by this key: what has one key stands together.
+fn side_by_side<'table, T, K: Ord>(
+    olds: &'table [T],
+    news: &'table [T],
+    key: impl Fn(&'table T) -> K,
+) -> impl Iterator<Item = (Option<&'table T>, Option<&'table T>)> {
+    let (mut olds, mut news) = (olds.iter().peekable(), news.iter().peekable());
+    std::iter::from_fn(move || {
         let order = match (olds.peek(), news.peek()) {
             (None, None) => return None,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.key().cmp(&new.key()),
+            (Some(&old), Some(&new)) => key(old).cmp(&key(new)),
         };
         let old = if order.is_le() { olds.next() } else { None };
         let new = if order.is_ge() { news.next() } else { None };
         Some((old, new))
-    });
+    })
+}
+
+/// The rows that differ, in the order of the tables.
+pub fn row_changes<'table>(
+    old_table: &'table BinTable,
+    new_table: &'table BinTable,
+) -> impl Iterator<Item = BinRowChange<'table>> {
+    let pairs = side_by_side(old_table.rows(), new_table.rows(), |row| row.key());
     pairs.filter_map(move |(old, new)| {
         let (bin, pan_length) = old.or(new)?.key();
         let kinds = match (old, new) {
@@ -146,6 +152,60 @@ fn kept_kinds(old: &BinRow, new: &BinRow, retired: bool) -> Vec<RowChangeKind> {
     kinds
 }
 
+/// In what a change of an issuer's name differs: it is new, or gone; or it is kept, and leads to
+/// another name or from another date on. Who says so is no difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum NameChangeKind {
+    Added,
+    Removed,
+    Changed,
+}
+
+impl NameChangeKind {
+    /// The word of the outer forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// A change of an issuer's name on which two tables differ, with those of both.
+#[derive(Debug, Clone, Copy)]
+pub struct NameChange<'table> {
+    pub kind: NameChangeKind,
+    /// `None` where it was added.
+    pub old: Option<&'table IssuerChange>,
+    /// `None` where it was removed.
+    pub new: Option<&'table IssuerChange>,
+}
+
+/// The changes of issuers' names that differ, by issuer code and old name.
+pub fn name_changes<'table>(
+    olds: &'table IssuerChanges,
+    news: &'table IssuerChanges,
+) -> impl Iterator<Item = NameChange<'table>> {
+    let pairs = side_by_side(olds.all(), news.all(), IssuerChange::key);
+    pairs.filter_map(|(old, new)| {
+        let kind = match (old, new) {
+            (Some(old), Some(new)) if told(old) == told(new) => return None,
+            (Some(_), Some(_)) => NameChangeKind::Changed,
+            (Some(_), None) => NameChangeKind::Removed,
+            (None, _) => NameChangeKind::Added,
+        };
+        Some(NameChange { kind, old, new })
+    })
+}
+
+/// What a change of a name leads to.
+fn told(change: &IssuerChange) -> (&str, StatedDate) {
+    (&change.new_name, change.date)
+}
+
 /// The keys that differ, each list in the order of the table. A kept key can be both changed and
 /// renamed: a bank that is taken over gets another code and another name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -164,6 +224,8 @@ pub struct TableDiff {
     pub issuer_changes_added: usize,
     /// Changes of issuers' names that are there no more.
     pub issuer_changes_removed: usize,
+    /// Changes of issuers' names that lead to another name, or from another date on.
+    pub issuer_changes_changed: usize,
 }
 
 /// The sizes of the lists of a `TableDiff`.
@@ -186,14 +248,47 @@ pub struct DiffCounts {
     pub issuer_changes_added: usize,
     /// Changes of issuers' names that are there no more.
     pub issuer_changes_removed: usize,
+    /// Changes of issuers' names that lead to another name, or from another date on.
+    pub issuer_changes_changed: usize,
+}
+
+impl DiffCounts {
+    /// Those of the issuers' names of two tables, and of no row yet.
+    pub fn of_names(old_table: &BinTable, new_table: &BinTable) -> Self {
+        let mut counts = Self::default();
+        for change in name_changes(old_table.issuers(), new_table.issuers()) {
+            *match change.kind {
+                NameChangeKind::Added => &mut counts.issuer_changes_added,
+                NameChangeKind::Removed => &mut counts.issuer_changes_removed,
+                NameChangeKind::Changed => &mut counts.issuer_changes_changed,
+            } += 1;
+        }
+        counts
+    }
+
+    /// Counts a row that differs in these ways.
+    pub fn count(&mut self, kinds: &[RowChangeKind]) {
+        for kind in kinds {
+            *match kind {
+                RowChangeKind::Added => &mut self.added,
+                RowChangeKind::Removed => &mut self.removed,
+                RowChangeKind::Changed => &mut self.changed,
+                RowChangeKind::Renamed => &mut self.renamed,
+                RowChangeKind::Relabelled => &mut self.relabelled,
+                RowChangeKind::Retired => &mut self.retired,
+            } += 1;
+        }
+    }
 }
 
 impl TableDiff {
     /// The keys of the rows that differ, and how many changes of issuers' names do.
     pub fn between(old_table: &BinTable, new_table: &BinTable) -> Self {
+        let names = DiffCounts::of_names(old_table, new_table);
         let mut diff = Self {
-            issuer_changes_added: lacking(new_table.issuers(), old_table.issuers()),
-            issuer_changes_removed: lacking(old_table.issuers(), new_table.issuers()),
+            issuer_changes_added: names.issuer_changes_added,
+            issuer_changes_removed: names.issuer_changes_removed,
+            issuer_changes_changed: names.issuer_changes_changed,
             ..Self::default()
         };
         for change in row_changes(old_table, new_table) {
@@ -225,16 +320,7 @@ impl TableDiff {
             retired: self.retired.len(),
             issuer_changes_added: self.issuer_changes_added,
             issuer_changes_removed: self.issuer_changes_removed,
+            issuer_changes_changed: self.issuer_changes_changed,
         }
     }
-}
-
-/// How many changes of one list another one lacks, or has otherwise.
-fn lacking(these: &IssuerChanges, others: &IssuerChanges) -> usize {
-    let others: BTreeSet<_> = others.all().iter().map(told).collect();
-    these.all().iter().filter(|change| !others.contains(&told(change))).count()
-}
-
-fn told(change: &IssuerChange) -> (&str, &str, &str, StatedDate) {
-    (&change.issuer_code, &change.old_name, &change.new_name, change.date)
 }

@@ -6,8 +6,9 @@
 //! is never one that a restart would not load. All functions but the lookups block on the disk:
 //! call them where blocking is allowed. Time comes in as a value.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use schemars::JsonSchema;
@@ -28,6 +29,10 @@ use crate::domain::time::Timestamp;
 
 /// The longest name of a person or a source in the history, in characters.
 const RECORDED_LENGTH_MAX: usize = 200;
+/// How many versions beside the live one stay in memory once they were looked at.
+const LOOKED_AT_MAX: usize = 2;
+/// The longest reason there.
+const REASON_LENGTH_MAX: usize = 500;
 
 /// A table and where it came from. Immutable: hold it for as long as one answer needs it.
 #[derive(Debug)]
@@ -43,6 +48,7 @@ pub struct ActiveTable {
     /// When this version became the live one; `None` for the shipped table of a fresh installation.
     pub since_ms: Option<i64>,
     pub who: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl ActiveTable {
@@ -208,6 +214,9 @@ pub(super) type WeighedRollback =
 pub struct LiveBinTable {
     pub(super) folder: VersionFolder,
     loaded: ArcSwap<LoadedTable>,
+    /// The versions that were looked at last, by their digests: who compares two goes through them
+    /// page by page.
+    looked_at: Mutex<VecDeque<(String, KeptTable)>>,
 }
 
 impl LiveBinTable {
@@ -217,7 +226,8 @@ impl LiveBinTable {
         let folder = VersionFolder::below(data_dir);
         let history = folder.history()?;
         let loaded = load_newest(&folder, &history);
-        Ok(Self { folder, loaded: ArcSwap::from_pointee(loaded) })
+        let loaded = ArcSwap::from_pointee(loaded);
+        Ok(Self { folder, loaded, looked_at: Mutex::default() })
     }
 
     /// The live table. Wait-free; a refresh meanwhile leaves the answer whole.
@@ -307,8 +317,9 @@ impl LiveBinTable {
             version: report.version,
             action: VersionAction::Refresh,
             at_ms: occasion.now_ms,
-            who: recorded(occasion.who),
-            source: recorded(&public_source(source)),
+            who: recorded(occasion.who, RECORDED_LENGTH_MAX),
+            reason: occasion.reason.map(|reason| recorded(reason, REASON_LENGTH_MAX)),
+            source: recorded(&public_source(source), RECORDED_LENGTH_MAX),
             sha256,
             rows: report.rows,
             issuer_changes: report.issuer_changes,
@@ -369,7 +380,8 @@ impl LiveBinTable {
             version,
             action: VersionAction::Rollback,
             at_ms: occasion.now_ms,
-            who: recorded(occasion.who),
+            who: recorded(occasion.who, RECORDED_LENGTH_MAX),
+            reason: occasion.reason.map(|reason| recorded(reason, REASON_LENGTH_MAX)),
             source: origin.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
             sha256: origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone()),
             rows: table.len(),
@@ -400,7 +412,8 @@ impl LiveBinTable {
         Ok(self.live_on_disk(&history).version != before)
     }
 
-    /// A version that is kept; 0 is the shipped table.
+    /// A version that is kept; 0 is the shipped table. One that was looked at just before is not
+    /// read again.
     pub fn kept(&self, version: u32) -> Result<KeptTable, UnreadableVersion> {
         let active = self.current();
         if active.version == version {
@@ -412,9 +425,24 @@ impl LiveBinTable {
         if version != SHIPPED_VERSION && origin.is_none() {
             return Err(UnreadableVersion::Unknown { version });
         }
-        let as_of = origin.map_or_else(shipped_as_of, |record| record.as_of.0);
+        let Some(origin) = origin else {
+            return Ok(KeptTable { version, table: shipped_table(), as_of: shipped_as_of() });
+        };
+        let looked_at = || self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_this = |(sha256, kept): &&(String, KeptTable)| {
+            kept.version == version && *sha256 == origin.sha256
+        };
+        let is_there = self.folder.files()?.contains_key(&version);
+        if let Some((_, kept)) = looked_at().iter().find(is_this).filter(|_| is_there) {
+            return Ok(kept.clone());
+        }
         let table = read_version(&self.folder, &history, version);
-        Ok(KeptTable { version, table: table.map_err(UnreadableVersion::Damaged)?, as_of })
+        let table = table.map_err(UnreadableVersion::Damaged)?;
+        let kept = KeptTable { version, table, as_of: origin.as_of.0 };
+        let mut looked_at = looked_at();
+        looked_at.truncate(LOOKED_AT_MAX - 1);
+        looked_at.push_front((origin.sha256.clone(), kept.clone()));
+        Ok(kept)
     }
 
     /// The recorded changes, the oldest first.
@@ -533,6 +561,7 @@ fn activate(
         as_of: record.map_or_else(shipped_as_of, |record| record.as_of.0),
         since_ms: record.map(|record| record.at_ms),
         who: record.map(|record| record.who.clone()),
+        reason: record.and_then(|record| record.reason.clone()),
     }
 }
 
@@ -541,6 +570,6 @@ fn digest_of(table: &BinTable) -> String {
 }
 
 /// A text as the history keeps it: cut, and on one line.
-fn recorded(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(RECORDED_LENGTH_MAX).collect()
+fn recorded(text: &str, length_max: usize) -> String {
+    text.chars().filter(|character| !character.is_control()).take(length_max).collect()
 }

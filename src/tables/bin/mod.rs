@@ -26,7 +26,10 @@ use std::sync::{Arc, LazyLock};
 use crate::domain::bin::{BinTable, StatedDate};
 
 pub use check::{BinLineProblem, FAULTS_KEPT_MAX, Fault, TableFaults};
-pub use diff::{BinRowChange, DiffCounts, RowChangeKind, RowKey, TableDiff, row_changes};
+pub use diff::{
+    BinRowChange, DiffCounts, NameChange, NameChangeKind, RowChangeKind, RowKey, TableDiff,
+    name_changes, row_changes,
+};
 pub use fetch::{FETCH_TIMEOUT_S, TableFetchError, fetch_table, is_url, public_source};
 pub use live::{
     ActiveTable, KeptTable, LiveBinTable, RefreshReport, RollbackRefusal, RollbackReport,
@@ -40,7 +43,7 @@ pub use refresh::{Occasion, RefreshOptions, RefreshRefusal};
 pub use shared::{PublishedTable, PublishedTableError};
 pub use text::TextEncoding;
 pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
-pub use view::{DatedTable, RowChangeView, RowView, StatedText};
+pub use view::{DatedTable, IssuerNameView, NameChangeView, RowChangeView, RowView, StatedText};
 
 /// The source of the table that is compiled in.
 pub const SHIPPED_SOURCE: &str = "shipped";

@@ -47,6 +47,8 @@ impl Default for RefreshOptions {
 #[derive(Debug, Clone, Copy)]
 pub struct Occasion<'text> {
     pub who: &'text str,
+    /// Why, where somebody has said it.
+    pub reason: Option<&'text str>,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub now_ms: i64,
 }
@@ -61,7 +63,7 @@ pub enum RefreshRefusal {
     #[error("{removed} of {live} rows would be gone, more than {max_removed_percent} %")]
     TooManyRemoved { removed: usize, live: usize, max_removed_percent: u8 },
     #[error(
-        "{removed} of {live} changes of issuers' names would be gone, more than \
+        "{removed} of {live} changes of issuers' names would be gone or lead elsewhere, more than \
          {max_removed_percent} %"
     )]
     TooManyChangesRemoved { removed: usize, live: usize, max_removed_percent: u8 },
@@ -134,7 +136,7 @@ pub(super) fn judge(
     if is_suspicious(removed, live) {
         return Some(RefreshRefusal::TooManyRemoved { removed, live, max_removed_percent });
     }
-    let (removed, live) = (diff.issuer_changes_removed, live_changes);
+    let (removed, live) = (diff.issuer_changes_removed + diff.issuer_changes_changed, live_changes);
     is_suspicious(removed, live).then_some(RefreshRefusal::TooManyChangesRemoved {
         removed,
         live,

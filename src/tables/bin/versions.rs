@@ -52,6 +52,9 @@ pub struct VersionRecord {
     pub at_ms: i64,
     /// Whoever brought it.
     pub who: String,
+    /// Why, where somebody has said it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// A path or a URL without its query; for a rollback, where that version came from.
     pub source: String,
     /// Of the version file, in lower-case hexadecimal.

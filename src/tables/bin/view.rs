@@ -6,9 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::diff::{BinRowChange, RowChangeKind};
+use super::diff::{BinRowChange, NameChange, NameChangeKind, RowChangeKind};
 use crate::codec::word;
-use crate::domain::bin::{BinRow, BinTable, Brand, CardBrands, StatedDate};
+use crate::domain::bin::{BinRow, BinTable, Brand, CardBrands, IssuerChange, StatedDate};
 use crate::domain::time::Timestamp;
 
 /// A date as its text.
@@ -152,5 +152,50 @@ impl<'row> RowChangeView<'row> {
             before: change.old.map(|row| RowView::of(row, before)),
             after: change.new.map(|row| RowView::of(row, after)),
         })
+    }
+}
+
+/// What an issuer's name has changed to.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinIssuerName")]
+pub struct IssuerNameView<'row> {
+    /// The name behind the change.
+    pub new_name: &'row str,
+    /// When it came into force.
+    pub date: StatedText,
+    /// Who says so: an address or a publication.
+    pub source: &'row str,
+}
+
+impl<'row> From<&'row IssuerChange> for IssuerNameView<'row> {
+    fn from(change: &'row IssuerChange) -> Self {
+        Self { new_name: &change.new_name, date: StatedText(change.date), source: &change.source }
+    }
+}
+
+/// A change of an issuer's name that differs between two versions, as it was and as it is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "BinIssuerNameChange")]
+pub struct NameChangeView<'row> {
+    /// The issuer's code.
+    pub issuer_code: &'row str,
+    /// The name before the change.
+    pub old_name: &'row str,
+    /// In what it differs.
+    pub kind: NameChangeKind,
+    /// The change as it was; absent where it was added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<IssuerNameView<'row>>,
+    /// The change as it is; absent where it was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<IssuerNameView<'row>>,
+}
+
+impl<'row> NameChangeView<'row> {
+    /// `None` where the change has neither.
+    pub fn of(change: NameChange<'row>) -> Option<Self> {
+        let (issuer_code, old_name) = change.new.or(change.old)?.key();
+        let (before, after) = (change.old.map(Into::into), change.new.map(Into::into));
+        Some(Self { issuer_code, old_name, kind: change.kind, before, after })
     }
 }

@@ -300,7 +300,7 @@ fn notify_url() -> FieldForm {
     field("notify_url", form, what)
 }
 
-fn reason_form() -> Value {
+pub(in crate::api) fn reason_form() -> Value {
     text(1, REASON_LENGTH_MAX)
 }
 
@@ -318,6 +318,7 @@ pub fn refresh() -> RequestForm {
         field("source", source, "A file, or an https URL; absent: the settings' source."),
         field("as_of", stated_date(), "The date of the facts; absent: the day of the refresh."),
         field("force", json!({ "type": "boolean" }), "Overrules a refusal as suspicious."),
+        field("reason", reason_form(), "Why, for the history and the audit trail; with `force`."),
     ];
     let example = json!({ "source": "bin-table.csv", "as_of": "2026-11-01" });
     RequestForm::new("RefreshRequest", fields, example).or_nothing()
@@ -326,8 +327,10 @@ pub fn refresh() -> RequestForm {
 pub fn rollback() -> RequestForm {
     let version = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let what = "Absent: the version that was live before. 0: the shipped table.";
-    let fields = vec![field("version", version, what)];
-    RequestForm::new("RollbackRequest", fields, json!({ "version": 0 })).or_nothing()
+    let why = "Why, for the history and the audit trail.";
+    let fields = vec![field("version", version, what), required("reason", reason_form(), why)];
+    let example = json!({ "version": 0, "reason": "the new table lacks a bank" });
+    RequestForm::new("RollbackRequest", fields, example)
 }
 
 pub fn explain() -> RequestForm {

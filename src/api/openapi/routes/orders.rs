@@ -6,7 +6,7 @@ use crate::api::agreements::{
 };
 use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
 use crate::api::bins::proposals::{self, ProposalBody};
-use crate::api::bins::{ChangesBody, LookupBody, TableBody};
+use crate::api::bins::{ChangesBody, LookupBody, NameChangesBody, TableBody};
 use crate::api::channels::ExplainedBody;
 use crate::api::channels::replay::{self, ReplayBody};
 use crate::api::channels::routes::{self as rules, RoutesBody};
@@ -15,7 +15,7 @@ use crate::api::error::ProblemCode as P;
 use crate::api::input::forms;
 use crate::api::openapi::Endpoint;
 use crate::api::openapi::parameters::{
-    CallParameter, callers_id, card_length, flag, language, page, prefer,
+    CallParameter, callers_id, card_length, flag, language, page, prefer, words,
 };
 use crate::api::orders::story::StoryBody;
 use crate::api::orders::{self as by_filter, OrdersBody};
@@ -391,19 +391,6 @@ fn bin_table() -> Vec<Endpoint> {
             .says("Show the table in force", "And the history of its versions.")
             .may(MAY_INSPECT)
             .gives::<TableBody<'static>>(200, "The table in force."),
-        Endpoint::get("/v1/bin-table/changes", "listBinTableChanges", bins::changes)
-            .says(
-                "List the rows that differ between two versions of the table",
-                "By BIN and card length, each as it was and as it is.",
-            )
-            .may(MAY_INSPECT)
-            .asks([
-                CallParameter::query("from", version(), "The version before.").required(),
-                CallParameter::query("to", version(), "The one after; in force unless given."),
-            ])
-            .asks(page(serde_json::json!({ "type": "string", "pattern": "^[0-9]{2,12}-1[2-9]$" })))
-            .gives::<ChangesBody<'static>>(200, "A page of changes, with the counts of all.")
-            .fails(&[P::NotFound]),
         Endpoint::post("/v1/bin-table/refresh", "refreshBinTable", bins::refresh)
             .says(
                 "Take another table",
@@ -416,6 +403,11 @@ fn bin_table() -> Vec<Endpoint> {
             .asks([
                 CallParameter::query("as_of", forms::stated_date(), as_of),
                 flag("force", "Overrules a refusal of a table in the body as suspicious."),
+                CallParameter::query(
+                    "reason",
+                    forms::reason_form(),
+                    "Of a table in the body: why; `force` needs it.",
+                ),
             ])
             .takes_file(&["application/octet-stream"], Some(forms::refresh()))
             .gives::<RefreshReport>(200, "What was taken.")
@@ -469,9 +461,43 @@ fn bin_proposals() -> Vec<Endpoint> {
     ]
 }
 
+/// The versions that are compared.
+fn compared() -> [CallParameter; 2] {
+    [
+        CallParameter::query("from", version(), "The version before.").required(),
+        CallParameter::query("to", version(), "The one after; in force unless given."),
+    ]
+}
+
+fn bin_changes() -> [Endpoint; 2] {
+    [
+        Endpoint::get("/v1/bin-table/changes", "listBinTableChanges", bins::changes)
+            .says(
+                "List the rows that differ between two versions of the table",
+                "By BIN and card length, each as it was and as it is.",
+            )
+            .may(MAY_INSPECT)
+            .asks(compared())
+            .asks(page(serde_json::json!({ "type": "string", "pattern": "^[0-9]{2,12}-1[2-9]$" })))
+            .gives::<ChangesBody<'static>>(200, "A page of changes, with the counts of all.")
+            .fails(&[P::NotFound]),
+        Endpoint::get("/v1/bin-table/issuer-changes", "listIssuerChanges", bins::issuer_changes)
+            .says(
+                "List the changes of issuers' names that differ between two versions",
+                "By issuer code and old name, each as it was and as it is.",
+            )
+            .may(MAY_INSPECT)
+            .asks(compared())
+            .asks(page(serde_json::json!({ "type": "string", "pattern": "^[0-9]{1,5}$" })))
+            .gives::<NameChangesBody<'static>>(200, "A page of them.")
+            .fails(&[P::NotFound]),
+    ]
+}
+
 pub(super) fn cards() -> Vec<Endpoint> {
     let mut all = bin_table();
     all.extend(bin_proposals());
+    all.extend(bin_changes());
     all.extend([
         Endpoint::get("/v1/routes", "listRoutes", rules::all)
             .says("List the rules in force", "")

@@ -3,7 +3,11 @@
 use super::*;
 use crate::domain::bin::StatedDate;
 
-const NOON: Occasion<'static> = Occasion { who: "an operator", now_ms: 1_700_000_000_000 };
+const NOON: Occasion<'static> = Occasion {
+    who: "an operator",
+    reason: Some("the bank's new ranges"),
+    now_ms: 1_700_000_000_000,
+};
 
 fn small() -> RefreshOptions {
     RefreshOptions { min_rows: 1, max_removed_percent: 100, ..RefreshOptions::default() }
@@ -389,4 +393,25 @@ fn every_kept_version_can_be_looked_at() {
     let gone = live.kept(1).expect_err("its file is gone");
     let missing = VersionProblem::Missing { version: 1 };
     assert!(matches!(gone, UnreadableVersion::Damaged(problem) if problem == missing));
+}
+
+#[test]
+fn versions_that_are_compared_are_read_once() {
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
+    for code in ["01020000", "01030000", "01040000", "01050000"] {
+        take(&live, code);
+    }
+    let kept = |version| live.kept(version).expect("it is kept").table;
+    let (one, two) = (kept(1), kept(2));
+    for _ in 0..3 {
+        assert!(Arc::ptr_eq(&one, &kept(1)) && Arc::ptr_eq(&two, &kept(2)), "a page of them");
+    }
+    // A third one takes the place of the one that was read first, and of no other.
+    kept(3);
+    assert!(Arc::ptr_eq(&two, &kept(2)));
+    assert!(!Arc::ptr_eq(&one, &kept(1)));
+    // The live one and the shipped one are in memory anyhow.
+    assert!(Arc::ptr_eq(&live.current().table, &kept(4)));
+    assert!(Arc::ptr_eq(&shipped_table(), &kept(0)));
 }
