@@ -18,7 +18,7 @@ use crate::cli::output::{say, write};
 use crate::cli::push::{PushArgs, PushedFile, push};
 use crate::cli::remote::listing::{Listing, list as members};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
-use crate::cli::shown::{cell, money};
+use crate::cli::shown::{cell, money, share};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
@@ -129,14 +129,13 @@ const CHANNELS: Listing = Listing {
                 |limits| money(limits, member, currency.unwrap_or_default()),
             )
         };
-        let ppm: Option<u64> = part("health", "success_rate_ppm").parse().ok();
         vec![
             cell(channel, "id"),
             cell(channel, "protocol"),
             cell(channel, "state"),
             if is(&cell(channel, "enabled")) { "on" } else { "off" }.to_owned(),
             if is(&part("health", "breaker_open")) { "open" } else { "closed" }.to_owned(),
-            ppm.map_or_else(|| "-".to_owned(), |ppm| format!("{}%", ppm / 10_000)),
+            share(&channel["health"], "success_rate_ppm"),
             of_today("used_today"),
             of_today("left_today"),
         ]

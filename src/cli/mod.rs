@@ -73,6 +73,8 @@ enum CliCommand {
     Channel(channel::ChannelArgs),
     /// Have the running daemon read channel files, routes and BIN table anew
     Reload(remote::reload::ReloadArgs),
+    /// Show the running daemon's day, and what wants a person
+    Today(remote::today::TodayArgs),
     /// List, find, show and export the running daemon's orders
     Order(remote::order::OrderArgs),
     /// List and show agreements, which bind cards, and end one
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         CliCommand::Route(args) => route::run(args),
         CliCommand::Channel(args) => channel::run(args),
         CliCommand::Reload(args) => remote::reload::run(args),
+        CliCommand::Today(args) => remote::today::run(args),
         CliCommand::Order(args) => remote::order::run(args),
         CliCommand::Agreement(args) => remote::agreement::run(args),
         CliCommand::Verification(args) => remote::verification::run(args),

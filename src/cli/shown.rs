@@ -35,6 +35,15 @@ pub fn money(row: &Value, name: &str, currency: &str) -> String {
     }
 }
 
+/// A member that counts millionths, in percent: `99.12 %`; `-` if it is absent.
+pub fn share(row: &Value, name: &str) -> String {
+    let ppm = row.get(name).and_then(Value::as_u64);
+    ppm.map_or_else(
+        || "-".to_owned(),
+        |ppm| format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100),
+    )
+}
+
 /// A moment of JSON (`2026-11-22T15:00:07.123Z`), its date and its time of day; `None` for any
 /// other text.
 fn date_and_time(text: &str) -> Option<(&str, &str)> {
@@ -75,6 +84,13 @@ mod tests {
         assert_eq!(amount(&row, "cny", "XXX"), "12345", "no currency of ours");
         assert_eq!(major(0, Some(Currency::Cny)), "0.00");
         assert_eq!(major(i128::MIN, None), i128::MIN.to_string());
+    }
+
+    #[test]
+    fn shares_are_in_percent() {
+        let row = json!({ "all": 1_000_000, "most": 991_299, "few": 90, "none": null });
+        let told = ["all", "most", "few", "none"].map(|name| share(&row, name));
+        assert_eq!(told, ["100.00 %", "99.12 %", "0.00 %", "-"]);
     }
 
     #[test]

@@ -104,6 +104,7 @@ const WARNED: &[&str] = &[
     "channel_off",
     "certificate_ends",
     "clock_doubted",
+    "reload_held",
 ];
 const BAD: &[&str] = &[
     "operator",

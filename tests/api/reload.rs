@@ -73,6 +73,13 @@ async fn a_reload_that_moves_too_many_orders_is_held_until_somebody_accepts_it()
     let held = gateway.held().await;
     assert_eq!(held, problem["held"]);
     assert_eq!(held["moves"]["largest"][0]["orders"], 6);
+    let stands = async || {
+        let today = gateway.get("auditor", "/v1/today").await.json();
+        let alerts = today["alerts"].as_array().expect("alerts").clone();
+        alerts.into_iter().find(|alert| alert["what"] == "reload_held")
+    };
+    let told = stands().await.expect("the day tells of it");
+    assert_eq!(told["about"], held["files"]);
     let small = gateway.pay(&with_amount("AFTER-1", 105)).await;
     assert_eq!(small.status, 200, "what was in force stays: {}", small.text);
 
@@ -86,7 +93,7 @@ async fn a_reload_that_moves_too_many_orders_is_held_until_somebody_accepts_it()
     assert_ne!(shown["files"], held["files"]);
     let accepted = gateway.reload(&yes(&shown["files"])).await;
     assert_eq!(accepted.status, 200, "{}", accepted.text);
-    assert_eq!(gateway.held().await, json!(null));
+    assert_eq!((gateway.held().await, stands().await), (json!(null), None));
     let small = gateway.pay(&with_amount("AFTER-2", 105)).await;
     assert_eq!(small.problem(), (422, "no_route".to_owned()));
 

@@ -208,6 +208,11 @@ async fn a_held_reload_is_shown_and_accepted_where_the_routes_are() {
     let all = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n";
     std::fs::write(routes, all).expect("a file");
     town.app.reload().await.expect("no panic");
+    for (language, words) in [("en", "A reload is held"), ("zh", "重新载入被搁置")] {
+        let today = browser.get(&format!("/console?lang={language}")).await.text;
+        let (before, told) = today.split_once("href=\"/console/routes#held\">").expect("a link");
+        assert!(told.starts_with(words) && before.contains("id=\"alerts\""), "{today}");
+    }
     for (language, words) in [("en", "A reload is held"), ("zh", "被搁置")] {
         let shown = browser.get(&format!("{PAGE}?lang={language}")).await.text;
         let held = shown.split_once("id=\"held\"").expect("a section").1;

@@ -36,6 +36,8 @@ const LINES: [&str; 56] = [
     "check-config --config switchyard.toml",
     "check-config --config none.toml",
     "route explain --config switchyard.toml --bin 621626 --amount 9.5 --currency CNY --data data2",
+    "today",
+    "today --json",
     "order show A-1",
     "order list",
     "order list --status succeeded --limit 1 --json",
@@ -74,7 +76,8 @@ const LINES: [&str; 56] = [
     "man pages",
 ];
 /// Whose output is a table, which fits the terminal.
-const TABLES: [&str; 7] = ["list", "lookup", "rates", "report", "versions", "changes", "explain"];
+const TABLES: [&str; 8] =
+    ["list", "lookup", "rates", "report", "versions", "changes", "explain", "today"];
 /// They run until they are stopped, or for long; they print in the same way.
 const LONG: [&str; 3] = ["serve", "demo", "simulate"];
 
@@ -101,7 +104,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     command.args(words).stdin(Stdio::null());
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
-    let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker"]);
+    let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker", "today"]);
     let asks = asks.chain(["channel rates", "proposal"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);

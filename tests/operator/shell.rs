@@ -10,10 +10,11 @@ use crate::support::wire::http_client;
 /// Where the manual has the daemon.
 const DAEMON: &str = "127.0.0.1:7070";
 /// Commands that ask the running daemon.
-const ASK: [&str; 12] = [
+const ASK: [&str; 13] = [
     "accounting",
     "agreement",
     "audit",
+    "today",
     "order",
     "reversal",
     "transaction",

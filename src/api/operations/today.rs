@@ -63,6 +63,9 @@ closed_set! {
         CertificateEnds => "certificate_ends",
         /// Days of the channel `about` should have been closed by themselves.
         DayOverdue => "day_overdue",
+        /// A reload waits for a person's yes to the orders that it would move; `about` names its
+        /// files.
+        ReloadHeld => "reload_held",
         /// The worker `about` has failed within the last hour.
         WorkerFailed => "worker_failed",
     }
@@ -183,7 +186,7 @@ struct ChannelDifferencesBody {
 struct StandingAlertBody {
     /// A stable word.
     what: &'static str,
-    /// The reason, doubt, channel or worker.
+    /// The reason, doubt, channel, worker or files.
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
     /// How many.
@@ -230,6 +233,7 @@ pub async fn show(
     alerts.extend(statuses.iter().flat_map(|status| channel_alerts(status, now)));
     let overdue = days_open.iter().filter(|days| days.overdue);
     alerts.extend(overdue.map(|days| about(StandingAlert::DayOverdue, &days.channel)));
+    alerts.extend(state.reloads.held().map(|held| about(StandingAlert::ReloadHeld, &held.files)));
     alerts.extend(worker_alerts(&state, now));
     let at = MomentText(now);
     let body =

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli::output::{say, write};
 use crate::cli::remote::listing::list;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
-use crate::cli::shown::{amount, cell};
+use crate::cli::shown::{amount, cell, share};
 use crate::cli::table::aligned;
 
 #[derive(Debug, Args)]
@@ -99,8 +99,8 @@ fn page(report: &Value) -> String {
         |close| format!("closed {} by {}", cell(close, "at"), cell(close, "by")),
     );
     let mut text = format!("{} {}, {closed}\n", cell(report, "channel"), cell(report, "date"));
-    if let Some(ppm) = report.get("success_rate_ppm").and_then(Value::as_u64) {
-        text += &format!("success rate {}.{:04} %\n", ppm / 10_000, ppm % 10_000);
+    if report.get("success_rate_ppm").is_some() {
+        text += &format!("success rate {}\n", share(report, "success_rate_ppm"));
     }
     for part in &PARTS {
         let cells = |row: &Value| {

@@ -9,6 +9,7 @@ pub mod order;
 pub mod proposal;
 pub mod reload;
 pub mod reversal;
+pub mod today;
 pub mod verification;
 pub mod worker;
 
