@@ -196,8 +196,7 @@ async fn i_9_a_restored_data_folder_gives_out_no_number_again() {
     let backup = town.folder().join("backup");
     let mut numbers = Vec::new();
     let mut pay = async |order_id: &str, copy: bool| {
-        let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
-        town.door.lead_to(Some(daemon.address));
+        let mut daemon = Daemon::installed(&town).await;
         let paid =
             Core::new(daemon.address, CALLER_KEY).pay(&Payment::instant(order_id, 500)).await;
         assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
@@ -230,11 +229,7 @@ async fn i_12_a_backup_that_was_made_beside_a_running_daemon_comes_back() {
         let words = [done.stdout, done.stderr].concat();
         (done.status.code(), String::from_utf8_lossy(&words).into_owned())
     };
-    let start = async || {
-        let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-        town.door.lead_to(Some(daemon.address));
-        daemon
-    };
+    let start = async || Daemon::installed(&town).await;
     let pay = async |daemon: &Daemon, order_id: &str| {
         let core = Core::new(daemon.address, CALLER_KEY);
         let paid = core.pay(&Payment::instant(order_id, 500)).await;
@@ -354,8 +349,7 @@ const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_is_found_by_its_id_and_its_trace_goes_on() {
     let town = Installation::new(|channel| channel).await;
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(&town).await;
     let url = format!("http://{}/v1/payments", daemon.address);
     let send = async |key: &str, headers: &[(&str, &str)]| {
         let body = Payment::instant("A-1", 500).body().to_string();
@@ -409,8 +403,7 @@ async fn the_key_for_notices_is_changed_without_a_notice_that_the_core_cannot_be
     let text = std::fs::read_to_string(&file).expect("settings");
     let text = text.replace("keys = [\"file:notice.key\"]\n", "");
     std::fs::write(&file, text).expect("settings");
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(&town).await;
     let core = Core::new(daemon.address, CALLER_KEY);
     let keys = || -> Vec<String> {
         let text = std::fs::read_to_string(town.data().join("keys/notice")).expect("a file");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use switchyard::app::App;
 
 use crate::support::core::{Core, Payment};
-use crate::support::daemon::{Daemon, INSTALLED};
+use crate::support::daemon::Daemon;
 use crate::support::installation::{CALLER_KEY, Installation, NOTICE_KEY, metrics};
 use crate::support::wire::http_client;
 use crate::support::{Scratch, witnesses};
@@ -71,8 +71,7 @@ async fn no_answer_is_outside_the_document_whatever_is_sent() {
         return;
     }
     let town = Installation::new(|channel| channel).await;
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(&town).await;
     let url = format!("http://{}", daemon.address);
     let (seed, cases) = (knob("SWITCHYARD_SEED", SEED), knob("SWITCHYARD_CASES", CASES));
     println!("SWITCHYARD_SEED={seed} SWITCHYARD_CASES={cases}");
@@ -145,8 +144,7 @@ async fn a_strangers_library_believes_our_notices_and_no_others() {
     let text = std::fs::read_to_string(&file).expect("settings");
     let both = "keys = [\"file:next.key\", \"file:notice.key\"]";
     std::fs::write(&file, text.replace("keys = [\"file:notice.key\"]", both)).expect("settings");
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(&town).await;
     let paid = Core::new(daemon.address, CALLER_KEY).pay(&Payment::instant("A-1", 500)).await;
     let notice = town.core_inbox.post_with("id", paid.id()).await;
     let header = |name: &str| (name.to_owned(), Value::from(notice.header(name)));

@@ -25,8 +25,7 @@ pub async fn town(url: &str) -> Installation {
 }
 
 pub async fn start(town: &Installation) -> (Daemon, Core) {
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(town).await;
     let core = Core::new(daemon.address, CALLER_KEY);
     (daemon, core)
 }

@@ -17,15 +17,9 @@ use crate::support::wire::until;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_takes_sound_files_and_leaves_what_runs_otherwise() {
     let town = Installation::new(|channel| channel).await;
-    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
-    town.door.lead_to(Some(daemon.address));
+    let daemon = Daemon::installed(&town).await;
     let core = Core::new(daemon.address, CALLER_KEY);
-    let channel_of = async |order_id: &str| {
-        let paid = core.pay(&Payment::instant(order_id, 700)).await;
-        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
-        paid.text("channel").to_owned()
-    };
-    assert_eq!(channel_of("A-1").await, BANK);
+    assert_eq!(core.channel_of("A-1").await, BANK);
 
     // A mistake in one channel file: every channel stays as it was.
     let sound = town.change_channel(BANK, "unknown.inqire = []");
@@ -36,20 +30,20 @@ async fn a_reload_takes_sound_files_and_leaves_what_runs_otherwise() {
     let line = 1 + bad.lines().position(|line| line.starts_with("inqire")).expect("the mistake");
     let place = format!("harbour-bank.toml:{line}: unknown.inqire");
     assert!(daemon.log().contains(&place), "{place}: {}", daemon.log());
-    assert_eq!(channel_of("A-2").await, BANK);
+    assert_eq!(core.channel_of("A-2").await, BANK);
 
     // Other routes hold from the next order on.
     std::fs::write(town.channel_file(BANK), sound).expect("a file");
     town.write_routes(ALL_TO_UNIONPAY);
     daemon.signal("HUP");
     daemon.logged("the routes are reloaded", 1).await;
-    assert_eq!(channel_of("A-3").await, UNIONPAY);
+    assert_eq!(core.channel_of("A-3").await, UNIONPAY);
 
     // A mistake in the routes: those that hold stay.
     town.write_routes(&ALL_TO_UNIONPAY.replace("unionpay", "unionpai"));
     daemon.signal("HUP");
     daemon.logged("the routes stay as they were", 1).await;
-    assert_eq!(channel_of("A-4").await, UNIONPAY);
+    assert_eq!(core.channel_of("A-4").await, UNIONPAY);
 }
 
 const ALL_TO_UNIONPAY: &str = r#"

@@ -76,6 +76,13 @@ impl Core {
         Self::over(http_client(), &format!("http://{address}"), key)
     }
 
+    /// Pays under this order id, and tells which channel has taken it.
+    pub async fn channel_of(&self, order_id: &str) -> String {
+        let paid = self.pay(&Payment::instant(order_id, 700)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+        paid.text("channel").to_owned()
+    }
+
     /// A core with a client of its own, for instance one that speaks TLS.
     pub fn over(client: reqwest::Client, base: &str, key: &str) -> Self {
         Self { client, base: base.to_owned(), key: key.to_owned() }

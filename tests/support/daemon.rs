@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use super::installation::Installation;
 use super::wire::until;
 
 /// Serves the folder of an installation.
@@ -66,6 +67,13 @@ impl Daemon {
         let (child, log) = spawn_as(command, folder);
         let listening = tokio::task::spawn_blocking(move || Self::listening(child, log));
         listening.await.expect("the daemon listens")
+    }
+
+    /// Starts it on an installation, where the channels' notices come to it.
+    pub async fn installed(town: &Installation) -> Self {
+        let daemon = Self::start(town.folder(), &INSTALLED).await;
+        town.door.lead_to(Some(daemon.address));
+        daemon
     }
 
     fn listening(mut child: Child, log: PathBuf) -> Self {

@@ -196,6 +196,12 @@ fn fields(prefix: &str, schema: &Value) -> Vec<FieldRow> {
         let inside = if field["items"]["properties"].is_object() { &field["items"] } else { field };
         rows.extend(fields(&format!("{path}."), inside));
     }
+    // Of several forms that it may have, no field is in all.
+    for other in list(&schema["anyOf"]).flat_map(|way| fields(prefix, way)) {
+        if rows.iter().all(|known| known.name != other.name) {
+            rows.push(FieldRow { is_required: false, ..other });
+        }
+    }
     rows
 }
 

@@ -91,13 +91,21 @@ pub(super) struct Harbour {
     pending_percent: u8,
 }
 
+/// What every request about an order begins with; an inquiry has nothing else.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HarbourCharge<'a> {
+struct HarbourOrder<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
     order_no: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HarbourCharge<'a> {
+    #[serde(flatten, borrow)]
+    order: HarbourOrder<'a>,
     #[serde(borrow)]
     sent_at: Cow<'a, str>,
     amount: i64,
@@ -150,20 +158,9 @@ impl HarbourPayee<'_> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct HarbourOrder<'a> {
-    #[serde(borrow)]
-    merchant_id: Cow<'a, str>,
-    #[serde(borrow)]
-    order_no: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct HarbourVerification<'a> {
-    #[serde(borrow)]
-    merchant_id: Cow<'a, str>,
-    #[serde(borrow)]
-    order_no: Cow<'a, str>,
+    #[serde(flatten, borrow)]
+    order: HarbourOrder<'a>,
     #[serde(borrow)]
     card_number: Cow<'a, str>,
     #[serde(borrow)]
@@ -178,10 +175,8 @@ struct HarbourVerification<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HarbourAgreement<'a> {
-    #[serde(borrow)]
-    merchant_id: Cow<'a, str>,
-    #[serde(borrow)]
-    order_no: Cow<'a, str>,
+    #[serde(flatten, borrow)]
+    order: HarbourOrder<'a>,
     #[serde(borrow)]
     card_number: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -202,10 +197,8 @@ struct HarbourStatement<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HarbourFollowUp<'a> {
-    #[serde(borrow)]
-    merchant_id: Cow<'a, str>,
-    #[serde(borrow)]
-    order_no: Cow<'a, str>,
+    #[serde(flatten, borrow)]
+    order: HarbourOrder<'a>,
     #[serde(borrow)]
     original_order_no: Cow<'a, str>,
     #[serde(borrow)]
@@ -260,7 +253,7 @@ impl Harbour {
             }
             BankOperation::Inquiry | BankOperation::Reversal => {
                 let order: HarbourOrder<'_> = serde_json::from_slice(body).ok()?;
-                let order_no = self.order_no(&order.merchant_id, &order.order_no)?;
+                let order_no = self.order_no(&order)?;
                 Some(BankRequest::new(operation, order_no))
             }
             BankOperation::Statement | BankOperation::File => {
@@ -285,7 +278,7 @@ impl Harbour {
 
     fn agreement(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
         let asked: HarbourAgreement<'_> = serde_json::from_slice(body).ok()?;
-        let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+        let order_no = self.order_no(&asked.order)?;
         Some(BankRequest {
             card: asked.card_number.map(|number| RequestCard::new(&number, None, None)),
             token: asked.agreement_no.map(Cow::into_owned),
@@ -297,7 +290,7 @@ impl Harbour {
     /// Who is asked about, whether the card is theirs: of a verification, and before a code.
     fn verification(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
         let asked: HarbourVerification<'_> = serde_json::from_slice(body).ok()?;
-        let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+        let order_no = self.order_no(&asked.order)?;
         let fits =
             |text: &Option<Cow<'_, str>>, is: fn(&str) -> bool| text.as_deref().is_none_or(is);
         let kind = asked.id_type.as_deref().unwrap_or("01");
@@ -323,7 +316,7 @@ impl Harbour {
             Some(payee) => Some(payee.read()?),
             None => None,
         };
-        let order_no = self.order_no(&charge.merchant_id, &charge.order_no)?;
+        let order_no = self.order_no(&charge.order)?;
         Some(BankRequest {
             sent_at: charge.sent_at.into_owned(),
             amount: Some(AmountMinor::new(charge.amount).ok()?),
@@ -338,7 +331,7 @@ impl Harbour {
 
     fn follow_up(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
         let follow_up: HarbourFollowUp<'_> = serde_json::from_slice(body).ok()?;
-        let order_no = self.order_no(&follow_up.merchant_id, &follow_up.order_no)?;
+        let order_no = self.order_no(&follow_up.order)?;
         Some(BankRequest {
             original_no: follow_up.original_order_no.into_owned(),
             // A number that the bank never gave out names no order.
@@ -349,10 +342,11 @@ impl Harbour {
     }
 
     /// The order number, if it has the right form and the merchant is ours.
-    fn order_no(&self, merchant_id: &str, order_no: &str) -> Option<String> {
+    fn order_no(&self, order: &HarbourOrder<'_>) -> Option<String> {
+        let HarbourOrder { merchant_id, order_no } = order;
         let plain = order_no.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let fits = plain && (1..=ORDER_NO_LENGTH_MAX).contains(&order_no.len());
-        (fits && merchant_id == self.merchant_id).then(|| order_no.to_owned())
+        (fits && *merchant_id == self.merchant_id).then(|| order_no.to_string())
     }
 }
 
