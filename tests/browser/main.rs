@@ -1,4 +1,4 @@
-//! A working day at the console, in a real browser: twelve tasks as a person does them.
+//! A working day at the console, in a real browser: its tasks as a person does them.
 //!
 //! Chromium is driven by chromedriver over WebDriver. Each task begins at the first page and takes
 //! three clicks or fewer; what is typed into a form is no click. Screenshots of every page, in both
@@ -25,7 +25,7 @@ const CLICKS_MAX: u32 = 3;
 const SERIOUS: [&str; 2] = ["serious", "critical"];
 
 /// The pages that are photographed and held against axe-core.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 17] = [
     ("today", "/console"),
     ("orders", "/console/orders"),
     ("unknowns", "/console/unknowns"),
@@ -34,11 +34,13 @@ const PAGES: [(&str, &str); 15] = [
     ("routes", "/console/routes"),
     ("what-if", "/console/routes/what-if"),
     ("bins", "/console/bins?prefix=621626"),
+    ("bin-changes", "/console/bins/changes?from=0&to=1"),
     ("reconciliation", "/console/reconciliation"),
     ("differences", "/console/differences?channel=unionpay"),
     ("settlement", "/console/settlement?channel=unionpay"),
     ("accounting", "/console/accounting"),
     ("notices", "/console/notices"),
+    ("approvals", "/console/approvals?state=all"),
     ("audit", "/console/audit"),
     ("settings", "/console/settings"),
 ];
@@ -78,7 +80,7 @@ impl WorkingDay {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twelve_tasks_of_a_working_day_take_three_clicks_each() {
+async fn the_tasks_of_a_working_day_take_three_clicks_each() {
     let axe = axe();
     if is_left_out(!has_chromium(), "chromium and chromedriver")
         || is_left_out(axe.is_none(), "axe-core")
@@ -92,6 +94,7 @@ async fn twelve_tasks_of_a_working_day_take_three_clicks_each() {
     browser.fill("#key", support::installation::CALLER_KEY).await;
     browser.click("form button").await;
     let axe = std::fs::read_to_string(axe.expect("it is there")).expect("axe-core is text");
+    shop.changes_the_bin_table().await;
     look_at_all(&browser, &base, &shop, &axe).await;
     look_at_answers(&mut browser, &base, &shop, &axe).await;
     let mut day = WorkingDay { browser, base: base.clone(), done: Vec::new() };
@@ -99,7 +102,7 @@ async fn twelve_tasks_of_a_working_day_take_three_clicks_each() {
     cards_and_deliveries(&mut day, &shop).await;
     days_and_money(&mut day, &shop).await;
     day.end();
-    assert_eq!(day.done.len(), 12, "{:?}", day.done);
+    assert_eq!(day.done.len(), 13, "{:?}", day.done);
     day.browser.quit().await;
     shop.app.stop().await;
 }
@@ -149,12 +152,20 @@ async fn cards_and_deliveries(day: &mut WorkingDay, shop: &Shop) {
     day.shows("Where it would go").await;
 
     day.task("have accounting posted again what it refused").await;
-    shop.accounting_accepts(true);
+    shop.accounting.accepts(true);
     day.browser.click("a[href='/console/accounting?status=parked']").await;
     day.browser.click("input[data-all]").await;
     day.browser.click("form[action$='/retry'] button").await;
     day.shows("They are delivered now.").await;
     shop.nothing_is_parked("/v1/accounting-requests?status=parked", "accounting_requests").await;
+
+    day.task("have the core told again what it did not take").await;
+    shop.told.accepts(true);
+    day.browser.click("main a[href='/console/notices?status=parked']").await;
+    day.browser.click("input[data-all]").await;
+    day.browser.click("form[action$='/retry'] button").await;
+    day.shows("They are delivered now.").await;
+    shop.nothing_is_parked("/v1/notices?status=parked", "notices").await;
 }
 
 async fn days_and_money(day: &mut WorkingDay, shop: &Shop) {
@@ -203,6 +214,10 @@ async fn look_at_all(browser: &Browser, base: &str, shop: &Shop, axe: &str) {
     pages.push(("date", format!("/console/reconciliation/unionpay/{}", shop.date)));
     pages.push(("difference", format!("/console/differences/{difference}")));
     pages.push(("batch", format!("/console/batches/{batch}")));
+    let parked =
+        shop.core.all("/v1/accounting-requests?status=parked", "accounting_requests").await;
+    let parked = parked[0]["id"].as_str().expect("an id");
+    pages.push(("accounting-request", format!("/console/accounting/{parked}")));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console");
     std::fs::create_dir_all(&folder).expect("a folder for screenshots");
     let looks = [

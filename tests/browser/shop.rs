@@ -1,8 +1,9 @@
 //! What a day has left on an operator's desk: unknowns that want a person, bookings that accounting
-//! has refused, and a statement that differs.
+//! has refused, notices that the core has not taken, and a statement that differs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -38,21 +39,35 @@ pub struct Shop {
     pub core: Core,
     /// The clearing date of the statement that differs.
     pub date: String,
-    accepts: Arc<AtomicBool>,
+    pub accounting: Receiver,
+    /// The core, which hears of ends.
+    pub told: Receiver,
     installation: Installation,
 }
 
-/// An accounting system that books everything, or refuses everything.
-async fn accounting(accepts: Arc<AtomicBool>) -> String {
-    let answer = async |State(accepts): State<Arc<AtomicBool>>| {
-        if accepts.load(Ordering::SeqCst) {
-            StatusCode::OK
-        } else {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-    };
-    let router = Router::new().fallback(any(answer)).with_state(accepts);
-    format!("http://{}", listen(router).await)
+/// Somebody who takes everything that is posted, or refuses everything.
+pub struct Receiver {
+    accepts: Arc<AtomicBool>,
+    url: String,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let accepts = Arc::new(AtomicBool::new(true));
+        let answer = async |State(accepts): State<Arc<AtomicBool>>| {
+            if accepts.load(Ordering::SeqCst) {
+                StatusCode::OK
+            } else {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+        };
+        let router = Router::new().fallback(any(answer)).with_state(Arc::clone(&accepts));
+        Self { accepts, url: format!("http://{}", listen(router).await) }
+    }
+
+    pub fn accepts(&self, accepts: bool) {
+        self.accepts.store(accepts, Ordering::SeqCst);
+    }
 }
 
 impl Shop {
@@ -74,9 +89,11 @@ impl Shop {
         installation.write_channel(UNIONPAY, UNKNOWNS, QUICK_TIMEOUTS);
         let over = "clearing.close_after = \"30d\"\nstatement.carry_days = 1";
         installation.change_channel(UNIONPAY, over);
-        let accepts = Arc::new(AtomicBool::new(true));
+        let (accounting, told) = (Receiver::start().await, Receiver::start().await);
         let mut settings = installation.settings();
-        settings.accounting.url = Some(accounting(Arc::clone(&accepts)).await);
+        settings.accounting.url = Some(accounting.url.clone());
+        settings.notices.url = Some(told.url.clone());
+        settings.notices_retry_for = Duration::from_secs(1);
         let app = App::start(settings, &installation.data(), metrics()).await;
         let app = app.expect("a daemon");
         installation.door.lead_to(Some(app.address()));
@@ -85,14 +102,15 @@ impl Shop {
         let calendar = ClearingCalendar { zone, cut_off: installation.channels.cut_off };
         let then = Clock::System.now().as_millis() - late_ms.load(Ordering::SeqCst);
         let date = calendar.date_of(Timestamp::from_millis(then)).to_string();
-        let shop = Self { app, core, date, accepts, installation };
+        let shop = Self { app, core, date, accounting, told, installation };
         for place in 0..PAYMENTS {
             shop.pay(&format!("P-{place}"), 10_000 + place).await;
         }
         late_ms.store(DAY_MS, Ordering::SeqCst);
         shop.statement_comes().await;
         shop.nobody_hears().await;
-        shop.accounting_accepts(false);
+        shop.accounting.accepts(false);
+        shop.told.accepts(false);
         shop.pay("Q-1", 4_711).await;
         shop.pay("Q-2", 4_712).await;
         let parked = "/v1/accounting-requests?status=parked";
@@ -101,11 +119,12 @@ impl Shop {
             (rows.len() >= 2).then_some(())
         })
         .await;
+        until("the core has refused both for too long", async || {
+            let rows = shop.core.all("/v1/notices?status=parked", "notices").await;
+            (rows.len() >= 2).then_some(())
+        })
+        .await;
         shop
-    }
-
-    pub fn accounting_accepts(&self, accepts: bool) {
-        self.accepts.store(accepts, Ordering::SeqCst);
     }
 
     async fn pay(&self, order_id: &str, amount: i64) {
@@ -155,6 +174,19 @@ impl Shop {
             (channel.body["health"]["breaker_open"] == false).then_some(())
         })
         .await;
+    }
+
+    /// A version of the BIN table in which a row is gone and a name has changed.
+    pub async fn changes_the_bin_table(&self) {
+        let rows = include_str!("../../bin-tables/unionpay.csv").trim_end();
+        let (shorter, _) = rows.rsplit_once('\n').expect("rows");
+        let table = shorter.to_owned()
+            + "\nissuer_code,old_name,new_name,date,source\n01020000,工商银行,新,2020,x\n";
+        let source = self.installation.folder().join("table.csv");
+        std::fs::write(&source, table).expect("a file");
+        let body = json!({ "source": source, "force": true, "reason": "the bank's letter" });
+        let taken = self.core.post("/v1/bin-table/refresh", &body).await;
+        assert_eq!(taken.status, 200, "{}", taken.body);
     }
 
     /// Waits until a listing of parked rows is empty.
