@@ -9,6 +9,8 @@ const GAP: u16 = 2;
 const WIDTH_MAX: u16 = 100;
 /// A word longer than this may be broken too.
 const WORD_MAX: u16 = 40;
+/// No column is narrower where its content is not.
+const LEAST: u16 = 5;
 
 /// A table that comes in parts. A column gets wider where a later part needs it.
 pub struct TextTable<'a> {
@@ -16,7 +18,8 @@ pub struct TextTable<'a> {
     columns: Vec<ColumnWidth>,
 }
 
-/// How wide a column wants to be, and its longest word, which stays whole.
+/// How wide a column wants to be, and its longest word, which stays whole where that is possible.
+/// Both are in columns of the terminal, of which a Chinese character takes two.
 #[derive(Debug, Clone, Copy, Default)]
 struct ColumnWidth {
     content: u16,
@@ -33,31 +36,24 @@ impl<'a> TextTable<'a> {
     pub fn text(&mut self, rows: &[Vec<String>]) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(NOTHING);
-        let titles = || self.heading.iter().map(|title| title.trim_start_matches('>'));
-        let mut words: Vec<u16> = vec![0; self.heading.len()];
-        let longest_word = |cell: &str| {
-            let words = cell.split_whitespace().map(|word| word.chars().count());
-            u16::try_from(words.max().unwrap_or(0)).unwrap_or(u16::MAX).min(WORD_MAX)
-        };
-        for row in rows {
-            for (longest, cell) in words.iter_mut().zip(row) {
-                *longest = (*longest).max(longest_word(cell));
-            }
-        }
+        // The same with one word a line, so that its columns are as wide as their longest words.
+        let mut words = comfy_table::Table::new();
+        let one_a_line = |cell: &str| cell.split_whitespace().collect::<Vec<_>>().join("\n");
         if self.columns.is_empty() {
+            let titles = || self.heading.iter().map(|title| title.trim_start_matches('>'));
             table.add_row(titles());
-            for (longest, title) in words.iter_mut().zip(titles()) {
-                *longest = (*longest).max(longest_word(title));
-            }
+            words.add_row(titles().map(one_a_line));
             self.columns = vec![ColumnWidth::default(); self.heading.len()];
         } else if rows.is_empty() {
             return String::new();
         }
         table.add_rows(rows);
+        words.add_rows(rows.iter().map(|row| row.iter().map(|cell| one_a_line(cell))));
         let contents = table.column_max_content_widths();
+        let words = words.column_max_content_widths();
         for ((column, content), word) in self.columns.iter_mut().zip(contents).zip(words) {
             column.content = column.content.max(content);
-            column.word = column.word.max(word);
+            column.word = column.word.max(word.min(WORD_MAX));
         }
         let widths = fitted(&self.columns);
         for (index, column) in table.column_iter_mut().enumerate() {
@@ -71,19 +67,22 @@ impl<'a> TextTable<'a> {
     }
 }
 
-/// The columns' widths: as they want to be, or the widest less, down to their words, so that the
-/// line is not longer than [`WIDTH_MAX`].
+/// The columns' widths: as they want to be, or the widest less, down to their words and, where
+/// those alone are too wide, below them, so that the line is not longer than [`WIDTH_MAX`].
 fn fitted(columns: &[ColumnWidth]) -> Vec<u16> {
     let mut widths: Vec<u16> = columns.iter().map(|column| column.content.max(1)).collect();
     let gaps = GAP * u16::try_from(columns.len().saturating_sub(1)).unwrap_or(u16::MAX);
-    // Each turn takes one column of one width.
-    while widths.iter().chain([&gaps]).map(|width| u32::from(*width)).sum::<u32>()
-        > u32::from(WIDTH_MAX)
-    {
-        let can_give = |(index, width): &(usize, &mut u16)| **width > columns[*index].word.max(1);
-        let widest = widths.iter_mut().enumerate().filter(can_give).max_by_key(|one| *one.1);
-        let Some((_, width)) = widest else { break };
-        *width -= 1;
+    let words = columns.iter().map(|column| column.word.max(1)).collect();
+    for least in [words, vec![LEAST; columns.len()]] {
+        // Each turn takes one column of one width.
+        while widths.iter().chain([&gaps]).map(|width| u32::from(*width)).sum::<u32>()
+            > u32::from(WIDTH_MAX)
+        {
+            let can_give = |(index, width): &(usize, &mut u16)| **width > least[*index];
+            let widest = widths.iter_mut().enumerate().filter(can_give).max_by_key(|one| *one.1);
+            let Some((_, width)) = widest else { break };
+            *width -= 1;
+        }
     }
     widths
 }
@@ -130,6 +129,18 @@ mod tests {
         assert!(text.contains(id) && text.contains("12.30 CNY"), "{text}");
         let words: Vec<&str> = text.split_whitespace().collect();
         assert!(error.split_whitespace().all(|word| words.contains(&word)), "{text}");
+        // Where the words alone are too wide, those of the widest columns are broken.
+        let ids: Vec<String> = (1..=7).map(|nth| format!("{nth}{id}")).collect();
+        let text = aligned(&["a", "b", "c", "d", "e", "f", "g"], std::slice::from_ref(&ids));
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
+        assert_eq!(digits(&text), digits(&ids.concat()), "{text}");
+        // A Chinese character takes two columns of the terminal.
+        let names = ["中国邮政储蓄银行股份有限公司"; 5].map(str::to_owned).to_vec();
+        let text = aligned(&["a", "b", "c", "d", "e"], &[names]);
+        let columns = |line: &str| line.chars().map(|one| if one.is_ascii() { 1 } else { 2 }).sum();
+        let widest: usize = text.lines().map(columns).max().expect("lines");
+        assert!(widest <= 100, "{widest}: {text}");
         // A word that no line takes is broken, and nothing of it is lost.
         let url = format!("https://core.internal/{}", "a".repeat(200));
         let text = aligned(&["url"], &[vec![url.clone()]]);
