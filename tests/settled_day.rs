@@ -223,7 +223,7 @@ async fn classes_are_those_planted(
     });
     for one in &found {
         let difference = &one["difference"];
-        let number = difference["line"]["order_no"]
+        let number = difference["line"]["channel_order_no"]
             .as_str()
             .or_else(|| difference["record"]["channel_order_no"].as_str())
             .expect("a number");

@@ -135,7 +135,7 @@ pub struct TableBody<'table> {
     since: Option<MomentText>,
     /// Whoever took it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    who: Option<&'table str>,
+    by: Option<&'table str>,
     /// Why, where somebody has said it.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'table str>,
@@ -164,7 +164,7 @@ pub async fn table(
         source: &active.source,
         sha256: &active.sha256,
         since: active.since_ms.map(|millis| MomentText(Timestamp::from_millis(millis))),
-        who: active.who.as_deref(),
+        by: active.by.as_deref(),
         reason: active.reason.as_deref(),
         problems: state.bins.problems().iter().map(ToString::to_string).collect(),
         versions,

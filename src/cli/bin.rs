@@ -353,9 +353,8 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let cells = |info: &VersionInfo| {
-        let record = &info.record;
-        let action = match record.action {
-            VersionAction::Refresh if record.forced => "forced refresh",
+        let action = match info.action {
+            VersionAction::Refresh if info.forced => "forced refresh",
             VersionAction::Refresh => "refresh",
             VersionAction::Rollback => "rollback",
         };
@@ -365,17 +364,17 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
             (false, false) => "gone",
         };
         vec![
-            record.version.to_string(),
+            info.version.to_string(),
             state.to_owned(),
             action.to_owned(),
-            to_the_minute(&Timestamp::from_millis(record.at_ms).rfc3339()),
-            record.who.clone(),
-            record.source.clone(),
-            record.rows.to_string(),
-            record.reason.clone().unwrap_or_else(|| "-".to_owned()),
+            to_the_minute(&info.at.0.rfc3339()),
+            info.by.clone(),
+            info.source.clone(),
+            info.rows.to_string(),
+            info.reason.clone().unwrap_or_else(|| "-".to_owned()),
         ]
     };
-    let heading = [">version", "state", "action", "at", "who", "source", ">rows", "reason"];
+    let heading = [">version", "state", "action", "at", "by", "source", ">rows", "reason"];
     let rows: Vec<_> = infos.iter().map(cells).collect();
     output.write_all(aligned(&heading, &rows).as_bytes())?;
     Ok(true)

@@ -26,6 +26,7 @@ impl<T: Display> Serialize for Text<T> {
 }
 
 /// A moment, as RFC 3339 in UTC.
+#[derive(Debug, Clone, Copy)]
 pub struct MomentText(pub Timestamp);
 
 impl Serialize for MomentText {

@@ -110,7 +110,7 @@ async fn i_14_an_unknown_above_the_bound_is_ended_by_two_people() {
             "2026-11-23T08:00:00.000Z"
         ])
     );
-    let data = members(&request["action"], &["order", "resolution", "amount", "currency"]);
+    let data = members(&request["action"], &["order", "outcome", "amount", "currency"]);
     assert_eq!(data, json!([id, "failed", 12_345, "CNY"]));
     let still = gateway.get("auditor", &format!("/v1/payments/{id}")).await.json();
     assert_eq!(still["status"], "unknown");
@@ -375,7 +375,7 @@ async fn i_14_a_table_that_looks_wrong_is_forced_by_two_people_and_is_the_one_th
     assert_eq!(done.json()["state"], "carried_out", "{}", done.text);
     assert_eq!(version().await, 3, "the second time changed nothing");
     let table = gateway.get("auditor", "/v1/bin-table").await.json();
-    assert_eq!(table["who"], "operator, approved by second");
+    assert_eq!(table["by"], "operator, approved by second");
     assert_eq!(table["reason"], "new ranges");
     let told = members(&done.json(), &["asker", "reason", "decider"]);
     assert_eq!(told, json!(["operator", "new ranges", "second"]));

@@ -47,7 +47,7 @@ async fn a_table_is_refreshed_and_rolled_back_and_both_are_kept_in_the_audit() {
     assert_eq!(members(&refreshed.json(), &["version", "rows"]), json!([1, rows - 1]));
     let table = gateway.get("auditor", "/v1/bin-table").await.json();
     assert_eq!(members(&table, &["version", "source"]), json!([1, "uploaded"]));
-    assert_eq!(members(&table, &["who", "since"]), json!(["operator", "2026-11-22T08:00:00.000Z"]));
+    assert_eq!(members(&table, &["by", "since"]), json!(["operator", "2026-11-22T08:00:00.000Z"]));
     assert_eq!(table["versions"].as_array().map(Vec::len), Some(1));
     let go_back = async |body| gateway.post("operator", "/v1/bin-table/rollback", &body).await;
     let unsaid = go_back(json!({})).await;

@@ -391,8 +391,8 @@ async fn transactions_are_read_by_order_by_day_and_one_by_one() {
         members(&one, &["id", "movement", "channel", "amount", "source", "clearing_date"]),
         json!([ids[0], "payment", "unionpay", 12_345, "reply", "2026-11-22"])
     );
-    assert!(one["voucher"].is_string(), "the channel's own words: {one}");
-    assert!(list("").await["transactions"][0].get("voucher").is_none(), "not in the listing");
+    assert!(one["transcript"].is_string(), "the channel's own words: {one}");
+    assert!(list("").await["transactions"][0].get("transcript").is_none(), "not in the listing");
     for (path, refused) in [
         ("?channel=unionpay", (400, "invalid_query")),
         ("?date=2026-11-22", (400, "invalid_query")),
@@ -436,7 +436,7 @@ async fn contradictions_are_read_all_and_of_one_order() {
             [other, 2, "success", "notice"],
         ])
     );
-    assert_eq!(rows[0]["voucher"], "respCode=00");
+    assert_eq!(rows[0]["transcript"], "respCode=00");
     let mut paged = Vec::new();
     let mut next = Some(String::new());
     while let Some(after) = next {

@@ -419,8 +419,8 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     assert_eq!((&reply["source"], &inquiry["source"]), (&json!("reply"), &json!("inquiry")));
     assert_eq!(reply["data"]["outcome"], "unknown");
     assert_eq!(reply["data"]["cause"], "timed_out");
-    assert_eq!(inquiry["data"]["voucher"], "respCode=03");
-    assert_eq!(of_kind(&told, "reversal_answered")["data"]["voucher"], "reversed=yes");
+    assert_eq!(inquiry["data"]["transcript"], "respCode=03");
+    assert_eq!(of_kind(&told, "reversal_answered")["data"]["transcript"], "reversed=yes");
     tells_of_its_contradiction(&gateway, id, &told).await;
     let core = gateway.get("core", &format!("/v1/orders/{id}/story")).await;
     assert_eq!(core.problem(), (403, "forbidden".to_owned()));

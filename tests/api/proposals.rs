@@ -100,7 +100,7 @@ async fn many_refused_cards_of_a_row_are_proposed_and_accepted_into_a_new_versio
     assert_eq!(members(&row, &["retired", "as_of"]), json!(["2026-11-22", "2026-11-22"]));
     let table = gateway.get("auditor", "/v1/bin-table").await.json();
     let version = &table["versions"][0];
-    assert_eq!(members(version, &["source", "who"]), json!([format!("proposal {id}"), "operator"]));
+    assert_eq!(members(version, &["source", "by"]), json!([format!("proposal {id}"), "operator"]));
     let changes = gateway.get("auditor", "/v1/bin-table/changes?from=0&to=1").await.json();
     assert_eq!(changes["changes"].as_array().map(Vec::len), Some(1), "{changes}");
     let audit = gateway.get("auditor", "/v1/audit").await.json();

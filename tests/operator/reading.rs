@@ -70,7 +70,7 @@ async fn listings_name_what_can_be_shown() {
         assert!(listed.lines().nth(1).is_some_and(|line| line.starts_with(paid.id())), "{listed}");
     }
     let shown = ask(&app, folder, &["transaction", "show", paid.id()]).await;
-    assert!(shown.contains("\"voucher\""), "{shown}");
+    assert!(shown.contains("\"transcript\""), "{shown}");
     assert_eq!(ask(&app, folder, &["contradiction", "list"]).await.lines().count(), 1);
 
     let owed = ask(&app, folder, &["accounting", "list"]).await;

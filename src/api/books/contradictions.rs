@@ -46,7 +46,7 @@ pub struct ContradictionBody<'row> {
     #[serde(skip_serializing_if = "Option::is_none")]
     clearing_date: Option<Text<BusinessDate>>,
     /// The channel's own words, card data masked.
-    voucher: &'row str,
+    transcript: &'row str,
 }
 
 impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
@@ -60,7 +60,7 @@ impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
             channel_reference: row.channel_reference.as_deref(),
             undo: row.undo.map(Text),
             clearing_date: row.clearing_date.map(Text),
-            voucher: &row.transcript,
+            transcript: &row.transcript,
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct TransactionBody<'row> {
     source: &'static str,
     /// The channel's own words, card data masked; only where one is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    voucher: Option<&'row str>,
+    transcript: Option<&'row str>,
 }
 
 impl<'row> From<&'row Transaction> for TransactionBody<'row> {
@@ -70,7 +70,7 @@ impl<'row> From<&'row Transaction> for TransactionBody<'row> {
             clearing_date: Text(row.clearing_date),
             at: MomentText(row.at),
             source: row.source.name(),
-            voucher: None,
+            transcript: None,
         }
     }
 }
@@ -105,7 +105,7 @@ pub async fn all(
     }
 }
 
-/// `GET /v1/transactions/{id}`: the transaction of an order, with its voucher.
+/// `GET /v1/transactions/{id}`: the transaction of an order, with its transcript.
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
@@ -116,6 +116,6 @@ pub async fn one(
     let missing = || ApiError::not_found("no order of this id has succeeded at a channel");
     let id = OrderId::parse(&id).ok_or_else(missing)?;
     let row = state.engine.store().transaction(id).await?.ok_or_else(missing)?;
-    let body = TransactionBody { voucher: Some(&row.transcript), ..TransactionBody::from(&row) };
+    let body = TransactionBody { transcript: Some(&row.transcript), ..TransactionBody::from(&row) };
     Ok(json(StatusCode::OK, &body))
 }

@@ -93,7 +93,7 @@ enum ActionForm<'row> {
         /// The order that is ended.
         order: Text<OrderId>,
         /// How it is to have ended.
-        resolution: &'static str,
+        outcome: &'static str,
         /// In minor units.
         amount: i64,
         /// An ISO 4217 code.
@@ -142,7 +142,7 @@ impl<'row> From<&'row HeldAction> for ActionForm<'row> {
             },
             HeldAction::Resolve(resolve) => Self::Resolve {
                 order: Text(resolve.order),
-                resolution: resolve.resolution.name(),
+                outcome: resolve.resolution.name(),
                 amount: resolve.amount.get(),
                 currency: resolve.currency.name(),
             },

@@ -115,7 +115,7 @@ impl<'row> From<&'row Reconciliation> for BatchBody<'row> {
 struct ItemBody {
     /// What moved the money.
     #[schemars(with = "word::OperationWord")]
-    operation: &'static str,
+    movement: &'static str,
     /// In minor units.
     amount: i64,
     /// The fee, in minor units, where it is said.
@@ -135,7 +135,7 @@ struct ItemBody {
 impl From<&Item> for ItemBody {
     fn from(item: &Item) -> Self {
         Self {
-            operation: item.movement.name(),
+            movement: item.movement.name(),
             amount: item.amount_minor,
             fee: item.fee_minor,
             currency: item.currency.name(),
@@ -153,10 +153,10 @@ struct LineBody<'row> {
     date: Text<BusinessDate>,
     /// The line's number.
     line: u32,
-    /// The order number that it names.
-    order_no: &'row str,
+    /// The order number that it names: ours, unless the channel has another one there.
+    channel_order_no: &'row str,
     /// The channel's own number that it names.
-    reference: &'row str,
+    channel_reference: &'row str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     item: Option<ItemBody>,
     /// Why the line cannot be read, and its text, card numbers masked (I-11).
@@ -173,8 +173,8 @@ impl<'row> From<&'row LineSide> for LineBody<'row> {
         Self {
             date: Text(side.date),
             line: side.line,
-            order_no: &side.order_no,
-            reference: &side.reference,
+            channel_order_no: &side.order_no,
+            channel_reference: &side.reference,
             item: side.item.as_ref().map(ItemBody::from),
             problem: unreadable.map(|(problem, _)| problem.as_str()),
             text: unreadable.map(|(_, text)| text.as_str()),
@@ -279,7 +279,7 @@ pub struct DifferenceBody<'row> {
     remedy: Option<&'static str>,
     /// The reason that the person gave.
     #[serde(skip_serializing_if = "Option::is_none")]
-    resolution: Option<&'row str>,
+    reason: Option<&'row str>,
     /// The root of the ids of its accounting requests, and how many there are.
     accounting_requests: u16,
     /// What happened, oldest first.
@@ -306,7 +306,7 @@ impl<'row> From<&'row Difference> for DifferenceBody<'row> {
             due_at: row.due_at.map(MomentText),
             held: row.held.iter().map(GapBody::from).collect(),
             remedy: row.remedy.as_ref().map(|(remedy, _)| remedy.name()),
-            resolution: row.remedy.as_ref().map(|(_, why)| why.as_str()),
+            reason: row.remedy.as_ref().map(|(_, why)| why.as_str()),
             accounting_requests: row.accounting_sequence,
             history: row.history.iter().map(event).collect(),
         }
@@ -400,7 +400,7 @@ pub struct SettlementBody<'row> {
     /// What the bank has received, in minor units.
     received: i64,
     /// What the statements say.
-    expected: SettledBody,
+    stated: SettledBody,
     /// Why it differs, or what has changed since it was booked; for people.
     reasons: &'row [String],
     /// The bank's receipts.
@@ -424,7 +424,7 @@ impl<'row> From<&'row ChannelSettlement> for SettlementBody<'row> {
             currency: row.currency.name(),
             state: row.state.name(),
             received: row.received_minor(),
-            expected: SettledBody::from(&row.expected),
+            stated: SettledBody::from(&row.expected),
             reasons: &row.reasons,
             receipts: row.receipts.iter().map(ReceiptBody::from).collect(),
             opened_at: MomentText(row.opened_at),

@@ -199,7 +199,7 @@ fn a_refresh_is_refused_forced_and_rolled_back() {
     assert!(done && told[0]["version"] == 1 && told[0]["forced"] == true);
     assert_eq!(told[0]["counts"]["removed"], 767);
     let (_, told) = run_line(&folder, &["versions"], "");
-    assert_eq!((&told[0]["who"], &told[0]["live"]), (&"me".into(), &true.into()));
+    assert_eq!((&told[0]["by"], &told[0]["live"]), (&"me".into(), &true.into()));
     assert_eq!(told[0]["reason"], "banks have left");
     let back = ["rollback", "--reason", "too early"];
     let (done, told) = run_line(&folder, &back, "");

@@ -93,17 +93,17 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
 }
 
 const SETTLEMENTS: Listing = Listing { rows: "settlements", heading: &HEADING, cells: row };
-const HEADING: [&str; 7] = ["id", "from", "to", "state", ">received", ">expected", ">receipts"];
+const HEADING: [&str; 7] = ["id", "from", "to", "state", ">received", ">stated", ">receipts"];
 
 fn row(settlement: &Value) -> Vec<String> {
     let currency = cell(settlement, "currency");
-    let expected = settlement.get("expected");
-    let expected = expected.map_or_else(|| "-".to_owned(), |one| money(one, "net", &currency));
+    let stated = settlement.get("stated");
+    let stated = stated.map_or_else(|| "-".to_owned(), |one| money(one, "net", &currency));
     let mut cells: Vec<String> =
         ["id", "from", "to", "state"].map(|one| cell(settlement, one)).into();
     cells.extend([
         money(settlement, "received", &currency),
-        expected,
+        stated,
         list(settlement, "receipts").count().to_string(),
     ]);
     cells

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::diff::{DiffCounts, TableDiff};
 use super::fetch::public_source;
+use super::history::VersionInfo;
 use super::read::{TableFormat, read_source, write_csv};
 use super::refresh::{Occasion, RefreshOptions, RefreshRefusal, complete, judge};
 use super::versions::{
@@ -47,7 +48,7 @@ pub struct ActiveTable {
     pub as_of: StatedDate,
     /// When this version became the live one; `None` for the shipped table of a fresh installation.
     pub since_ms: Option<i64>,
-    pub who: Option<String>,
+    pub by: Option<String>,
     pub reason: Option<String>,
 }
 
@@ -180,18 +181,6 @@ impl KeptTable {
     }
 }
 
-/// One recorded change of the table, for operators.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[schemars(rename = "BinTableVersion")]
-pub struct VersionInfo {
-    #[serde(flatten)]
-    pub record: VersionRecord,
-    /// Whether a rollback could go there.
-    pub kept: bool,
-    /// Whether this change is the one that made the live table live.
-    pub live: bool,
-}
-
 /// A table with what its folder said when it was loaded.
 struct LoadedTable {
     active: Arc<ActiveTable>,
@@ -317,14 +306,14 @@ impl LiveBinTable {
             version: report.version,
             action: VersionAction::Refresh,
             at_ms: occasion.now_ms,
-            who: recorded(occasion.who, RECORDED_LENGTH_MAX),
+            by: recorded(occasion.who, RECORDED_LENGTH_MAX),
             reason: occasion.reason.map(|reason| recorded(reason, REASON_LENGTH_MAX)),
             source: recorded(&public_source(source), RECORDED_LENGTH_MAX),
             sha256,
             rows: report.rows,
             issuer_changes: report.issuer_changes,
             as_of: report.as_of,
-            diff: report.counts,
+            counts: report.counts,
             forced,
         };
         Ok((report, Some(WeighedTable { record, csv, table: taken.table })))
@@ -380,14 +369,14 @@ impl LiveBinTable {
             version,
             action: VersionAction::Rollback,
             at_ms: occasion.now_ms,
-            who: recorded(occasion.who, RECORDED_LENGTH_MAX),
+            by: recorded(occasion.who, RECORDED_LENGTH_MAX),
             reason: occasion.reason.map(|reason| recorded(reason, REASON_LENGTH_MAX)),
             source: origin.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
             sha256: origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone()),
             rows: table.len(),
             issuer_changes: table.issuers().all().len(),
             as_of: StatedText(origin.map_or_else(shipped_as_of, |record| record.as_of.0)),
-            diff: diff.counts(),
+            counts: diff.counts(),
             forced: false,
         };
         let report = RollbackReport {
@@ -452,10 +441,9 @@ impl LiveBinTable {
         let live_version = self.current().version;
         let is_live = |record: &VersionRecord| record.version == live_version;
         let live = history.records.iter().rposition(is_live);
-        let infos = history.records.into_iter().enumerate().map(|(place, record)| VersionInfo {
-            kept: record.version == SHIPPED_VERSION || kept.contains_key(&record.version),
-            live: live == Some(place),
-            record,
+        let infos = history.records.into_iter().enumerate().map(|(place, record)| {
+            let is_kept = record.version == SHIPPED_VERSION || kept.contains_key(&record.version);
+            VersionInfo::of(record, is_kept, live == Some(place))
         });
         Ok(infos.collect())
     }
@@ -560,7 +548,7 @@ fn activate(
         source: record.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
         as_of: record.map_or_else(shipped_as_of, |record| record.as_of.0),
         since_ms: record.map(|record| record.at_ms),
-        who: record.map(|record| record.who.clone()),
+        by: record.map(|record| record.by.clone()),
         reason: record.and_then(|record| record.reason.clone()),
     }
 }

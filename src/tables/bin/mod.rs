@@ -7,6 +7,7 @@
 mod check;
 mod diff;
 mod fetch;
+mod history;
 mod issuers;
 mod live;
 mod read;
@@ -31,9 +32,10 @@ pub use diff::{
     name_changes, row_changes,
 };
 pub use fetch::{FETCH_TIMEOUT_S, TableFetchError, fetch_table, is_url, public_source};
+pub use history::VersionInfo;
 pub use live::{
     ActiveTable, KeptTable, LiveBinTable, RefreshReport, RollbackRefusal, RollbackReport,
-    RollbackTarget, UnreadableVersion, VersionInfo,
+    RollbackTarget, UnreadableVersion,
 };
 pub use read::{
     ReadOptions, ReadSource, ReadTable, SOURCE_BYTES_MAX, TableFormat, UnreadableTable,

@@ -41,8 +41,7 @@ pub enum VersionAction {
 }
 
 /// One line of the history: who made which version the live one, when, and from where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "BinTableVersionRecord")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// The version that became the live one; 0 is the shipped table.
     pub version: u32,
@@ -51,7 +50,7 @@ pub struct VersionRecord {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: i64,
     /// Whoever brought it.
-    pub who: String,
+    pub by: String,
     /// Why, where somebody has said it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -66,7 +65,7 @@ pub struct VersionRecord {
     /// The date of the facts of all rows that state no other.
     pub as_of: StatedText,
     /// Against the table that was live before.
-    pub diff: DiffCounts,
+    pub counts: DiffCounts,
     /// Whether a refusal as suspicious was overruled.
     pub forced: bool,
 }

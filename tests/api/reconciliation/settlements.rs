@@ -66,7 +66,7 @@ async fn receipts_add_up_until_they_equal_the_statement_and_are_booked_once() {
         gateway.post("operator", &format!("/v1/settlements/{id}/check"), &json!({})).await;
     let checked = checked.json();
     assert_eq!(checked["reasons"], json!(["the bank has received 900 less than is expected"]));
-    assert_eq!(checked["expected"], json!({ "principal": principal, "fee": fee, "net": net }));
+    assert_eq!(checked["stated"], json!({ "principal": principal, "fee": fee, "net": net }));
     let whole = gateway.post("operator", SETTLEMENTS, &receipt("B-2", 900)).await;
     assert_eq!(whole.status, 201, "{}", whole.text);
     let whole = whole.json();

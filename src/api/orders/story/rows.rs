@@ -139,7 +139,7 @@ impl StoryRows {
             .with("amount", transaction.amount.get())
             .with("currency", transaction.currency.name())
             .with("clearing_date", transaction.clearing_date.to_string())
-            .with("voucher", transaction.transcript.as_str())
+            .with("transcript", transaction.transcript.as_str())
             .link("transaction", format!("/v1/transactions/{}", transaction.order))
     }
 
@@ -183,7 +183,7 @@ fn happened(event: &OrderEvent) -> StoryEvent {
         .with("detail", event.detail.as_deref())
         .with("actor", event.actor.as_deref())
         .with("approver", event.approver.as_deref())
-        .with("voucher", Some(event.transcript.as_str()).filter(|words| !words.is_empty()));
+        .with("transcript", Some(event.transcript.as_str()).filter(|words| !words.is_empty()));
     match event.source {
         Some(source) => told.from(source.name()),
         None => told,
@@ -256,7 +256,7 @@ fn contradicted(claim: &Contradiction) -> StoryEvent {
         .with("channel_reference", claim.channel_reference.as_deref())
         .with("undo", claim.undo.map(|undo| undo.to_string()))
         .with("clearing_date", cleared_on)
-        .with("voucher", claim.transcript.as_str());
+        .with("transcript", claim.transcript.as_str());
     match claim.undo {
         Some(undo) => event.link("undo", format!("/v1/orders/{undo}/story")),
         None => event,

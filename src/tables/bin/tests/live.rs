@@ -65,7 +65,7 @@ fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
     assert_eq!(again.sha256, report.sha256);
     assert_eq!(again.source, "https://example.com/new.csv");
     assert_eq!(again.since_ms, Some(NOON.now_ms));
-    assert_eq!(again.who.as_deref(), Some(NOON.who));
+    assert_eq!(again.by.as_deref(), Some(NOON.who));
     assert_eq!(again.table.rows(), live.current().table.rows());
 }
 
@@ -333,7 +333,7 @@ fn old_versions_go_and_those_needed_stay() {
     }
     let kept = |live: &LiveBinTable| -> Vec<u32> {
         let infos = live.versions().expect("a history");
-        infos.iter().filter(|info| info.kept).map(|info| info.record.version).collect()
+        infos.iter().filter(|info| info.kept).map(|info| info.version).collect()
     };
     assert_eq!(kept(&live), [4, 5, 6]);
     let gone = live.rollback(RollbackTarget::Version(2), NOON).expect_err("gone");
