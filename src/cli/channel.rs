@@ -1,5 +1,6 @@
-//! `switchyard channel list|rates|check|push`: the channel files, their abilities and limits, the
-//! health and success rates of a running daemon's channels, and what all nodes run.
+//! `switchyard channel list|rates|check|switch|push`: the channel files, their abilities and
+//! limits, the health, the success rates and the switch of a running daemon's channels, and what
+//! all nodes run.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -63,6 +64,17 @@ enum ChannelCommand {
     Certify(CertifyArgs),
     /// Show the text that a signature covers, and look for the fault in one that does not verify
     ExplainSignature(ExplainSignatureArgs),
+    /// Give a channel new orders, or none: the operator's switch beside its file's state
+    Switch {
+        /// The channel's id
+        id: String,
+        /// `on` or `off`
+        #[arg(value_parser = ["on", "off"])]
+        switch: String,
+        /// The reason, for the audit trail
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Publish channel files to all nodes of a store that nodes share
     Push {
         /// The files, each named after its channel
@@ -97,6 +109,13 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
         }
         ChannelCommand::Certify(asked) => certify(asked, args.daemon.json),
         ChannelCommand::ExplainSignature(asked) => explain_signature(asked, args.daemon.json),
+        ChannelCommand::Switch { id, switch, reason } => {
+            let path = format!("/v1/channels/{}", encoded(id));
+            let body = json!({ "enabled": switch == "on", "reason": reason });
+            let asked = args.daemon.json(reqwest::Method::PATCH, &path, Some(&body));
+            args.daemon.show(&blocking(asked)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         ChannelCommand::Push { files, why } => {
             let files: Vec<_> = files.iter().map(|file| PushedFile::Channel(file)).collect();
             push((&args.settings, &args.data), &files, (why, args.daemon.json))
@@ -292,10 +311,12 @@ fn form(status: &ChannelStatus) -> serde_json::Value {
         "operations": status.operations,
         "card_types": status.card_types,
         "currencies": status.currencies,
-        "per_order_min_minor": status.per_order_min_minor,
-        "per_order_max_minor": status.per_order_max_minor,
-        "per_day_minor": status.per_day_minor,
-        "payouts_per_day_minor": status.payouts_per_day_minor,
+        "limits": {
+            "per_order_min": status.per_order_min_minor,
+            "per_order_max": status.per_order_max_minor,
+            "per_day": status.per_day_minor,
+            "payouts_per_day": status.payouts_per_day_minor,
+        },
     })
 }
 

@@ -38,7 +38,6 @@ impl<'a> TextTable<'a> {
         table.load_style(NOTHING);
         // The same with one word a line, so that its columns are as wide as their longest words.
         let mut words = comfy_table::Table::new();
-        let one_a_line = |cell: &str| cell.split_whitespace().collect::<Vec<_>>().join("\n");
         if self.columns.is_empty() {
             let titles = || self.heading.iter().map(|title| title.trim_start_matches('>'));
             table.add_row(titles());
@@ -85,6 +84,19 @@ fn fitted(columns: &[ColumnWidth]) -> Vec<u16> {
         }
     }
     widths
+}
+
+/// A cell with each of its words on a line of its own. Chinese may be broken behind any character.
+fn one_a_line(cell: &str) -> String {
+    let mut words = String::with_capacity(cell.len());
+    for character in cell.chars() {
+        match character {
+            blank if blank.is_whitespace() => words.push('\n'),
+            wide if wide >= '\u{2e80}' => words.extend(['\n', wide]),
+            other => words.push(other),
+        }
+    }
+    words
 }
 
 /// A table that comes whole.
@@ -136,8 +148,9 @@ mod tests {
         let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
         assert_eq!(digits(&text), digits(&ids.concat()), "{text}");
         // A Chinese character takes two columns of the terminal.
-        let names = ["中国邮政储蓄银行股份有限公司"; 5].map(str::to_owned).to_vec();
-        let text = aligned(&["a", "b", "c", "d", "e"], &[names]);
+        let name = "中国邮政储蓄银行股份有限公司".repeat(3);
+        let text = aligned(&["id", "name", "id"], &[vec![id.to_owned(), name, id.to_owned()]]);
+        assert_eq!(text.matches(id).count(), 2, "Chinese is broken before a word is: {text}");
         let columns = |line: &str| line.chars().map(|one| if one.is_ascii() { 1 } else { 2 }).sum();
         let widest: usize = text.lines().map(columns).max().expect("lines");
         assert!(widest <= 100, "{widest}: {text}");

@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 56] = [
+const LINES: [&str; 59] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -29,6 +29,7 @@ const LINES: [&str; 56] = [
     "channel list --daemon",
     "channel rates harbour-bank",
     "channel rates harbour-bank --json",
+    "channel switch harbour-bank on --reason drill",
     "channel check channels/harbour-bank.toml",
     "channel check channels/none.toml",
     "channel certify channels/none.toml",
@@ -105,7 +106,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
     let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker", "today"]);
-    let asks = asks.chain(["channel rates", "proposal"]);
+    let asks = asks.chain(["channel rates", "channel switch", "proposal"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }

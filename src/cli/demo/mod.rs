@@ -240,21 +240,22 @@ async fn keep(stage: &DemoStage, quiet: bool) -> anyhow::Result<()> {
         r#"
 Everything is still running; Ctrl-C ends it. The address and a key:
 
-  export SWITCHYARD={base}
-  export KEY={}
+  export SWITCHYARD_URL={base}
+  export SWITCHYARD_KEY={}
 
+The commands read both, `switchyard today` and `switchyard order list` among them.
 A payment with UnionPay's published test card, the same again by its id, what is unresolved, what a
 channel owes today, and a card's issuer:
 
-  curl -s $SWITCHYARD/v1/payments -H "Authorization: Bearer $KEY" \
+  curl -s $SWITCHYARD_URL/v1/payments -H "Authorization: Bearer $SWITCHYARD_KEY" \
     -H 'Content-Type: application/json' -d '{{"order_id": "hello-1", "merchant_id": "shop-01",
     "amount": 12345, "currency": "CNY",
     "card": {{"pan": "6216261000000000018", "expiry": "3412"}}}}'
-  curl -s "$SWITCHYARD/v1/payments?order_id=hello-1" -H "Authorization: Bearer $KEY"
-  curl -s $SWITCHYARD/v1/reversals -H "Authorization: Bearer $KEY"
-  curl -s "$SWITCHYARD/v1/channels/unionpay/clearing/summary?date={}" \
-    -H "Authorization: Bearer $KEY"
-  curl -s "$SWITCHYARD/v1/bins/621626" -H "Authorization: Bearer $KEY"
+  curl -s "$SWITCHYARD_URL/v1/payments?order_id=hello-1" -H "Authorization: Bearer $SWITCHYARD_KEY"
+  curl -s $SWITCHYARD_URL/v1/reversals -H "Authorization: Bearer $SWITCHYARD_KEY"
+  curl -s "$SWITCHYARD_URL/v1/channels/unionpay/clearing/summary?date={}" \
+    -H "Authorization: Bearer $SWITCHYARD_KEY"
+  curl -s "$SWITCHYARD_URL/v1/bins/621626" -H "Authorization: Bearer $SWITCHYARD_KEY"
 "#,
         stage.key,
         clearing_date(stage)?,
