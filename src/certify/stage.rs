@@ -174,6 +174,7 @@ impl RehearsalStage {
             objection: None,
             as_of: None,
             transcript: "a success that the books do not have".to_owned(),
+            sent: String::new(),
         };
         self.engine().weigh(order.id, evidence).await?;
         Ok(self.undo_owed())

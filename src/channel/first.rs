@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 
 use super::fetched::CredentialInUse;
 use super::transport::http::HttpTransport;
-use super::{ChannelRequest, EncodeError, ReplyMeaning, Uncertainty, WireReply, WireRequest};
+use super::{
+    ChannelRequest, EncodeError, ReplyMeaning, SentStamp, Uncertainty, WireReply, WireRequest,
+};
 use crate::clock::Timekeeper;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::time::Timestamp;
@@ -49,6 +51,9 @@ pub trait FirstRequest: Send + Sync {
         now: Timestamp,
     ) -> Result<WireRequest, EncodeError>;
 
+    /// The first request in words, as [`super::Adapter::sent_words`] has the second.
+    fn first_words(&self, request: &ChannelRequest, stamp: &SentStamp) -> String;
+
     fn decode_first(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp)
     -> FirstEnd;
 
@@ -68,24 +73,30 @@ pub async fn bring(
     credential: &CredentialInUse<'_>,
     request: &ChannelRequest,
 ) -> Result<Result<Arc<Brought>, ReplyMeaning>, EncodeError> {
-    let wire = first.encode_first(request, clock.now())?;
+    let at = clock.now();
+    let mut wire = first.encode_first(request, at)?;
+    let stamp = SentStamp { at, signature: std::mem::take(&mut wire.signature) };
+    // Of the two requests this one alone has left, so its words are what was sent.
+    let words = || first.first_words(request, &stamp);
     let reply = match transport.send(wire).await {
         Ok(reply) => reply,
         Err(failure) => {
-            let cause = match failure.outcome() {
-                Outcome::NotSent(cause) => cause,
-                _ => NotSentCause::FirstFailed,
+            let (cause, sent) = match failure.outcome() {
+                Outcome::NotSent(cause) => (cause, String::new()),
+                _ => (NotSentCause::FirstFailed, words()),
             };
-            return Ok(Err(ReplyMeaning::new(Outcome::NotSent(cause), String::new())));
+            let ended = ReplyMeaning::new(Outcome::NotSent(cause), String::new());
+            return Ok(Err(ReplyMeaning { sent, ..ended }));
         }
     };
     credential.heard(&reply);
     Ok(match first.decode_first(request, &reply, clock.now()) {
         FirstEnd::Goes(brought) => Ok(brought),
-        FirstEnd::Declined(meaning) => Err(meaning),
+        FirstEnd::Declined(meaning) => Err(ReplyMeaning { sent: words(), ..meaning }),
         FirstEnd::Failed(Uncertainty { objection, .. }, transcript) => {
             let outcome = Outcome::NotSent(NotSentCause::FirstFailed);
-            Err(ReplyMeaning { objection, ..ReplyMeaning::new(outcome, transcript) })
+            let ended = ReplyMeaning::new(outcome, transcript);
+            Err(ReplyMeaning { objection, sent: words(), ..ended })
         }
     })
 }

@@ -252,6 +252,17 @@ pub struct WireRequest {
     pub url: String,
     pub headers: Vec<(::http::HeaderName, ::http::HeaderValue)>,
     pub body: Bytes,
+    /// Its signature as text, which stands in a header or in the body; empty where it is unsigned.
+    pub signature: String,
+}
+
+/// What stays of a request while its answer is awaited: enough to tell afterwards what was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentStamp {
+    /// The moment that it was written for.
+    pub at: Timestamp,
+    /// Its signature as it went; empty where it is unsigned.
+    pub signature: String,
 }
 
 /// An HTTP reply, whole, as it came.
@@ -279,11 +290,29 @@ pub struct ReplyMeaning {
     pub transcript: String,
     /// The token that the channel gave for a card, where an agreement was asked about.
     pub issued: Option<IssuedToken>,
+    /// The request that it answers, in words without anything secret, at most
+    /// [`TRANSCRIPT_BYTES_MAX`]; empty where [`Self::telling_sent`] keeps none.
+    pub sent: String,
 }
 
 impl ReplyMeaning {
     pub const fn new(outcome: Outcome, transcript: String) -> Self {
-        Self { outcome, objection: None, transcript, issued: None }
+        Self { outcome, objection: None, transcript, issued: None, sent: String::new() }
+    }
+
+    /// The same with the words of the request that it answers. None are made where nothing has
+    /// left, of an approval of the operation itself, whose rows tell what was asked, and of a
+    /// service, which is no part of an order's story.
+    #[must_use]
+    pub fn telling_sent(self, request: &ChannelRequest, words: impl FnOnce() -> String) -> Self {
+        let is_told = match (request, &self.outcome) {
+            (_, Outcome::NotSent(_)) | (ChannelRequest::Service { .. }, _) => false,
+            (ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. }, outcome) => {
+                !matches!(outcome, Outcome::Approved(_))
+            }
+            (ChannelRequest::Inquiry { .. } | ChannelRequest::Reversal { .. }, _) => true,
+        };
+        if is_told { Self { sent: words(), ..self } } else { self }
     }
 
     /// The same with a token that the channel has given: it stands in its words no more (I-11).
@@ -295,8 +324,8 @@ impl ReplyMeaning {
 
     /// The same as evidence about an attempt.
     pub fn into_evidence(self, source: Source, attempt: u8) -> Evidence {
-        let Self { outcome, objection, transcript, issued: _ } = self;
-        Evidence { source, attempt, outcome, objection, as_of: None, transcript }
+        let Self { outcome, objection, transcript, issued: _, sent } = self;
+        Evidence { source, attempt, outcome, objection, as_of: None, transcript, sent }
     }
 }
 
@@ -318,6 +347,7 @@ impl Uncertainty {
             objection: self.objection,
             transcript,
             issued: None,
+            sent: String::new(),
         }
     }
 }
@@ -328,7 +358,7 @@ impl From<UnknownCause> for Uncertainty {
     }
 }
 
-/// The most that is kept of a channel's words.
+/// The most that is kept of a channel's words, and of a request's.
 pub const TRANSCRIPT_BYTES_MAX: usize = 4_096;
 
 /// A verified notice: which attempt it speaks of, and what it says.
@@ -377,6 +407,12 @@ pub trait Adapter: Send + Sync {
     /// `Outcome::Unknown`; it never panics and never says `NotSent`.
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning;
 
+    /// A request that has left, in words: written once more for the moment of its stamp, with masks
+    /// in place of what is secret before anything is made of it. So nothing secret can be in them,
+    /// whatever the protocol or the channel's file does with it (I-11). At most
+    /// [`TRANSCRIPT_BYTES_MAX`].
+    fn sent_words(&self, request: &ChannelRequest, stamp: &SentStamp) -> String;
+
     /// Verifies and reads an asynchronous notice.
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal>;
 
@@ -406,6 +442,15 @@ pub trait LinkAdapter: tcp::LinkProtocol {
         request: &ChannelRequest,
         now: Timestamp,
     ) -> Result<(tcp::LinkFrame, tcp::RequestTrace), EncodeError>;
+
+    /// A request that has left, in words, as [`Adapter::sent_words`] does: `at` is the moment that
+    /// it was written for, `mac` as it stood in the frame.
+    fn sent_words(
+        &self,
+        request: &ChannelRequest,
+        at: Timestamp,
+        mac: Option<&tcp::FrameMac>,
+    ) -> String;
 
     /// Verifies and classifies the answer, as [`Adapter::decode`] does.
     fn decode_frame(&self, asked: &tcp::RequestTrace, frame: &[u8], now: Timestamp)

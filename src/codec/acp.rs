@@ -39,15 +39,22 @@ enum EmptyFields {
 }
 
 /// Signs `fields` with RSA: cuts blanks, drops empty fields, then sets `certId`, `signMethod` and
-/// `signature`. After it the fields must be sent as they are.
+/// `signature`, which it gives back. After it the fields must be sent as they are.
 ///
 /// `cert_id` is the decimal serial number of the certificate that belongs to `signer`.
-pub fn sign_rsa(fields: &mut Fields, cert_id: &str, signer: &RsaSigner) {
+pub fn sign_rsa(fields: &mut Fields, cert_id: &str, signer: &RsaSigner) -> String {
+    prepare_rsa(fields, cert_id);
+    let digest = text_digest_hex(fields, EmptyFields::LeftOut);
+    let signature = STANDARD.encode(signer.sign(digest.as_bytes()));
+    fields.set(SIGNATURE, &signature);
+    signature
+}
+
+/// The fields as [`sign_rsa`] signs them, without the signature.
+pub fn prepare_rsa(fields: &mut Fields, cert_id: &str) {
     fields.set(CERT_ID, cert_id);
     fields.set(SIGN_METHOD, METHOD_RSA);
     fields.trim_and_drop_empty();
-    let digest = text_digest_hex(fields, EmptyFields::LeftOut);
-    fields.set(SIGNATURE, &STANDARD.encode(signer.sign(digest.as_bytes())));
 }
 
 /// Proves fields that came in, whose `signMethod` is 01, with the key of their certificate.

@@ -119,6 +119,7 @@ pub enum Command {
         outcome: Outcome,
         objection: Option<Objection>,
         transcript: String,
+        sent: String,
         asked_at: Timestamp,
         is_late: bool,
     },

@@ -93,9 +93,16 @@ impl Engine {
         understood: ReplyMeaning,
         is_late: bool,
     ) -> Result<Order, EngineError> {
-        let ReplyMeaning { outcome, objection, transcript, issued: _ } = understood;
-        let command =
-            Command::LearnReversal { attempt, outcome, objection, transcript, asked_at, is_late };
+        let ReplyMeaning { outcome, objection, transcript, issued: _, sent } = understood;
+        let command = Command::LearnReversal {
+            attempt,
+            outcome,
+            objection,
+            transcript,
+            sent,
+            asked_at,
+            is_late,
+        };
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
@@ -190,6 +197,7 @@ impl Engine {
             objection: None,
             as_of: None,
             transcript: String::new(),
+            sent: String::new(),
         };
         self.weigh(order.id, evidence).await?;
         Ok(true)

@@ -170,6 +170,7 @@ async fn evidence_overtakes_a_request() {
         objection: None,
         as_of: None,
         transcript: String::new(),
+        sent: String::new(),
     };
     gateway.state.engine.weigh(order, evidence).await.expect("it is believed");
     let late = decide(&gateway, "second", &request, "approve").await;

@@ -172,6 +172,7 @@ async fn what_succeeds_late_goes_to_the_first_open_day() {
         objection: None,
         as_of: None,
         transcript: "a line".to_owned(),
+        sent: String::new(),
     };
     let engine = &gateway.state.engine;
     let paid = engine.weigh(id, evidence(1, approved())).await.expect("it is weighed");

@@ -337,8 +337,9 @@ async fn story(gateway: &Gateway, id: &Value) -> Value {
 }
 
 fn evidence(source: Source, outcome: Outcome, words: &str) -> Evidence {
-    let (objection, as_of, transcript) = (None, None, words.to_owned());
-    Evidence { source, attempt: 1, outcome, objection, as_of, transcript }
+    let (objection, as_of) = (None, None);
+    let (transcript, sent) = (words.to_owned(), "POST https://bank/inquiry".to_owned());
+    Evidence { source, attempt: 1, outcome, objection, as_of, transcript, sent }
 }
 
 /// The claim, where the claimed success stands in the books, and the undo, which leads back.
@@ -420,6 +421,8 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     assert_eq!(reply["data"]["outcome"], "unknown");
     assert_eq!(reply["data"]["cause"], "timed_out");
     assert_eq!(inquiry["data"]["transcript"], "respCode=03");
+    assert_eq!(inquiry["data"]["sent"], "POST https://bank/inquiry");
+    assert_eq!(reply["data"].get("sent"), None, "the bank of this test says nothing of it");
     assert_eq!(of_kind(&told, "reversal_answered")["data"]["transcript"], "reversed=yes");
     tells_of_its_contradiction(&gateway, id, &told).await;
     let core = gateway.get("core", &format!("/v1/orders/{id}/story")).await;

@@ -269,6 +269,7 @@ impl Desk {
             objection: None,
             as_of,
             transcript: "words".to_owned(),
+            sent: "asked".to_owned(),
         }
     }
 
@@ -311,8 +312,9 @@ impl Desk {
             | Source::Operator
             | Source::Recovery => None,
         };
-        let transcript = "words".to_owned();
-        self.weigh(id, Evidence { source, attempt, outcome, objection, as_of, transcript }, card)
+        let (transcript, sent) = ("words".to_owned(), "asked".to_owned());
+        let evidence = Evidence { source, attempt, outcome, objection, as_of, transcript, sent };
+        self.weigh(id, evidence, card)
     }
 
     fn weigh(&mut self, id: OrderId, evidence: Evidence, card: CardInMemory) -> Decision {
@@ -346,6 +348,7 @@ impl Desk {
             outcome,
             objection,
             transcript,
+            sent: "reverse".to_owned(),
             asked_at,
             is_late,
         })
@@ -373,6 +376,7 @@ impl Desk {
             outcome,
             objection,
             transcript,
+            sent: "reverse".to_owned(),
             asked_at,
             is_late,
         })

@@ -19,11 +19,24 @@ fn a_payment_that_is_approved_at_once_has_no_events() {
     let mut desk = Desk::sending_to(terms(), &["one"]);
     let decision = desk.learn(Source::Reply, approved());
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
-    assert!(decision.writes.events.is_empty(), "{:?}", decision.writes.events);
+    let writes = decision.writes;
+    assert!(writes.events.is_empty(), "{:?}", writes.events);
+    // Neither has it any further row: the order, and what its success leaves in the books.
+    let rows = [
+        writes.orders.len(),
+        writes.transactions.len(),
+        writes.clearing.len(),
+        writes.accounting.len(),
+        writes.notices.len(),
+        writes.entries.len(),
+        writes.contradictions.len(),
+        writes.audit.len(),
+    ];
+    assert_eq!(rows, [1, 1, 1, 1, 1, 0, 0, 0]);
 }
 
 #[test]
-fn a_decline_keeps_the_channels_words() {
+fn a_decline_keeps_what_was_sent_and_the_channels_words() {
     let mut desk = Desk::sending_to(terms(), &["one", "two"]);
     let elsewhere = decline(Reason::NotSupported, true);
     let first = desk.learn_of(desk.id, 1, Source::Reply, elsewhere, card()).writes.events;
@@ -38,6 +51,7 @@ fn a_decline_keeps_the_channels_words() {
     );
     assert_eq!(cause, Some("not_supported"));
     assert_eq!(first[0].transcript, "words");
+    assert_eq!(first[0].sent, "asked");
 }
 
 #[test]
@@ -50,6 +64,8 @@ fn every_word_about_an_unknown_is_kept_beyond_its_entry() {
     assert!(!desk.rows.entries.contains_key(&desk.id), "the entry has gone");
     let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [EventKind::Learned, EventKind::ReversalSent, EventKind::ReversalAnswered]);
+    let sent: Vec<&str> = events.iter().map(|event| event.sent.as_str()).collect();
+    assert_eq!(sent, ["asked", "", "reverse"], "each answer with what it answers");
     let places: Vec<(u32, u8)> =
         events.iter().map(|event| (event.version, event.ordinal)).collect();
     assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{places:?}");

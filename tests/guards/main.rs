@@ -9,6 +9,7 @@ mod accounting;
 #[allow(dead_code, reason = "a part of it is used here")]
 #[path = "../operations/lives.rs"]
 mod lives;
+mod sent;
 #[path = "../support/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "a part of it is used here")]
@@ -173,6 +174,17 @@ async fn verify(town: &Town, core: &Core) -> Vec<(Secrets, Answer)> {
     verified
 }
 
+/// A reply that does not approve the payment at once stands in its story, with the request.
+fn check_what_was_sent(story: &Answer, is_lost: bool, channel: &str) {
+    let events = story.body["events"].as_array().expect("events").iter();
+    let replies = events.filter(|event| event["kind"] == "learned" && event["source"] == "reply");
+    let sent: Vec<&str> =
+        replies.map(|event| event["data"]["sent"].as_str().unwrap_or_default()).collect();
+    assert!(sent.iter().all(|words| words.contains("***")), "{sent:?}");
+    // UnionPay's notice may be there before the reply has come, or is lost.
+    assert!(sent.is_empty() != is_lost || channel == UNIONPAY.id, "{}", story.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
     let log = log();
@@ -200,6 +212,9 @@ async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
             answers.push(kept(&paid));
             answers.push(kept(&until("an end", ended).await));
             answers.push(kept(&core.get(&format!("/v1/reversals/{}", paid.id())).await));
+            let story = core.get(&format!("/v1/orders/{}/story", paid.id())).await;
+            check_what_was_sent(&story, lost > 0, channel.id);
+            answers.push(kept(&story));
             cards.push(card);
         }
     }

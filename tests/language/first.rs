@@ -116,7 +116,21 @@ async fn pay_at(host: &str) -> Outcome {
     let routes = folder.join("routes.toml");
     let loaded = Registry::load(folder, &routes, folder, CommonTerms::default(), Clock::System);
     let registry = loaded.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
-    registry.call(&ChannelId::parse("bank").expect("an id"), payment()).await.outcome
+    let told = registry.call(&ChannelId::parse("bank").expect("an id"), payment()).await;
+    // Of the two, what has left last is told, unless it was approved.
+    let last = match &told.outcome {
+        Outcome::Approved(_) | Outcome::NotSent(NotSentCause::NoConnection) => None,
+        Outcome::NotSent(_) | Outcome::Declined(_) => Some("tokens"),
+        Outcome::Pending { .. } | Outcome::Unknown(_) | Outcome::NotFound { .. } => {
+            Some("pay/%2A%2A%2A")
+        }
+    };
+    let line = last.map(|path| format!("POST http://{host}/{path}")).unwrap_or_default();
+    assert_eq!(told.sent.lines().next().unwrap_or_default(), line);
+    for secret in ["4111111111111111", "tok 1", "s/1"] {
+        assert!(!told.sent.contains(secret), "{}", told.sent);
+    }
+    told.outcome
 }
 
 #[tokio::test]

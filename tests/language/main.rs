@@ -13,6 +13,7 @@ mod first;
 mod formats;
 mod mutual_tls;
 mod orders;
+mod sent;
 mod signatures;
 mod templates;
 mod token;

@@ -64,6 +64,7 @@ async fn a_channel_sees_our_certificate_or_no_request() {
         url: format!("https://localhost:{port}/pay"),
         headers: Vec::new(),
         body: Bytes::from_static(b"amount=1"),
+        signature: String::new(),
     };
     let identity = format!("{}{}", ours.pem(), our_key.serialize_pem());
     let pems = [root.pem()];

@@ -11,6 +11,7 @@ use crate::support::Scratch;
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::{Daemon, program, run};
 use crate::support::installation::{CALLER_KEY, Installation, metrics};
+use crate::support::simulated::BANK_LIMIT_MINOR;
 use crate::support::wire::until;
 
 fn text(output: &Output) -> String {
@@ -162,6 +163,21 @@ async fn a_refresh_says_what_a_running_daemon_has() {
     assert!(!daemon.log().contains('\u{1b}'), "a log in a file is plain text");
 }
 
+/// The story of a declined payment has the messages below its table.
+async fn shows_what_was_sent(app: &App, core: &Core, folder: &Path) {
+    let declined = core.pay(&Payment::instant("A-3", BANK_LIMIT_MINOR + 1)).await;
+    assert_eq!(declined.outcome(), (200, "failed"), "{}", declined.body);
+    for (language, sent) in [("en", "What was sent"), ("zh", "发出的报文")] {
+        let words = ["order", "story", declined.id(), "--language", language];
+        let story = ask(app, folder, &words).await;
+        let (_, below) = story.split_once(sent).unwrap_or_else(|| panic!("{sent}: {story}"));
+        let request = below.lines().nth(1).expect("a line");
+        assert!(request.starts_with("POST http://"), "{story}");
+        assert!(below.contains("\"number\":\"621626*********0018\""), "{story}");
+        assert!(below.contains("\"expiry\":\"***\"") && below.contains("x-signature: "), "{story}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_are_listed_found_and_exported() {
     let town = Installation::new(|channel| channel).await;
@@ -205,6 +221,8 @@ async fn orders_are_listed_found_and_exported() {
     assert!(story.contains("订单结束：成功"), "{story}");
     let story = ask(&app, folder, &["order", "story", first.id(), "--json"]).await;
     assert!(story.lines().all(|line| line.contains("\"kind\"")), "{story}");
+
+    shows_what_was_sent(&app, &core, folder).await;
 
     // A whole card number comes by standard input, and nobody else sees it.
     let mut command = program(folder);

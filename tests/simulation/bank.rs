@@ -228,6 +228,7 @@ impl State {
             objection: None,
             as_of: None,
             transcript: format!("notice of {number}"),
+            sent: String::new(),
         };
         self.later(after, Event::Notice { order: number.order, evidence, sure });
     }

@@ -126,7 +126,7 @@ impl Line<'_> {
         let mut out = Vec::new();
         let packed = encode(&format, &draft, &mut out).expect("the library packed it too");
         if let Some((rule, key)) = self.rule() {
-            assert!(rule.seal(&key, &format, &packed, &mut out));
+            assert!(rule.seal(&key, &format, &packed, &mut out).is_some());
         }
         out
     }

@@ -14,7 +14,7 @@ use crate::channel::statement::{self, StatementLink};
 use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
 use crate::channel::transport::tcp::{LinkContext, LinkProtocol, TcpTransport};
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning, fetched, first,
+    Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning, SentStamp, fetched, first,
 };
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
@@ -61,40 +61,53 @@ impl AdapterLine {
                         return Ok(ReplyMeaning::new(Outcome::NotSent(cause), String::new()));
                     }
                 };
-                let wire = match adapter.first_request(request) {
-                    None => adapter.encode(request, clock.now())?,
+                let before = adapter.first_request(request);
+                let brought = match before {
+                    None => None,
                     Some(before) => {
                         let line = (transport, clock);
                         // Rare, and long: it does not lie in the future of every call.
                         match Box::pin(first::bring(before, line, &credential, request)).await? {
-                            Ok(brought) => before.encode_second(request, brought, clock.now())?,
+                            Ok(brought) => Some((before, brought)),
                             Err(ended) => return Ok(ended),
                         }
                     }
                 };
+                let at = clock.now();
+                let mut wire = match brought {
+                    None => adapter.encode(request, at)?,
+                    Some((before, brought)) => before.encode_second(request, brought, at)?,
+                };
+                let stamp = SentStamp { at, signature: std::mem::take(&mut wire.signature) };
                 let reply = transport.send(wire).await;
-                reply.map_or_else(failed, |reply| {
+                let understood = reply.map_or_else(failed, |reply| {
                     credential.heard(&reply);
                     let understood = adapter.decode(request, &reply, clock.now());
                     mask_reference(understood, request)
-                })
+                });
+                understood.telling_sent(request, || adapter.sent_words(request, &stamp))
             }
             Self::Links { adapter, transport } => {
                 // The sign-on of a link may bring the key that the frame is sealed with.
                 if let Err(failure) = transport.ready().await {
                     return Ok(failed(failure));
                 }
-                let (frame, asked) = adapter.encode_frame(request, clock.now())?;
-                let asked = Arc::new(asked);
+                let at = clock.now();
+                let (frame, asked) = adapter.encode_frame(request, at)?;
+                let (asked, mac) = (Arc::new(asked), frame.mac);
                 let reply = transport.send(frame, Arc::clone(&asked)).await;
                 // Another node may have signed on since; what it has brought seals the answer. One
                 // that cannot be read leaves the answer to the keys that are known.
                 let _ = transport.learn_keys().await;
-                reply.map_or_else(failed, |reply| {
+                let understood = reply.map_or_else(failed, |reply| {
                     let understood = adapter.decode_frame(&asked, &reply, clock.now());
                     // The question says nothing of the card, so the card's echoes are still there.
                     let transcript = mask_values(&understood.transcript, request.echo());
                     mask_reference(ReplyMeaning { transcript, ..understood }, request)
+                });
+                understood.telling_sent(request, || {
+                    let words = adapter.sent_words(request, at, mac.as_ref());
+                    format!("{}\n{words}", transport.addresses().join(" "))
                 })
             }
         })

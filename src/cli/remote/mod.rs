@@ -131,7 +131,7 @@ impl DaemonArgs {
         crate::workers::client_with(tls, TIMEOUT).map_err(anyhow::Error::msg)
     }
 
-    fn language(&self) -> Language {
+    pub(super) fn language(&self) -> Language {
         self.language.unwrap_or_else(of_locale)
     }
 

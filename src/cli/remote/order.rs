@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
-use crate::cli::output::{Output, UNWRITTEN, is_closed, note};
+use crate::cli::output::{Output, UNWRITTEN, is_closed, note, say};
 use crate::cli::remote::listing::{Listing, list};
 use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
 use crate::cli::shown::{cell, money, second, state_with_reason};
@@ -194,10 +194,7 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
             blocking(list_orders(daemon, filter.body()?, *limit, after.clone()))?;
         }
         OrderCommand::Show { id, caller } => show(daemon, id, caller.as_deref())?,
-        OrderCommand::Story { id } => {
-            let path = format!("/v1/orders/{}/story", encoded(id));
-            blocking(EVENTS.print_whole(daemon, &path))?;
-        }
+        OrderCommand::Story { id } => blocking(tell(daemon, id))?,
         OrderCommand::Find { number, caller, from, to } => {
             let filters = [
                 ("number", Some(number.as_str())),
@@ -215,6 +212,26 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
 fn show(daemon: &DaemonArgs, id: &str, caller: Option<&str>) -> anyhow::Result<()> {
     let path = one_of("/v1/payments", id, OrderId::parse(id).is_some(), caller);
     daemon.show(&blocking(daemon.json(Method::GET, &path, None))?)
+}
+
+/// Prints what happened as a table, and below it what was sent and what came.
+async fn tell(daemon: &DaemonArgs, id: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/orders/{}/story", encoded(id));
+    let story = daemon.json(Method::GET, &path, None).await?;
+    EVENTS.print_page(daemon, &mut TextTable::new(EVENTS.heading), &story)?;
+    let events = list(&story, EVENTS.rows).filter(|_| !daemon.json);
+    for event in events {
+        let words = |name| event["data"].get(name).and_then(Value::as_str);
+        for (title, text) in
+            [("order.sent", words("sent")), ("order.transcript", words("transcript"))]
+        {
+            if let Some(text) = text {
+                let (at, kind) = (second(event, "at"), cell(event, "kind"));
+                say!("\n{at}  {kind}: {}\n{text}", daemon.language().text(title))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Prints orders, page by page: many pages may be empty before one has an order that is asked for.

@@ -248,22 +248,22 @@ impl MacRule {
         })
     }
 
-    /// Writes the MAC into a message that was just packed with eight bytes in its place.
+    /// Writes the MAC into a message that was just packed with eight bytes in its place, and gives
+    /// back what stands there, in its plain form. `None` where the message has no such place.
     pub fn seal(
         &self,
         key: &DesKey,
         format: &Format,
         packed: &PackedMessage,
         out: &mut [u8],
-    ) -> bool {
-        let Some(value) = self.value(key, &packed.message(format, out)) else { return false };
-        let range = packed.range(self.field).filter(|range| range.len() == value.len());
-        let Some(range) = range else { return false };
+    ) -> Option<[u8; 8]> {
+        let value = self.value(key, &packed.message(format, out))?;
+        let range = packed.range(self.field).filter(|range| range.len() == value.len())?;
         let is_ebcdic =
             format.field(self.field).is_some_and(|spec| spec.packing == Packing::Ebcdic);
         let packed = value.map(|byte| if is_ebcdic { ebcdic::from_latin(byte) } else { byte });
         out[range].copy_from_slice(&packed);
-        true
+        Some(value)
     }
 
     /// Whether a message carries the MAC that it should.

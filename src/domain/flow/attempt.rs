@@ -206,6 +206,9 @@ pub struct Evidence {
     pub as_of: Option<Timestamp>,
     /// The channel's own words, card data masked, at most a few KB; empty where there are none.
     pub transcript: String,
+    /// The request that they answer, in words without anything secret; empty where there was none,
+    /// or its attempt's rows tell of it.
+    pub sent: String,
 }
 
 impl Evidence {

@@ -75,6 +75,8 @@ pub struct OrderEvent {
     pub approver: Option<String>,
     /// The channel's own words, card data masked. Those of a success are its transaction's.
     pub transcript: String,
+    /// The request that they answer, in words without anything secret.
+    pub sent: String,
 }
 
 /// Where an event stands among those of its order: the order's version that was written with it,
@@ -104,6 +106,7 @@ impl OrderEvent {
             actor: None,
             approver: None,
             transcript: String::new(),
+            sent: String::new(),
         }
     }
 

@@ -169,6 +169,7 @@ impl DecisionDraft<'_> {
         if held || !matches!(outcome, Outcome::Approved(_)) {
             event.transcript.clone_from(&evidence.transcript);
         }
+        event.sent.clone_from(&evidence.sent);
         self.events.push(event);
     }
 

@@ -34,6 +34,7 @@ use attempt::{Attempt, AttemptState, Operation};
 use event::{EventKind, OrderEvent};
 use order::{Order, OrderKind, OrderStatus};
 use reversal::{Phase, ReversalEntry};
+use reverse::ReversalAnswer;
 
 /// Decides one command. Pure: the same arguments give the same decision.
 ///
@@ -50,9 +51,17 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { attempt, outcome, objection, transcript, asked_at, is_late } => {
-            let said = (&outcome, objection.as_ref(), transcript.as_str());
-            work.learn_reversal(attempt, said, asked_at, is_late)?;
+        Command::LearnReversal {
+            attempt,
+            outcome,
+            objection,
+            transcript,
+            sent,
+            asked_at,
+            is_late,
+        } => {
+            let answer = ReversalAnswer { outcome, objection, transcript, sent };
+            work.learn_reversal(attempt, answer, asked_at, is_late)?;
         }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,

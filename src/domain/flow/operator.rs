@@ -94,6 +94,7 @@ impl DecisionDraft<'_> {
                     objection: None,
                     as_of: None,
                     transcript,
+                    sent: String::new(),
                 };
                 self.approve(number, &approval, &evidence);
             }

@@ -11,6 +11,14 @@ use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Decline, Objection, Outcome, Reason};
 use crate::domain::time::Timestamp;
 
+/// What the call of a reversal has brought.
+pub(super) struct ReversalAnswer {
+    pub outcome: Outcome,
+    pub objection: Option<Objection>,
+    pub transcript: String,
+    pub sent: String,
+}
+
 impl DecisionDraft<'_> {
     /// The reversal leaves only after this commit, so that a crash cannot forget it.
     pub(super) fn begin_reversal(&mut self) -> Result<(), Refusal> {
@@ -42,14 +50,16 @@ impl DecisionDraft<'_> {
     pub(super) fn learn_reversal(
         &mut self,
         number: u8,
-        (outcome, objection, transcript): (&Outcome, Option<&Objection>, &str),
+        answer: ReversalAnswer,
         asked_at: Timestamp,
         is_late: bool,
     ) -> Result<(), Refusal> {
+        let ReversalAnswer { outcome, objection, transcript, sent } = answer;
+        let (outcome, objection) = (&outcome, objection.as_ref());
         let missing = Refusal::NoSuchAttempt { attempt: number };
         let attempt = self.order.attempt(number).ok_or(missing)?.clone();
         if !attempt.state.is_unresolved() {
-            return self.reversed_after_end(&attempt, outcome, transcript);
+            return self.reversed_after_end(&attempt, outcome, &transcript);
         }
         let now = self.now;
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
@@ -79,7 +89,7 @@ impl DecisionDraft<'_> {
             (true, true) => Some(EventRemark::Late),
             (true, false) => None,
         };
-        transcript.clone_into(&mut event.transcript);
+        (event.transcript, event.sent) = (transcript, sent);
         self.events.push(event);
         if objection.is_some() {
             let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
@@ -162,6 +172,7 @@ impl DecisionDraft<'_> {
             objection: None,
             as_of: None,
             transcript: transcript.to_owned(),
+            sent: String::new(),
         };
         self.contradict(attempt, &evidence, None)
     }

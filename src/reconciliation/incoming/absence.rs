@@ -187,6 +187,7 @@ impl AbsenceCheck<'_> {
             as_of: self.context.terms.calendar.beginning_of(last.next()),
             objection: None,
             transcript: format!("no statement up to {last} shows it"),
+            sent: String::new(),
         };
         match self.books.engine().weigh(number.order, evidence).await {
             Ok(order) => {

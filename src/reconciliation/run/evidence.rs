@@ -240,5 +240,6 @@ fn evidence(
         objection: None,
         as_of: None,
         transcript,
+        sent: String::new(),
     })
 }

@@ -419,6 +419,7 @@ CREATE TABLE order_events (
   actor text,
   approver text,
   transcript text NOT NULL,
+  sent text NOT NULL,
   PRIMARY KEY (order_id, version, ordinal)
 );
 

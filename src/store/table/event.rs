@@ -76,6 +76,7 @@ impl SqlTable for OrderEvents {
             actor: row.actor.as_deref(),
             approver: row.approver.as_deref(),
             transcript: row.transcript.as_str(),
+            sent: row.sent.as_str(),
         }
     }
 
@@ -96,6 +97,7 @@ impl SqlTable for OrderEvents {
             actor: row.get("actor")?,
             approver: row.get("approver")?,
             transcript: row.get("transcript")?,
+            sent: row.get("sent")?,
         })
     }
 }
@@ -141,6 +143,7 @@ struct EventRecord<'a> {
     actor: Option<&'a str>,
     approver: Option<&'a str>,
     transcript: &'a str,
+    sent: &'a str,
 }
 
 fn event_bytes(event: &OrderEvent) -> Vec<u8> {
@@ -157,6 +160,7 @@ fn event_bytes(event: &OrderEvent) -> Vec<u8> {
         actor: event.actor.as_deref(),
         approver: event.approver.as_deref(),
         transcript: &event.transcript,
+        sent: &event.sent,
     })
 }
 
@@ -179,5 +183,6 @@ fn read_event(mut key: Parts<'_>, bytes: &[u8]) -> Result<OrderEvent, StoreError
         actor: text(record.actor),
         approver: text(record.approver),
         transcript: record.transcript.to_owned(),
+        sent: record.sent.to_owned(),
     })
 }

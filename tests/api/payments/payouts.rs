@@ -128,6 +128,7 @@ async fn i_3_an_unknown_payout_ends_by_evidence() {
                 objection: None,
                 as_of: None,
                 transcript: "respCode=00".to_owned(),
+                sent: String::new(),
             };
             let id = OrderId::parse(id).expect("an id");
             gateway.state.engine.weigh(id, evidence).await.expect("it is open");

@@ -31,6 +31,7 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
                     outcome,
                     objection: None,
                     transcript,
+                    sent: String::new(),
                     asked_at,
                     is_late: false,
                 },
@@ -65,6 +66,7 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
             outcome,
             objection: None,
             transcript: String::new(),
+            sent: String::new(),
             asked_at,
             is_late: false,
         };

@@ -183,6 +183,7 @@ fn happened(event: &OrderEvent) -> StoryEvent {
         .with("detail", event.detail.as_deref())
         .with("actor", event.actor.as_deref())
         .with("approver", event.approver.as_deref())
+        .with("sent", Some(event.sent.as_str()).filter(|words| !words.is_empty()))
         .with("transcript", Some(event.transcript.as_str()).filter(|words| !words.is_empty()));
     match event.source {
         Some(source) => told.from(source.name()),

@@ -96,6 +96,16 @@ impl MessageBody {
         }
     }
 
+    /// The text of a message as people read it: a form without its percent signs.
+    pub fn plain_text(&self) -> Result<String, String> {
+        if let Self::Form(fields) = self {
+            let pairs = fields.iter().map(|(name, value)| format!("{name}={value}"));
+            return Ok(pairs.collect::<Vec<_>>().join("&"));
+        }
+        let bytes = self.encode(NamedCharset::UTF_8)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// The body's bytes. The error never quotes a value.
     pub fn encode(&self, charset: NamedCharset) -> Result<Vec<u8>, String> {
         let text = match self {

@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use super::asked::Subject;
 use super::document::ChannelAnswer;
 use super::path::{Inside, Path};
-use super::words::{Subject, Words};
+use super::words::Words;
 use super::{Declarative, RequestTemplate};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::first::{Brought, FirstEnd, FirstRequest};
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::{
-    ChannelRequest, EncodeError, ReplyMeaning, Uncertainty, WireReply, WireRequest,
+    ChannelRequest, EncodeError, ReplyMeaning, SentStamp, Uncertainty, WireReply, WireRequest,
 };
 use crate::domain::outcome::{Decline, Outcome, UnknownCause};
 use crate::domain::time::Timestamp;
@@ -111,6 +112,10 @@ impl FirstRequest for Declarative {
             .map_err(str::to_owned)
             .and_then(|first| self.write(&first.sending, &self.destination, &words));
         written.map_err(|problem| EncodeError { request: request.name(), problem })
+    }
+
+    fn first_words(&self, request: &ChannelRequest, stamp: &SentStamp) -> String {
+        self.first_words_of(request, stamp)
     }
 
     fn decode_first(

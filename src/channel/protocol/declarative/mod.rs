@@ -35,6 +35,7 @@ mod first;
 mod format;
 mod keys;
 mod kind;
+mod masks;
 mod notice;
 mod parts;
 mod path;
@@ -62,6 +63,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use zeroize::Zeroizing;
 
+use self::asked::Subject;
 use self::body::Body;
 use self::document::{ChannelAnswer, MessageBody};
 use self::encrypt::Decryption;
@@ -75,7 +77,7 @@ use self::sign::{Received, RequestLine, Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
 use self::token::TokenCall;
-use self::words::{Subject, Surroundings, Words};
+use self::words::{Surroundings, Words};
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::fetched::CredentialSupply;
 use crate::channel::first::{Brought, FirstRequest};
@@ -83,7 +85,7 @@ use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, IssuedToken, Notice, NoticeRefusal, ReplyMeaning,
-    Uncertainty, WireNotice, WireReply, WireRequest,
+    SentStamp, Uncertainty, WireNotice, WireReply, WireRequest,
 };
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
@@ -149,8 +151,22 @@ struct WrittenRequest {
     message: Option<Zeroizing<Vec<u8>>>,
 }
 
-/// The headers of a signature, a body, and what was signed.
-type SignedParts = (Vec<(HeaderName, HeaderValue)>, Bytes, Option<Zeroizing<Vec<u8>>>);
+/// What a template makes of a request, before it is signed.
+struct UnsignedParts {
+    /// With its query.
+    path: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    document: Option<MessageBody>,
+}
+
+/// What signing makes of it: the headers of a signature, the body, and what was signed.
+#[derive(Default)]
+struct SignedParts {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    message: Option<Zeroizing<Vec<u8>>>,
+    signature: String,
+}
 
 /// How one kind of request is written.
 struct RequestTemplate {
@@ -227,12 +243,12 @@ impl Declarative {
         self.write_signed(sending, to, words).map(|written| written.wire)
     }
 
-    fn write_signed(
+    fn unsigned(
         &self,
         sending: &RequestTemplate,
         to: &Destination,
         words: &Words<'_>,
-    ) -> Result<WrittenRequest, String> {
+    ) -> Result<UnsignedParts, String> {
         words.check_merchant()?;
         let path = [&*to.base_path, &*sending.path_and_query(words)?].concat();
         let mut headers = sending.headers(words)?;
@@ -248,6 +264,16 @@ impl Declarative {
             }
             None => None,
         };
+        Ok(UnsignedParts { path, headers, document })
+    }
+
+    fn write_signed(
+        &self,
+        sending: &RequestTemplate,
+        to: &Destination,
+        words: &Words<'_>,
+    ) -> Result<WrittenRequest, String> {
+        let UnsignedParts { path, mut headers, document } = self.unsigned(sending, to, words)?;
         let (method, nonce) = (sending.method.as_str(), || words.nonce());
         let (path, host, now) = (path.as_str(), host_of(&to.origin), words.now());
         let outgoing = UnsignedRequest {
@@ -259,10 +285,11 @@ impl Declarative {
             now,
             member: None,
         };
-        let (signed, body, message) = self.sign(&outgoing, document, to)?;
-        headers.extend(signed);
+        let signed = self.sign(&outgoing, document, to)?;
+        let SignedParts { headers: added, body, message, signature } = signed;
+        headers.extend(added);
         let url = [&*to.origin, path].concat();
-        let wire = WireRequest { method: sending.method.clone(), url, headers, body };
+        let wire = WireRequest { method: sending.method.clone(), url, headers, body, signature };
         Ok(WrittenRequest { wire, message })
     }
 
@@ -277,14 +304,16 @@ impl Declarative {
         let Some(signing) = self.signing.as_ref().filter(|_| to.is_signed) else {
             let charset = to.form.charset;
             let bytes = document.map_or(Ok(Vec::new()), |document| document.encode(charset));
-            return bytes.map(|bytes| (Vec::new(), Bytes::from(bytes), None));
+            let unsigned = |bytes| SignedParts { body: Bytes::from(bytes), ..<_>::default() };
+            return bytes.map(unsigned);
         };
         let signed = signing.apply(document, outgoing)?;
         let mut headers = Vec::with_capacity(signed.headers.len());
         for (name, text) in signed.headers {
             headers.push((name, header_value(&text)?));
         }
-        Ok((headers, Bytes::from(signed.body), Some(signed.message)))
+        let (body, message) = (Bytes::from(signed.body), Some(signed.message));
+        Ok(SignedParts { headers, body, message, signature: signed.signature })
     }
 
     /// Reads the proof in a reply; every error is a reason not to know.
@@ -407,6 +436,10 @@ impl Adapter for Declarative {
             Ok((outcome, Some(issued))) => ReplyMeaning::new(outcome, words).with_issued(issued),
             Err(objection) => objection.into_meaning(words),
         }
+    }
+
+    fn sent_words(&self, request: &ChannelRequest, stamp: &SentStamp) -> String {
+        self.words_of(request, stamp)
     }
 
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {

@@ -36,6 +36,8 @@ pub struct SignedRequest {
     pub body: Vec<u8>,
     /// The text that was signed.
     pub message: Zeroizing<Vec<u8>>,
+    /// As it stands in a header or in the body.
+    pub signature: String,
 }
 
 /// How our requests are signed.
@@ -100,7 +102,7 @@ impl Signing {
             document.set(field, &signature).ok_or("the body has no place for its signature")?;
             body = document.encode(seal.form.charset)?;
         }
-        Ok(SignedRequest { headers, body, message })
+        Ok(SignedRequest { headers, body, message, signature })
     }
 }
 

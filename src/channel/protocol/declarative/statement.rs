@@ -11,11 +11,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{Method, Uri};
 
+use super::asked::{Subject, nonce_of};
 use super::document::{ChannelAnswer, MessageBody};
 use super::path::{Inside, Path};
 use super::sign::{Received, RequestLine, UnsignedRequest};
 use super::template::Template;
-use super::words::{Subject, Words, nonce_of};
+use super::words::Words;
 use super::{Declarative, RequestTemplate, host_of};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::statement::{
@@ -343,6 +344,7 @@ impl StatementSource for Declarative {
             url: format!("{origin}{path}"),
             headers: Vec::new(),
             body: bytes::Bytes::new(),
+            signature: String::new(),
         };
         let place = self.statement.as_ref().map(|call| (&call.place, &call.sending));
         let signed = match place {
@@ -359,10 +361,10 @@ impl StatementSource for Declarative {
                         now,
                         member: None,
                     };
-                    let (signed, body, _) = self.sign(&outgoing, None, &self.destination)?;
+                    let signed = self.sign(&outgoing, None, &self.destination)?;
                     wire.headers = headers;
-                    wire.headers.extend(signed);
-                    Ok(body)
+                    wire.headers.extend(signed.headers);
+                    Ok(signed.body)
                 })
             }
             Some(_) | None => Ok(bytes::Bytes::new()),

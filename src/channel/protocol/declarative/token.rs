@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::asked::Subject;
 use super::document::{ChannelAnswer, MessageBody};
 use super::format::BodyForm;
 use super::path::Path;
-use super::words::{Subject, Words};
+use super::words::Words;
 use super::{Declarative, Destination, RequestTemplate};
 use crate::channel::fetched::{CredentialSupply, FetchedCredential, FetchedSlot};
 use crate::channel::{EncodeError, WireReply, WireRequest};

@@ -90,6 +90,11 @@ impl Word {
         others.contains(&self) || self.name().starts_with("card.")
     }
 
+    /// Whether it is never kept, or only masked.
+    pub fn is_secret(self) -> bool {
+        self.is_card_data() || matches!(self, Self::CardNumber | Self::Token | Self::EnvelopeKey)
+    }
+
     /// Whether a request of this kind can ever have it.
     pub fn is_known_to(self, kind: RequestKind) -> bool {
         if kind.action == Action::Statement {

@@ -11,55 +11,21 @@ use std::sync::{Arc, OnceLock};
 use minijinja::Value;
 use minijinja::value::Object;
 
-use super::asked::{account_of, card_of, code_of, number_of, original_of, payer_code_of, token_of};
+use super::asked::{
+    Subject, account_of, card_of, code_of, number_of, original_of, payer_code_of, token_of,
+    write_decimal,
+};
 use super::encrypt::{Encryption, Envelope};
 use super::word::Word;
 use crate::channel::ChannelRequest;
 use crate::channel::fetched::FetchedSlot;
 use crate::channel::first::Brought;
+use crate::channel::protocol::transcript::MASK;
 use crate::codec::order_form::OrderForm;
-use crate::codec::sign::sha256_hex;
-use crate::domain::card::CardToken;
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::card::{CardToken, mask};
 use crate::domain::payee_account::AccountKind;
+use crate::domain::payer_code::MaskedCode;
 use crate::domain::time::{BusinessDate, Timestamp};
-
-/// The attempt or date that a request is about.
-#[derive(Debug, Clone, Copy)]
-pub enum Subject<'r> {
-    Attempt(&'r ChannelRequest),
-    Statement(BusinessDate),
-    /// Nothing: a credential is asked for.
-    Credential,
-}
-
-impl<'r> Subject<'r> {
-    const fn attempt(self) -> Option<&'r ChannelRequest> {
-        match self {
-            Self::Attempt(request) => Some(request),
-            Self::Statement(_) | Self::Credential => None,
-        }
-    }
-
-    /// New in each request without being random, so that the same request gives the same bytes:
-    /// made of the request's name, what it is about and the moment of sending.
-    fn nonce(self, now: Timestamp) -> String {
-        match self {
-            Self::Attempt(request) => {
-                nonce_of(request.name(), &request.stated().channel_order_no.to_string(), now)
-            }
-            Self::Statement(date) => nonce_of("statement", &date.to_string(), now),
-            Self::Credential => nonce_of("token", "", now),
-        }
-    }
-}
-
-/// 32 hexadecimal digits.
-pub fn nonce_of(name: &str, about: &str, now: Timestamp) -> String {
-    let mut text = sha256_hex(format!("{name} {about} {}", now.as_millis()).as_bytes());
-    text.truncate(32);
-    text
-}
 
 impl Word {
     /// The value of the word; `None` where the request has none.
@@ -73,6 +39,20 @@ impl Word {
             }
             (word, Subject::Attempt(request)) => word.of_attempt(request, form),
             (_, Subject::Statement(_) | Subject::Credential) => None,
+        }
+    }
+
+    /// What stands for a secret word; `None` where the request has no such thing.
+    fn masked(self, subject: Subject<'_>, now: Timestamp, form: &OrderForm) -> Option<Value> {
+        let request = subject.attempt();
+        match self {
+            Self::CardNumber => number_of(request?).map(|number| mask(number).into()),
+            Self::PayerCode => {
+                payer_code_of(request?).map(|code| MaskedCode::of(code).as_str().into())
+            }
+            // These are of the surroundings: a file names them only where it has them.
+            Self::Token | Self::EnvelopeKey => Some(MASK.into()),
+            word => word.value(subject, now, form).map(|_| MASK.into()),
         }
     }
 
@@ -129,16 +109,6 @@ impl Word {
     }
 }
 
-/// The amount in major units, with as many decimals as the currency has.
-pub fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
-    let scale = 10_i64.pow(u32::from(currency.exponent()));
-    let (major, rest) = (amount.get() / scale, amount.get() % scale);
-    match usize::from(currency.exponent()) {
-        0 => major.to_string(),
-        decimals => format!("{major}.{rest:0decimals$}"),
-    }
-}
-
 /// Names of the channel file's own (`[http.values]`, `[http.secrets]`).
 pub type Constants = BTreeMap<String, Constant>;
 
@@ -182,9 +152,10 @@ impl Surroundings {
         word: Word,
         subject: Subject<'_>,
         now: Timestamp,
-        envelope: Option<&RequestEnvelope>,
+        (envelope, masks): (Option<&RequestEnvelope>, bool),
     ) -> Option<Value> {
         match word {
+            word if masks && word.is_secret() => word.masked(subject, now, &self.order_form),
             Word::Token => Some(Value::from(self.token.kept()?.text.as_str())),
             Word::PayeeKind => {
                 let kind = subject.attempt()?.attempt()?.payee_kind?;
@@ -224,6 +195,8 @@ pub struct Words<'r> {
     envelope: Option<RequestEnvelope>,
     /// What the request before this one has brought.
     brought: Option<Arc<Brought>>,
+    /// A mask stands for everything secret: for words about a request that has left.
+    masks: bool,
     /// Made only if an expression is more than a word.
     context: OnceCell<Value>,
 }
@@ -232,8 +205,13 @@ impl<'r> Words<'r> {
     pub fn new(subject: Subject<'r>, now: Timestamp, surroundings: &'r Arc<Surroundings>) -> Self {
         let seals = surroundings.encryption.as_ref().is_some_and(Encryption::is_envelope);
         let envelope = seals.then(RequestEnvelope::default);
-        let (brought, context) = (None, OnceCell::new());
-        Self { subject, now, surroundings, envelope, brought, context }
+        let (brought, masks, context) = (None, false, OnceCell::new());
+        Self { subject, now, surroundings, envelope, brought, masks, context }
+    }
+
+    /// The same with masks.
+    pub fn masked(self) -> Self {
+        Self { masks: true, ..self }
     }
 
     /// The same with what the request before this one has brought.
@@ -242,7 +220,8 @@ impl<'r> Words<'r> {
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
-        self.surroundings.value(word, self.subject, self.now, self.envelope.as_ref())
+        let kept = (self.envelope.as_ref(), self.masks);
+        self.surroundings.value(word, self.subject, self.now, kept)
     }
 
     /// One of the channel's names for the merchant of the request.
@@ -252,7 +231,8 @@ impl<'r> Words<'r> {
 
     /// What the request before this one has brought under this name.
     pub fn brought(&self, name: &str) -> Option<&str> {
-        self.brought.as_ref()?.get(name)
+        let brought = self.brought.as_ref()?.get(name)?;
+        Some(if self.masks { MASK } else { brought })
     }
 
     /// Refuses a merchant that the channel has no names for, where it has some for others: what
@@ -290,6 +270,7 @@ impl<'r> Words<'r> {
                 surroundings: Arc::clone(self.surroundings),
                 envelope: self.envelope.clone(),
                 brought: self.brought.clone(),
+                masks: self.masks,
             })
         })
     }
@@ -304,6 +285,9 @@ pub struct Encrypter(Arc<Context>);
 impl Encrypter {
     /// `None` without `[http.encrypt]`, or where the key refuses.
     pub fn apply(&self, text: &str) -> Option<String> {
+        if self.0.masks {
+            return Some(MASK.to_owned());
+        }
         let seed = self.0.subject().nonce(self.0.now);
         let encryption = self.0.surroundings.encryption.as_ref()?;
         let envelope = match &self.0.envelope {
@@ -332,6 +316,7 @@ struct Context {
     surroundings: Arc<Surroundings>,
     envelope: Option<RequestEnvelope>,
     brought: Option<Arc<Brought>>,
+    masks: bool,
 }
 
 impl Context {
@@ -344,16 +329,22 @@ impl Context {
     fn look_up(&self, name: &str) -> Option<Value> {
         match Word::parse(name) {
             Some(word) => {
-                self.surroundings.value(word, self.subject(), self.now, self.envelope.as_ref())
+                let kept = (self.envelope.as_ref(), self.masks);
+                self.surroundings.value(word, self.subject(), self.now, kept)
             }
             None if name.starts_with(MERCHANT) => {
                 let name = name.strip_prefix(MERCHANT)?;
                 self.surroundings.merchant(self.subject(), name).map(Value::from)
             }
             None if name.starts_with(FIRST) => {
-                self.brought.as_ref()?.get(name.strip_prefix(FIRST)?).map(Value::from)
+                let brought = self.brought.as_ref()?.get(name.strip_prefix(FIRST)?)?;
+                Some(Value::from(if self.masks { MASK } else { brought }))
             }
-            None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
+            None => {
+                let constant = self.surroundings.constants.get(name)?;
+                let is_masked = self.masks && constant.is_secret;
+                Some(if is_masked { Value::from(MASK) } else { constant.value.clone() })
+            }
         }
     }
 }
@@ -404,24 +395,5 @@ impl Object for Group {
 impl fmt::Debug for Group {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Group({})", self.prefix)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_decimal_amount_has_the_currency_s_decimals() {
-        let rows = [
-            (1, Currency::Cny, "0.01"),
-            (1230, Currency::Cny, "12.30"),
-            (999_999_999_999, Currency::Cny, "9999999999.99"),
-            (1230, Currency::Jpy, "1230"),
-        ];
-        for (minor, currency, expected) in rows {
-            let amount = AmountMinor::new(minor).expect("an amount");
-            assert_eq!(write_decimal(amount, currency), expected);
-        }
     }
 }

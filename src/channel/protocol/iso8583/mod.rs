@@ -6,7 +6,7 @@
 //! number and time, which are durable before anything leaves (I-1): a reversal after a crash names
 //! the same transaction. What is not a verified answer about what was asked is unknown (I-2).
 //!
-//! Reading order: `settings` (what a channel's file says), `numbering`, `request`, `reply`,
+//! Reading order: `settings` (what a channel's file says), `numbering`, `request`, `sent`, `reply`,
 //! `codes`, `network` (pairing, sign-on, line test), `section`, `written` (for samples),
 //! `rehearsal`.
 
@@ -19,10 +19,11 @@ mod numbering;
 mod rehearsal;
 mod reply;
 mod request;
+mod sent;
 mod settings;
 mod written;
 
-use crate::channel::transport::tcp::{LinkFrame, RequestTrace};
+use crate::channel::transport::tcp::{FrameMac, LinkFrame, RequestTrace};
 use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning};
 use crate::domain::time::Timestamp;
 
@@ -57,6 +58,15 @@ impl LinkAdapter for Iso8583 {
     ) -> Result<(LinkFrame, RequestTrace), EncodeError> {
         self.write_request(request, now)
             .map_err(|problem| EncodeError { request: request.name(), problem })
+    }
+
+    fn sent_words(
+        &self,
+        request: &ChannelRequest,
+        at: Timestamp,
+        mac: Option<&FrameMac>,
+    ) -> String {
+        self.words_of(request, at, mac)
     }
 
     fn decode_frame(&self, asked: &RequestTrace, frame: &[u8], _: Timestamp) -> ReplyMeaning {

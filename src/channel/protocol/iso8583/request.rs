@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::channel::transport::tcp::{LinkFrame, PairKey, RequestTrace, TracedRequest};
+use crate::channel::transport::tcp::{FrameMac, LinkFrame, PairKey, RequestTrace, TracedRequest};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
 use crate::domain::card::{Expiry, Pan};
@@ -90,24 +90,45 @@ struct OriginalAttempt<'r> {
     codes: TransactionCodes,
 }
 
+/// A message before it is packed, and what its answer is found and read by.
+pub(super) struct DraftedRequest<'r> {
+    pub draft: Draft,
+    kind: TracedRequest,
+    key: PairKey,
+    facts: &'r AttemptFacts,
+    terminal: &'r str,
+}
+
 impl Iso8583 {
     pub(super) fn write_request(
         &self,
         request: &ChannelRequest,
         now: Timestamp,
     ) -> Result<(LinkFrame, RequestTrace), String> {
+        let DraftedRequest { mut draft, kind, key, facts, terminal } =
+            self.draft_request(request, now)?;
+        let asked = RequestTrace { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
+        Ok((self.finish(&mut draft, key, terminal)?, asked))
+    }
+
+    /// The fields of a request, card number included.
+    pub(super) fn draft_request<'r>(
+        &'r self,
+        request: &'r ChannelRequest,
+        now: Timestamp,
+    ) -> Result<DraftedRequest<'r>, String> {
         match request {
             ChannelRequest::Charge { facts, instrument } => {
                 let card = instrument.card().ok_or("the protocol speaks of cards alone")?;
                 let codes = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
-                self.write_order(codes, facts, Some(&card.pan), card.expiry, None)
+                self.draft_order(codes, facts, Some(&card.pan), card.expiry, None)
             }
             ChannelRequest::FollowUp { facts, original, pan } => {
                 let codes = TransactionCodes::of(facts.operation, Some(original.operation))
                     .ok_or(NO_SUCH)?;
                 let of = TransactionCodes::of(original.operation, None).ok_or(NO_SUCH)?;
                 let original = OriginalAttempt { facts: original, codes: of };
-                self.write_order(codes, facts, pan.as_ref(), None, Some(&original))
+                self.draft_order(codes, facts, pan.as_ref(), None, Some(&original))
             }
             ChannelRequest::Reversal { facts, original, pan, .. } => {
                 // An undo is owed until it is done, and never taken back.
@@ -115,7 +136,7 @@ impl Iso8583 {
                 let of = original.as_ref().map(|original| original.operation);
                 let codes =
                     TransactionCodes::of(facts.operation, of).filter(|_| !undo).ok_or(NO_SUCH)?;
-                self.write_reversal(codes, facts, original.as_ref(), pan.as_ref(), now)
+                self.draft_reversal(codes, facts, original.as_ref(), pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
             ChannelRequest::Service { facts, .. } => {
@@ -133,14 +154,14 @@ impl Iso8583 {
         moment.civil(&self.settings.zone)
     }
 
-    fn write_order(
-        &self,
+    fn draft_order<'r>(
+        &'r self,
         codes: TransactionCodes,
-        facts: &AttemptFacts,
+        facts: &'r AttemptFacts,
         pan: Option<&Pan>,
         expiry: Option<Expiry>,
         original: Option<&OriginalAttempt<'_>>,
-    ) -> Result<(LinkFrame, RequestTrace), String> {
+    ) -> Result<DraftedRequest<'r>, String> {
         let numbered = self.numbered(facts)?;
         let mut draft = Draft::new(codes.message_type);
         self.put_shared(&mut draft, codes, facts, pan, numbered.terminal);
@@ -169,8 +190,7 @@ impl Iso8583 {
         let place = self.place(numbered.terminal, sent);
         let key = PairKey { message_type: codes.answer(), trace: numbered.trace, place };
         let kind = TracedRequest::Order { answer: codes.answer() };
-        let asked = RequestTrace { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
-        Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
+        Ok(DraftedRequest { draft, kind, key, facts, terminal: numbered.terminal })
     }
 
     /// POS-P field 60 of a message about a card: what kind it is, the batch, and what the file says
@@ -192,14 +212,14 @@ impl Iso8583 {
     /// reversal of a void is not that of a payment, and names what the void named. Repeated, it is
     /// the same message: under the original's own trace number at a terminal's acquirer, under the
     /// one that belongs to it at the centre.
-    fn write_reversal(
-        &self,
+    fn draft_reversal<'r>(
+        &'r self,
         codes: TransactionCodes,
-        facts: &AttemptFacts,
+        facts: &'r AttemptFacts,
         followed_up: Option<&AttemptFacts>,
         pan: Option<&Pan>,
         now: Timestamp,
-    ) -> Result<(LinkFrame, RequestTrace), String> {
+    ) -> Result<DraftedRequest<'r>, String> {
         let numbered = self.numbered(facts)?;
         let sent = self.local(facts.sent_at);
         let message_type = match self.settings.style {
@@ -234,9 +254,8 @@ impl Iso8583 {
             trace: numbered.reversal_trace,
             place: self.place(numbered.terminal, at),
         };
-        let (kind, echoed) = (TracedRequest::Reversal, self.echoed(&draft));
-        let asked = RequestTrace { kind, facts: facts.clone(), echoed };
-        Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
+        let (kind, terminal) = (TracedRequest::Reversal, numbered.terminal);
+        Ok(DraftedRequest { draft, kind, key, facts, terminal })
     }
 
     /// The fields of every message about a card.
@@ -363,16 +382,16 @@ impl Iso8583 {
         wire.header.write(&mut bytes);
         let packed = encode(&wire.format, draft, &mut bytes).map_err(|error| error.to_string())?;
         wire.header.finish(&mut bytes, header_at, wire.header_counts_itself);
+        let mut sealed: Option<FrameMac> = None;
         if let Some(mac) = mac {
-            let sealed = self.keys.with_current(terminal, |key| {
+            let made = self.keys.with_current(terminal, |key| {
                 mac.rule.seal(key, &wire.format, &packed, &mut bytes)
             });
-            if sealed != Some(true) {
-                return Err("there is no MAC key yet, or no place for a MAC".to_owned());
-            }
+            sealed = made.flatten();
+            sealed.ok_or("there is no MAC key yet, or no place for a MAC")?;
         }
         wire.framing.end(&mut bytes, at).map_err(|error| error.to_string())?;
-        Ok(LinkFrame { bytes, key })
+        Ok(LinkFrame { bytes, key, mac: sealed })
     }
 }
 

@@ -48,6 +48,14 @@ impl<'c> Cardholder<'c> {
         }
     }
 
+    /// Whether nothing is told.
+    pub fn is_empty(&self) -> bool {
+        // A kind of document says nothing without its number.
+        let Self { holder, id_type: _, id_number, phone, cvv, expiry, sms_code } = self;
+        let texts = [holder, id_number, phone].into_iter().all(Option::is_none);
+        texts && cvv.is_none() && expiry.is_none() && sms_code.is_none()
+    }
+
     /// Whether something of it is encrypted, where the merchant encrypts.
     pub fn has_secrets(&self) -> bool {
         self.phone.is_some() || self.cvv.is_some() || self.expiry.is_some()

@@ -36,8 +36,8 @@ use crate::channel::fetched::CredentialSupply;
 use crate::channel::first::FirstRequest;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
-    WireReply, WireRequest,
+    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, SentStamp,
+    WireNotice, WireReply, WireRequest,
 };
 use crate::domain::card::words::mask_values;
 use crate::domain::time::Timestamp;
@@ -88,6 +88,10 @@ impl Adapter for UnionPayAcp {
         let understood = self.understand(request, reply, now);
         let transcript = mask_values(&understood.transcript, request.echo());
         ReplyMeaning { transcript, ..understood }
+    }
+
+    fn sent_words(&self, request: &ChannelRequest, stamp: &SentStamp) -> String {
+        self.words_of(request, stamp)
     }
 
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {

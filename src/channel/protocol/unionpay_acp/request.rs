@@ -9,8 +9,9 @@ use http::header::CONTENT_TYPE;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, offset};
 
+use crate::channel::protocol::transcript::{MASK, signature_shown};
 use crate::channel::{
-    AttemptFacts, ChannelRequest, EncodeError, ServiceSubject, StatedFacts, WireRequest,
+    AttemptFacts, ChannelRequest, EncodeError, SentStamp, ServiceSubject, StatedFacts, WireRequest,
 };
 use crate::codec::acp;
 use crate::codec::form::Fields;
@@ -24,6 +25,7 @@ use crate::domain::time::Timestamp;
 use super::UnionPayAcp;
 use super::card_data::{Cardholder, customer_info, encrypt};
 use super::identity::{EncryptionIdentity, SigningIdentity};
+use super::transcript::sent;
 
 /// The only version of the protocol that is spoken; 5.0.0 signed with SHA-1.
 const VERSION: &str = "5.1.0";
@@ -229,6 +231,15 @@ pub(super) fn read_txn_time(text: &str) -> Option<Timestamp> {
     Some(Timestamp::from_millis(moment.as_millisecond()))
 }
 
+/// How what is secret gets into a request.
+#[derive(Clone, Copy)]
+struct Pen {
+    /// The moment of sending, in seconds: it chooses the certificates.
+    now_s: i64,
+    /// A mask stands in place of it: for words about a request that has left.
+    masks: bool,
+}
+
 impl UnionPayAcp {
     pub(super) fn build(
         &self,
@@ -236,13 +247,44 @@ impl UnionPayAcp {
         now: Timestamp,
     ) -> Result<WireRequest, EncodeError> {
         let problem = |problem| EncodeError { request: request.name(), problem };
-        let now_s = now.as_millis() / 1_000;
-        let kind = TransactionType::of(request).map_err(|words| problem(words.to_owned()))?;
+        let pen = Pen { now_s: now.as_millis() / 1_000, masks: false };
+        let (url, mut fields) = self.unsigned(request, pen).map_err(problem)?;
+        let signing = self.signing_at(pen.now_s).map_err(problem)?;
+        let signature = acp::sign_rsa(&mut fields, &signing.cert_id, &signing.signer);
+        Ok(WireRequest {
+            method: http::Method::POST,
+            url: url.to_owned(),
+            headers: vec![(CONTENT_TYPE, FORM)],
+            body: fields.encode_form().into(),
+            signature,
+        })
+    }
+
+    /// A request that has left, in words: its fields written once more with masks.
+    pub(super) fn words_of(&self, request: &ChannelRequest, stamp: &SentStamp) -> String {
+        let pen = Pen { now_s: stamp.at.as_millis() / 1_000, masks: true };
+        let written = self.unsigned(request, pen).and_then(|(url, mut fields)| {
+            acp::prepare_rsa(&mut fields, &self.signing_at(pen.now_s)?.cert_id);
+            let shown = signature_shown(&stamp.signature, request.echo().is_none());
+            fields.set(acp::SIGNATURE, &shown);
+            Ok(sent(url, &fields))
+        });
+        written.unwrap_or_else(|problem| format!("not to be shown: {problem}"))
+    }
+
+    fn signing_at(&self, now_s: i64) -> Result<&SigningIdentity, String> {
+        let newest = SigningIdentity::newest_at(&self.keys.signing, now_s);
+        newest.ok_or_else(|| "no signing certificate is valid now".to_owned())
+    }
+
+    /// Where a request goes, and its fields without what signing adds.
+    fn unsigned(&self, request: &ChannelRequest, pen: Pen) -> Result<(&str, Fields), String> {
+        let kind = TransactionType::of(request)?;
         let (stated, product) = (request.stated(), self.product_of(request));
-        let (url, mut fields) = match request {
+        let (url, fields) = match request {
             ChannelRequest::Charge { facts, instrument } => {
                 let fields = self.common(kind, stated, product);
-                let fields = self.charge(fields, facts, instrument, now_s).map_err(problem)?;
+                let fields = self.charge(fields, facts, instrument, pen)?;
                 (&self.settings.transaction_url, fields)
             }
             // By the number and time of the transaction itself. The demos send no channelType here.
@@ -257,25 +299,17 @@ impl UnionPayAcp {
             // The card is not sent again: the original's number stands for it.
             ChannelRequest::FollowUp { facts, original, .. } => {
                 let fields = self.common(kind, stated, product);
-                let fields = self.follow_up(fields, facts, original).map_err(problem)?;
+                let fields = self.follow_up(fields, facts, original)?;
                 (&self.settings.transaction_url, fields)
             }
             ChannelRequest::Service { facts, subject } => {
                 let mut fields = self.common(kind, stated, product);
                 fields.set("channelType", &self.settings.channel_type);
-                self.add_subject(&mut fields, facts.service, subject, now_s).map_err(problem)?;
+                self.add_subject(&mut fields, facts.service, subject, pen)?;
                 (&self.settings.transaction_url, fields)
             }
         };
-        let signing = SigningIdentity::newest_at(&self.keys.signing, now_s)
-            .ok_or_else(|| problem("no signing certificate is valid now".to_owned()))?;
-        acp::sign_rsa(&mut fields, &signing.cert_id, &signing.signer);
-        Ok(WireRequest {
-            method: http::Method::POST,
-            url: url.clone(),
-            headers: vec![(CONTENT_TYPE, FORM)],
-            body: fields.encode_form().into(),
-        })
+        Ok((url, fields))
     }
 
     /// The bizType that a request is sent with, and its reply repeats.
@@ -302,7 +336,7 @@ impl UnionPayAcp {
         mut fields: Fields,
         facts: &AttemptFacts,
         instrument: &Instrument,
-        now_s: i64,
+        pen: Pen,
     ) -> Result<Fields, String> {
         self.add_money(&mut fields, facts)?;
         for (name, value) in &self.settings.payment_fields {
@@ -314,12 +348,12 @@ impl UnionPayAcp {
             }
             Instrument::Code(_) => return Err("the protocol takes no payers' codes".to_owned()),
             Instrument::Account(_) => return Err("the protocol pays to no accounts".to_owned()),
-            Instrument::Card(card) => self.add_card(&mut fields, card, None, now_s)?,
+            Instrument::Card(card) => self.add_card(&mut fields, card, None, pen)?,
             Instrument::Agreement { token, sms_code } => {
                 fields.set("accType", ACCOUNT_IS_CARD);
-                fields.set("tokenPayData", &self.token_of(token)?);
+                fields.set("tokenPayData", &self.token_of(token, pen)?);
                 let person = Cardholder { sms_code: sms_code.as_ref(), ..Cardholder::default() };
-                self.add_person(&mut fields, &person, now_s)?;
+                self.add_person(&mut fields, &person, pen)?;
             }
         }
         Ok(fields)
@@ -331,27 +365,29 @@ impl UnionPayAcp {
         fields: &mut Fields,
         service: CardService,
         subject: &ServiceSubject,
-        now_s: i64,
+        pen: Pen,
     ) -> Result<(), String> {
         let card = || subject.card.as_deref().ok_or_else(|| "the card is missing".to_owned());
         let token = || subject.token.as_deref().ok_or_else(|| "the token is missing".to_owned());
         match service {
-            CardService::Verification => self.add_card(fields, card()?, None, now_s)?,
+            CardService::Verification => self.add_card(fields, card()?, None, pen)?,
             CardService::AgreementCode => {
                 self.requestor()?;
                 let card = card()?;
                 let phone = card.phone.as_deref();
-                self.add_number(fields, card, now_s)?;
+                self.add_number(fields, card, pen)?;
                 let person = Cardholder { phone, ..Cardholder::default() };
-                self.add_person(fields, &person, now_s)?;
+                self.add_person(fields, &person, pen)?;
             }
             CardService::AgreementConfirmation => {
                 let asked = format!("{{trId={}&tokenType={CARD_TOKEN}}}", self.requestor()?);
                 fields.set("tokenPayData", &asked);
-                self.add_card(fields, card()?, subject.sms_code.as_deref(), now_s)?;
+                self.add_card(fields, card()?, subject.sms_code.as_deref(), pen)?;
             }
             CardService::AgreementInquiry => {}
-            CardService::AgreementEnd => fields.set("tokenPayData", &self.token_of(token()?)?),
+            CardService::AgreementEnd => {
+                fields.set("tokenPayData", &self.token_of(token()?, pen)?);
+            }
             CardService::PaymentCode => {
                 let token = token()?;
                 let (amount, currency) = subject.money.ok_or("the amount is missing")?;
@@ -359,10 +395,10 @@ impl UnionPayAcp {
                 fields.set("accType", ACCOUNT_IS_CARD);
                 fields.set("currencyCode", currency.numeric());
                 fields.set("txnAmt", &amount.to_string());
-                fields.set("tokenPayData", &self.token_of(token)?);
+                fields.set("tokenPayData", &self.token_of(token, pen)?);
                 let phone = Some(token.phone()).filter(|phone| !phone.is_empty());
                 let person = Cardholder { phone, ..Cardholder::default() };
-                self.add_person(fields, &person, now_s)?;
+                self.add_person(fields, &person, pen)?;
             }
         }
         Ok(())
@@ -374,13 +410,14 @@ impl UnionPayAcp {
     }
 
     /// `tokenPayData` of a token that was given out.
-    fn token_of(&self, token: &CardToken) -> Result<String, String> {
+    fn token_of(&self, token: &CardToken, pen: Pen) -> Result<String, String> {
         let requestor = self.requestor()?;
         // A token must not close what it stands in.
         if token.expose().contains(|sign| "&={}[]".contains(sign)) {
             return Err("the token has a character that cannot be sent to this channel".to_owned());
         }
-        Ok(format!("{{token={}&trId={requestor}}}", token.expose()))
+        let token = if pen.masks { MASK } else { token.expose() };
+        Ok(format!("{{token={token}&trId={requestor}}}"))
     }
 
     /// The card and all that the core gave of it.
@@ -389,10 +426,10 @@ impl UnionPayAcp {
         fields: &mut Fields,
         card: &CardInput,
         sms_code: Option<&SmsCode>,
-        now_s: i64,
+        pen: Pen,
     ) -> Result<(), String> {
-        self.add_number(fields, card, now_s)?;
-        self.add_person(fields, &Cardholder { sms_code, ..Cardholder::of(card) }, now_s)
+        self.add_number(fields, card, pen)?;
+        self.add_person(fields, &Cardholder { sms_code, ..Cardholder::of(card) }, pen)
     }
 
     /// The newest encryption certificate; `None` where the merchant encrypts nothing.
@@ -404,9 +441,10 @@ impl UnionPayAcp {
         Ok(encryption)
     }
 
-    fn add_number(&self, fields: &mut Fields, card: &CardInput, now_s: i64) -> Result<(), String> {
+    fn add_number(&self, fields: &mut Fields, card: &CardInput, pen: Pen) -> Result<(), String> {
         fields.set("accType", ACCOUNT_IS_CARD);
-        match self.encryption(now_s)? {
+        match self.encryption(pen.now_s)? {
+            _ if pen.masks => fields.set("accNo", card.pan.masked().as_str()),
             Some(identity) => {
                 fields.set("accNo", &encrypt(identity, "accNo", card.pan.expose())?);
                 fields.set("encryptCertId", &identity.cert_id);
@@ -421,9 +459,15 @@ impl UnionPayAcp {
         &self,
         fields: &mut Fields,
         person: &Cardholder<'_>,
-        now_s: i64,
+        pen: Pen,
     ) -> Result<(), String> {
-        let encryption = self.encryption(now_s)?;
+        if pen.masks {
+            if !person.is_empty() {
+                fields.set("customerInfo", MASK);
+            }
+            return Ok(());
+        }
+        let encryption = self.encryption(pen.now_s)?;
         let Some(info) = customer_info(person, encryption)? else { return Ok(()) };
         if let Some(identity) = encryption.filter(|_| person.has_secrets()) {
             fields.set("encryptCertId", &identity.cert_id);

@@ -46,12 +46,13 @@ impl StatementSource for UnionPayAcp {
         fields.set("settleDate", &mmdd(date));
         let signing = SigningIdentity::newest_at(&self.keys.signing, now.as_millis() / 1_000)
             .ok_or_else(|| problem("no signing certificate is valid now"))?;
-        acp::sign_rsa(&mut fields, &signing.cert_id, &signing.signer);
+        let signature = acp::sign_rsa(&mut fields, &signing.cert_id, &signing.signer);
         Ok(WireRequest {
             method: http::Method::POST,
             url: url.clone(),
             headers: vec![(CONTENT_TYPE, FORM)],
             body: fields.encode_form().into(),
+            signature,
         })
     }
 

@@ -6,6 +6,7 @@
 //! else.
 
 use crate::channel::TRANSCRIPT_BYTES_MAX;
+use crate::channel::protocol::transcript::{MASK, cut_words};
 use crate::codec::form::Fields;
 use crate::domain::card::mask;
 use crate::domain::card::words::{is_secret_name, mask_cards};
@@ -46,21 +47,27 @@ pub(super) const IDENTIFIERS: [&str; 12] = [
     "txnAmt",
     "txnTime",
 ];
-const HIDDEN_VALUE: &str = "***";
 
 /// The words of a message. `signer_serial` stands for the signer's certificate and means that the
 /// message is believed.
 pub(super) fn transcript(fields: &Fields, signer_serial: Option<&str>) -> String {
     let mut words = String::with_capacity(1_024);
     append(&mut words, fields, signer_serial);
-    cut(words)
+    cut_words(words)
 }
 
 /// The words of a message that is not believed, after the reason.
 pub(super) fn rejected_transcript(reason: &str, fields: &Fields) -> String {
     let mut words = format!("not believed: {reason}; ");
     append(&mut words, fields, None);
-    cut(words)
+    cut_words(words)
+}
+
+/// The words of a request whose fields are masked already; what its free texts hold is masked here.
+pub(super) fn sent(url: &str, fields: &Fields) -> String {
+    let mut words = format!("POST {url}\n");
+    append(&mut words, fields, Some(""));
+    cut_words(words)
 }
 
 /// The same fields with what holds card data by its name hidden; a card number keeps its ends, and
@@ -83,10 +90,10 @@ fn is_card_data(key: &str) -> bool {
 /// A value as it may be seen, by its field's name.
 fn shown_value(key: &str, value: &str) -> String {
     if HIDDEN.contains(&key) || is_secret_name(key) {
-        HIDDEN_VALUE.to_owned()
+        MASK.to_owned()
     } else if CARD_NUMBERS.contains(&key) {
         let clear = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
-        if clear { mask(value) } else { HIDDEN_VALUE.to_owned() }
+        if clear { mask(value) } else { MASK.to_owned() }
     } else {
         value.to_owned()
     }
@@ -105,22 +112,13 @@ fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
         words.push('=');
         if key == SIGNER_CERTIFICATE {
             words.push_str("serial:");
-            words.push_str(signer_serial.unwrap_or(HIDDEN_VALUE));
+            words.push_str(signer_serial.unwrap_or(MASK));
         } else if is_card_data(key) || believed && IDENTIFIERS.contains(&key) {
             words.push_str(&shown_value(key, value));
         } else {
             words.push_str(&mask_cards(value));
         }
     }
-}
-
-fn cut(mut words: String) -> String {
-    let mut end = words.len().min(TRANSCRIPT_BYTES_MAX);
-    while !words.is_char_boundary(end) {
-        end -= 1;
-    }
-    words.truncate(end);
-    words
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn post(address: SocketAddr) -> WireRequest {
         url: format!("http://{address}/pay"),
         headers: Vec::new(),
         body: Bytes::from_static(b"amount=1"),
+        signature: String::new(),
     }
 }
 

@@ -143,7 +143,7 @@ impl Link {
         let TransportContext { protocol, context, entropy, .. } = &*self.shared;
         let frames = protocol.sign_on(context.clock.now(), entropy.draw());
         let (frames, _right) = self.shared.own_sign_on(frames, up).await?;
-        for LinkFrame { bytes, key } in frames {
+        for LinkFrame { bytes, key, mac: _ } in frames {
             write.write_all(&bytes).await?;
             write.flush().await?;
             // Bounded by the caller's time; what is no answer to this is passed over.
@@ -255,7 +255,8 @@ impl Link {
 
     fn echo(&self) -> Option<Outbound> {
         let TransportContext { protocol, context, entropy, .. } = &*self.shared;
-        let LinkFrame { bytes, key } = protocol.echo(context.clock.now(), entropy.draw())?;
+        let LinkFrame { bytes, key, mac: _ } =
+            protocol.echo(context.clock.now(), entropy.draw())?;
         let (reply, _) = oneshot::channel();
         let waits = Some((key, PendingReply::new(reply, None)));
         Some(Outbound { bytes, turn: Arc::new(Turn::default()), waits })

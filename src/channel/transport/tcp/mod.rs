@@ -46,11 +46,15 @@ pub struct PairKey {
     pub place: u64,
 }
 
+/// The eight characters or bytes that authenticate a frame, as they stand in it.
+pub type FrameMac = [u8; 8];
+
 /// A frame with its length before it, ready to be written.
 #[derive(Clone)]
 pub struct LinkFrame {
     pub bytes: Vec<u8>,
     pub key: PairKey,
+    pub mac: Option<FrameMac>,
 }
 
 /// The facts of a request that its answer is read by. Holds no card data.
@@ -220,6 +224,11 @@ impl TcpTransport {
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 
+    /// Where its links lead.
+    pub fn addresses(&self) -> &[String] {
+        &self.shared.terms.addresses
+    }
+
     /// Connects if that has not begun, and waits for a link that is up in the time for it.
     pub async fn ready(&self) -> Result<(), TransportFailure> {
         self.port().await?;
@@ -250,7 +259,7 @@ impl TcpTransport {
         let (reply, answered) = oneshot::channel();
         let turn = Arc::new(Turn::default());
         let waiting = PendingReply::new(reply, Some(asked));
-        let LinkFrame { bytes, key } = frame;
+        let LinkFrame { bytes, key, mac: _ } = frame;
         let outbound = Outbound { bytes, turn: Arc::clone(&turn), waits: Some((key, waiting)) };
         port.queue.try_send(outbound).map_err(|_| TransportFailure::NotSent)?;
         // A caller that goes away, or runs out of time, takes back what no writer has taken yet.

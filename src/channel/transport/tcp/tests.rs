@@ -38,7 +38,7 @@ fn key(trace: u32) -> PairKey {
 }
 
 fn frame(trace: u32) -> LinkFrame {
-    LinkFrame { bytes: framed(&format!("q{trace}")), key: key(trace) }
+    LinkFrame { bytes: framed(&format!("q{trace}")), key: key(trace), mac: None }
 }
 
 impl LinkProtocol for Letters {
@@ -60,7 +60,7 @@ impl LinkProtocol for Letters {
     }
 
     fn sign_on(&self, _: Timestamp, _: u64) -> Vec<LinkFrame> {
-        let one = || LinkFrame { bytes: framed("s0"), key: key(1_000) };
+        let one = || LinkFrame { bytes: framed("s0"), key: key(1_000), mac: None };
         self.signs_on.then(one).into_iter().collect()
     }
 
@@ -70,7 +70,7 @@ impl LinkProtocol for Letters {
     }
 
     fn echo(&self, _: Timestamp, _: u64) -> Option<LinkFrame> {
-        Some(LinkFrame { bytes: framed("e0"), key: key(2_000) })
+        Some(LinkFrame { bytes: framed("e0"), key: key(2_000), mac: None })
     }
 
     fn brings_keys(&self) -> bool {

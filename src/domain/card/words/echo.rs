@@ -68,6 +68,15 @@ impl<'c> CardEcho<'c> {
         Self { owner, account: Some(account.expose()), ..Self::NONE }
     }
 
+    /// Whether no card data is known.
+    pub fn is_none(&self) -> bool {
+        let Self { pan, codes, expiry, owner, account } = self;
+        pan.is_none()
+            && expiry.is_none()
+            && account.is_none()
+            && codes.iter().chain(owner).all(Option::is_none)
+    }
+
     /// The number alone.
     #[must_use]
     pub const fn number(self) -> Self {

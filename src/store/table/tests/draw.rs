@@ -397,6 +397,7 @@ impl Draw {
             actor: self.maybe(|draw| draw.text(32)),
             approver: self.maybe(|draw| draw.text(32)),
             transcript: self.text(400),
+            sent: self.text(400),
         }
     }
 

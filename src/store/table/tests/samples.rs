@@ -281,6 +281,7 @@ fn event() -> OrderEvent {
         actor: Some("ann".to_owned()),
         approver: Some("bo".to_owned()),
         transcript: "respCode=05".to_owned(),
+        sent: "POST https://bank/pay".to_owned(),
         ..event
     }
 }

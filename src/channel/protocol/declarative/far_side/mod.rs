@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
+use super::asked::write_decimal;
 use super::document::MessageBody;
 use super::encrypt::Decryption;
 use super::format::BodyForm;
@@ -20,7 +21,6 @@ use super::notice::NoticeMap;
 use super::path::Inside;
 use super::reply::ReplyMap;
 use super::sign::{Signing, UnsignedRequest};
-use super::words::write_decimal;
 use super::{Call, Declarative};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::said::{FarWord, MessageSigner, Saying, ToldMeaning};
