@@ -7,11 +7,14 @@
 //! - I-6, I-7: once the channels are calm nothing stays open, and orders, clearing records,
 //!   vouchers and ledgers agree order by order, red letters included.
 //!
-//! A payout, which is never reversed, has a test of its own: it leaves once, whatever dies.
+//! A payout, which is never reversed, has a test of its own: it leaves once, whatever dies. So do
+//! requests for a second person.
 //!
 //! `SWITCHYARD_CRASH_KILLS` and `SWITCHYARD_CRASH_SEED` choose how often and which history. The
 //! seed fixes what the channels do and when the process is killed; threads still race.
 
+#[path = "crash/approvals.rs"]
+mod approvals;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

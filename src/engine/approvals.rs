@@ -255,7 +255,7 @@ impl Engine {
 
     /// A refusal, after the request's state says so too, where it ends by it.
     async fn refused(&self, request: &ApprovalRequest, refusal: ApprovalRefusal) -> EngineError {
-        if refusal == ApprovalRefusal::Expired {
+        if refusal == ApprovalRefusal::Expired && request.state == ApprovalState::Open {
             let ended = ended_alone(request.expired(self.clock().now()));
             // Whoever else touches it says the same; until then it is shown as expired.
             if let Err(error) = self.write(&mut CommitRounds::default(), ended).await {

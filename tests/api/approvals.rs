@@ -9,6 +9,7 @@ use switchyard::store::memory::FailedRows;
 
 use crate::gateway::{Answer, Gateway, members, payment, unknown};
 use crate::payments::follow_ups::{ACCOUNTING, book_all};
+use crate::reconciliation::{STATEMENTS, agreeing, hand_in, paid_at, planted, text};
 
 /// `operator` has a second key, and a colleague.
 fn settings(held: &str) -> String {
@@ -27,6 +28,7 @@ async fn start(held: &str) -> Gateway {
 }
 
 const RESOLVES: &str = "[four_eyes.resolves_above]\nCNY = 10000";
+const REMEDIES: &str = "[four_eyes]\nremedies = true";
 const SWITCH_ON: &str = "[four_eyes]\nchannel_switch = \"on\"";
 
 async fn unknown_payment(gateway: &Gateway, order_id: &str) -> String {
@@ -204,8 +206,14 @@ async fn a_request_expires_by_proven_time_and_can_be_asked_anew() {
     gateway.state.engine.clock().confirm(gateway.state.engine.clock().now());
     let shown: Vec<String> = waiting("waiting").await;
     assert_eq!(shown, ["expired"]);
-    let late = decide(&gateway, "second", &first, "approve").await;
-    assert_eq!(late.problem(), (409, "approval_expired".to_owned()));
+    // The first to come late ends it; whoever comes after hears the same, and writes nothing.
+    let mut commits = gateway.commits();
+    for (written, verb) in [(1, "approve"), (0, "approve"), (0, "refuse")] {
+        let late = decide(&gateway, "second", &first, verb).await;
+        assert_eq!(late.problem(), (409, "approval_expired".to_owned()), "{verb}");
+        assert_eq!(gateway.commits(), commits + written, "{verb}");
+        commits += written;
+    }
     assert!(!is_on(&gateway).await);
     let none: Vec<String> = waiting("waiting").await;
     assert_eq!(none, Vec::<String>::new());
@@ -330,6 +338,111 @@ async fn i_14_a_core_refunds_by_itself_and_a_void_is_a_refund() {
     }
     let seen = gateway.get("core", &format!("/v1/payments/{id}")).await.json();
     assert_eq!(seen["refunded"], 12_345, "{seen}");
+}
+
+/// What the statement has planted, as the remedies of all are asked for at once.
+async fn asked_of_each(gateway: &Gateway, remedy: &str) -> Vec<(String, Value)> {
+    let taken = hand_in(gateway, STATEMENTS, text(&planted(gateway).await)).await;
+    assert_eq!(taken.status, 201, "{}", taken.text);
+    let open = gateway.get("auditor", "/v1/differences?channel=unionpay").await.json();
+    let rows = open["differences"].as_array().expect("rows").clone();
+    let body = json!({ "remedy": remedy, "reason": "too small to ask" });
+    let mut asked_for = Vec::new();
+    for row in &rows {
+        let id = row["id"].as_str().expect("an id").to_owned();
+        let path = format!("/v1/differences/{id}/resolve");
+        asked_for.push((id, asked(&gateway.post("operator", &path, &body).await)));
+    }
+    asked_for
+}
+
+async fn state_of(gateway: &Gateway, difference: &str) -> Value {
+    gateway.get("auditor", &format!("/v1/differences/{difference}")).await.json()["state"].clone()
+}
+
+#[tokio::test]
+async fn i_14_each_of_many_remedies_is_a_request_of_its_own_for_two_people() {
+    let gateway = paid_at(start(REMEDIES).await).await;
+    let bad = json!({ "remedy": "merchant", "reason": "whose?" });
+    let all = asked_of_each(&gateway, "profit_or_loss").await;
+    assert_eq!(all.len(), 3);
+    let (difference, request) = &all[0];
+    let told = members(&request["action"], &["difference", "remedy"]);
+    assert_eq!(told, json!([difference, "profit_or_loss"]));
+    for (difference, request) in &all {
+        assert_eq!(state_of(&gateway, difference).await, "carried", "nothing is done yet");
+        // What could not be done is refused at once, and another remedy waits for the first.
+        let path = format!("/v1/differences/{difference}/resolve");
+        let other = gateway.post("second", &path, &bad).await;
+        let problem = other.problem();
+        assert!(
+            problem == (409, "approval_waits".to_owned())
+                || problem == (422, "remedy_refused".to_owned()),
+            "{}",
+            other.text
+        );
+        for caller in ["operator", "operator-2"] {
+            let own = decide(&gateway, caller, request, "approve").await;
+            assert_eq!(own.problem(), (403, "wrong_person".to_owned()), "{caller}");
+        }
+    }
+    // One is refused, one approved by two at once, one approved.
+    let refused = decide(&gateway, "second", &all[0].1, "refuse").await;
+    assert_eq!(refused.json()["state"], "refused", "{}", refused.text);
+    let (one, two) = tokio::join!(
+        decide(&gateway, "second", &all[1].1, "approve"),
+        decide(&gateway, "second", &all[1].1, "approve")
+    );
+    let third = decide(&gateway, "second", &all[2].1, "approve").await;
+    for answer in [one, two, third] {
+        assert_eq!(answer.json()["state"], "carried_out", "{}", answer.text);
+    }
+    let mut states = Vec::new();
+    for (difference, _) in &all {
+        states.push(state_of(&gateway, difference).await);
+    }
+    assert_eq!(states, ["carried", "balanced", "balanced"]);
+    let both = json!(["operator", "second", "difference.balance"]);
+    let lines = audit(&gateway).await;
+    assert_eq!(lines.iter().filter(|line| **line == both).count(), 2, "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_remedy_of_a_difference_that_a_new_statement_has_cleared_is_overtaken() {
+    let gateway = paid_at(start(REMEDIES).await).await;
+    let all = asked_of_each(&gateway, "profit_or_loss").await;
+    let mended = hand_in(&gateway, STATEMENTS, text(&agreeing(&gateway).await)).await;
+    assert_eq!(mended.status, 201, "{}", mended.text);
+    for (difference, request) in &all {
+        let state = state_of(&gateway, difference).await;
+        assert_ne!(state, "carried", "the new statement has none of them");
+        let late = decide(&gateway, "second", request, "approve").await;
+        assert_eq!(late.problem(), (409, "approval_overtaken".to_owned()), "{}", late.text);
+        assert_eq!(state_of(&gateway, difference).await, state);
+    }
+}
+
+/// A key that is a core's and an operator's asks as an operator, and is one person all the same.
+#[tokio::test]
+async fn i_14_a_key_of_both_roles_does_not_approve_its_own_request() {
+    let hash = sha256_hex(b"both-key");
+    let both = format!(
+        "{ACCOUNTING}\n[four_eyes.refunds_above]\nCNY = 0\n[[callers]]\nname = \"both\"\n\
+         roles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
+    );
+    let gateway = start(&both).await;
+    let paid = gateway.send(gateway.posting("both", "/v1/payments", &payment("A-1"))).await;
+    let id = paid.json()["id"].as_str().expect("an id").to_owned();
+    let refund = json!({ "order_id": "R-1", "amount": 45, "description": "returned" });
+    let path = format!("/v1/payments/{id}/refunds");
+    let request = asked(&gateway.post("both", &path, &refund).await);
+    assert_eq!(members(&request, &["asked_by", "asker"]), json!(["both", "both"]));
+    let own = decide(&gateway, "both", &request, "approve").await;
+    assert_eq!(own.problem(), (403, "wrong_person".to_owned()));
+    let order = gateway.get("both", &format!("/v1/payments/{id}")).await.json();
+    assert_eq!(order.get("refunded").cloned().unwrap_or_default(), json!(0), "{order}");
+    let done = decide(&gateway, "operator", &request, "approve").await;
+    assert_eq!(done.json()["state"], "carried_out", "{}", done.text);
 }
 
 /// The shipped rows without the last ones.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::wire::http_client;
@@ -128,9 +129,19 @@ impl Core {
         body: &Value,
         within: Duration,
     ) -> reqwest::Result<Answer> {
+        self.try_send(Method::POST, path, body, within).await
+    }
+
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> reqwest::Result<Answer> {
         let request = self
             .client
-            .post(format!("{}{path}", self.base))
+            .request(method, format!("{}{path}", self.base))
             .bearer_auth(&self.key)
             .header("content-type", "application/json")
             .timeout(within)

@@ -406,11 +406,11 @@ impl ApprovalRequest {
         reason: Option<String>,
         present: &Present,
     ) -> Result<Self, ApprovalRefusal> {
-        if self.state != ApprovalState::Open {
-            return Err(ApprovalRefusal::Decided(self.state));
-        }
-        if self.is_past(present) {
-            return Err(ApprovalRefusal::Expired);
+        // Written down by who came late first, or not yet: it is the same to whoever comes next.
+        match self.standing(present) {
+            ApprovalState::Open => {}
+            ApprovalState::Expired => return Err(ApprovalRefusal::Expired),
+            ended => return Err(ApprovalRefusal::Decided(ended)),
         }
         let decision = ApprovalDecision { by: by.clone(), at: present.now(), reason };
         // What has to be carried out still needs its bytes.

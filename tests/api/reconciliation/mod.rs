@@ -15,18 +15,18 @@ use crate::gateway::{Answer, Gateway, payment};
 
 /// The clearing date of what is paid at the gateway's first moment.
 const DATE: &str = "2026-11-22";
-const STATEMENTS: &str = "/v1/channels/unionpay/statements?date=2026-11-22";
+pub const STATEMENTS: &str = "/v1/channels/unionpay/statements?date=2026-11-22";
 
 /// A line of a statement.
 #[derive(Clone)]
-struct Line {
+pub struct Line {
     order_no: String,
     amount: i64,
     fee: i64,
 }
 
 /// The statement that agrees with every clearing record of the date.
-async fn agreeing(gateway: &Gateway) -> Vec<Line> {
+pub async fn agreeing(gateway: &Gateway) -> Vec<Line> {
     let path = format!("/v1/channels/unionpay/clearing?date={DATE}&limit=1000");
     let page = gateway.get("auditor", &path).await.json();
     let number = |row: &Value, name: &str| row[name].as_i64().expect("a number");
@@ -43,7 +43,7 @@ fn strange() -> Line {
     Line { order_no: "X-1".to_owned(), amount: 700, fee: 4 }
 }
 
-fn text(lines: &[Line]) -> String {
+pub fn text(lines: &[Line]) -> String {
     let mut text =
         "order_no,reference,operation,amount,fee,currency,status,settle_date\n".to_owned();
     for Line { order_no, amount, fee } in lines {
@@ -54,7 +54,7 @@ fn text(lines: &[Line]) -> String {
     text + &format!("TOTAL,{},{amount},{fee}\n", lines.len())
 }
 
-async fn hand_in(gateway: &Gateway, path: &str, text: String) -> Answer {
+pub async fn hand_in(gateway: &Gateway, path: &str, text: String) -> Answer {
     let request = gateway.request("operator", Method::POST, path);
     gateway.send(request.header("content-type", "text/csv").body(text)).await
 }
@@ -64,7 +64,7 @@ async fn paid() -> Gateway {
     paid_at(Gateway::start().await).await
 }
 
-async fn paid_at(gateway: Gateway) -> Gateway {
+pub async fn paid_at(gateway: Gateway) -> Gateway {
     for order_id in ["A-1", "A-2", "A-3"] {
         assert_eq!(gateway.pay(&payment(order_id)).await.status, 200);
     }
@@ -73,7 +73,7 @@ async fn paid_at(gateway: Gateway) -> Gateway {
 }
 
 /// What was planted: the second line is 100 over, the third is not there, and one is theirs alone.
-async fn planted(gateway: &Gateway) -> Vec<Line> {
+pub async fn planted(gateway: &Gateway) -> Vec<Line> {
     let mut lines = agreeing(gateway).await;
     lines[1].amount += 100;
     lines[2] = strange();
