@@ -1,6 +1,6 @@
 //! Posts one thing that is owed to another system, and says what became of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderName};
 use reqwest::{Client, StatusCode};
@@ -59,9 +59,38 @@ pub struct PostFacts {
     pub now: Timestamp,
 }
 
-impl PostFacts {
-    fn open_span(&self) -> Option<OpenSpan> {
-        spans::queue()?.below(self.place.as_ref(), self.now)
+/// A try of a delivery, in the trace of its order.
+pub struct PostSpan {
+    facts: PostFacts,
+    span: Option<OpenSpan>,
+    began: Instant,
+}
+
+impl PostSpan {
+    pub fn begin(facts: PostFacts) -> Self {
+        let span = spans::queue().and_then(|queue| queue.below(facts.place.as_ref(), facts.now));
+        Self { facts, span, began: stopwatch() }
+    }
+
+    /// By these the receiver goes on below it.
+    pub fn headers(&self) -> Vec<(HeaderName, String)> {
+        let place = self.span.as_ref().map(OpenSpan::place).or(self.facts.place.as_ref());
+        place.map(TraceContext::headers).unwrap_or_default()
+    }
+
+    /// What became of it; so many were delivered by that one post.
+    pub fn end(self, posted: &PostResult, deliveries: usize) {
+        let Some(span) = self.span else { return };
+        let mut told = vec![
+            ("switchyard.to", SpanFact::Word(self.facts.to)),
+            ("switchyard.result", SpanFact::Word(result(posted))),
+        ];
+        if deliveries > 1 {
+            let count = i64::try_from(deliveries).unwrap_or(i64::MAX);
+            told.push(("switchyard.vouchers", SpanFact::Number(count)));
+        }
+        let has_failed = *posted != PostResult::Acknowledged;
+        span.end((SpanKind::Client, "delivery"), self.began.elapsed(), has_failed, told);
     }
 }
 
@@ -74,23 +103,24 @@ pub async fn post(
     headers: Vec<(HeaderName, String)>,
     facts: PostFacts,
 ) -> PostResult {
-    let (span, began) = (facts.open_span(), stopwatch());
-    let place = span.as_ref().map(OpenSpan::place).or(facts.place.as_ref());
-    let of_trace = place.map(TraceContext::headers).unwrap_or_default();
+    let span = PostSpan::begin(facts);
+    let headers = headers.into_iter().chain(span.headers());
+    let posted = answered(request(client, url, body, headers)).await;
+    span.end(&posted, 1);
+    posted
+}
+
+fn request(
+    client: &Client,
+    url: &str,
+    body: Vec<u8>,
+    headers: impl IntoIterator<Item = (HeaderName, String)>,
+) -> reqwest::RequestBuilder {
     let mut request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-    for (name, value) in headers.into_iter().chain(of_trace) {
+    for (name, value) in headers {
         request = request.header(name, value);
     }
-    let posted = answered(request).await;
-    if let Some(span) = span {
-        let told = vec![
-            ("switchyard.to", SpanFact::Word(facts.to)),
-            ("switchyard.result", SpanFact::Word(result(&posted))),
-        ];
-        let has_failed = posted != PostResult::Acknowledged;
-        span.end((SpanKind::Client, "delivery"), began.elapsed(), has_failed, told);
-    }
-    posted
+    request
 }
 
 async fn answered(request: reqwest::RequestBuilder) -> PostResult {
@@ -124,8 +154,9 @@ pub async fn exchange(
     client: &Client,
     url: &str,
     body: Vec<u8>,
+    headers: Vec<(HeaderName, String)>,
 ) -> Result<(StatusCode, Vec<u8>), PostResult> {
-    let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+    let request = request(client, url, body, headers);
     let mut response = request.send().await.map_err(silence)?;
     let status = response.status();
     let mut answer = Vec::new();

@@ -1,13 +1,15 @@
 //! What a collector of traces is posted, and that nobody waits for it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::HeaderMap;
 use axum::routing::any;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::{Daemon, INSTALLED};
@@ -129,6 +131,78 @@ async fn a_payment_is_one_trace_from_its_call_to_its_deliveries() {
     let text = collector.posts().iter().map(|post| post.body.to_string()).collect::<String>();
     let card = Payment::instant("A-1", 500).body()["card"]["pan"].as_str().map(str::to_owned);
     assert!(!text.contains(&card.expect("a card")), "I-11");
+}
+
+/// The posts of an accounting system that books several vouchers at once, from a moment on.
+#[derive(Clone)]
+struct SlowBooks {
+    may_book: Arc<Semaphore>,
+    posts: Arc<Mutex<Vec<BookedPost>>>,
+}
+
+/// How many vouchers a post had, and its `traceparent`.
+type BookedPost = (usize, Option<String>);
+
+impl SlowBooks {
+    async fn open() -> (Self, String) {
+        let (may_book, posts) = (Arc::new(Semaphore::new(0)), Arc::default());
+        let books = Self { may_book, posts };
+        let own = books.clone();
+        let take = move |headers: HeaderMap, body: Bytes| {
+            let own = own.clone();
+            async move { own.book(&headers, &body).await }
+        };
+        let url = format!("http://{}/requests", listen(Router::new().fallback(any(take))).await);
+        (books, url)
+    }
+
+    async fn book(&self, headers: &HeaderMap, body: &[u8]) -> String {
+        let asked: Value = serde_json::from_slice(body).expect("JSON");
+        let vouchers = asked["requests"].as_array().expect("a list");
+        let place =
+            headers.get("traceparent").map(|place| place.to_str().expect("text").to_owned());
+        self.posts.lock().expect("no panic").push((vouchers.len(), place));
+        self.may_book.acquire().await.expect("it stays open").forget();
+        let booked = |one: &Value| json!({ "id": one["id"], "status": "booked" });
+        json!({ "results": vouchers.iter().map(booked).collect::<Vec<_>>() }).to_string()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_of_several_vouchers_has_a_span_in_the_trace_of_each() {
+    let collector = Inbox::open().await;
+    let (books, url) = SlowBooks::open().await;
+    let variables = [("URL", url.as_str()), ("BATCH_MAX", "8"), ("IN_FLIGHT", "1")]
+        .map(|(name, value)| (format!("SWITCHYARD_ACCOUNTING__{name}"), value.to_owned()));
+    let (_town, daemon) = town_with(&collector.url, &variables).await;
+    let traces = ["4", "5", "6"].map(|digit| TRACE.replace('4', digit));
+    for (place, trace) in traces.iter().enumerate() {
+        let paid = pay(&daemon, &format!("A-{place}"), &format!("00-{trace}-{PARENT}-01")).await;
+        assert_eq!(paid["status"], "succeeded");
+        // The first is on its way alone before there are others.
+        let begun = async || (!books.posts.lock().expect("no panic").is_empty()).then_some(());
+        until("the first post", begun).await;
+    }
+    books.may_book.add_permits(10);
+    let each = async || {
+        let all = spans(&collector);
+        let told = traces
+            .each_ref()
+            .map(|trace| named(&all, trace, "delivery", ("switchyard.to", "accounting")).cloned());
+        told.iter().all(Option::is_some).then_some((all, told.map(Option::unwrap_or_default)))
+    };
+    let (all, told) = until("a span of each", each).await;
+    let counts = told.each_ref().map(|span| facts(span).get("switchyard.vouchers").cloned());
+    assert_eq!(counts, [None, Some("2".to_owned()), Some("2".to_owned())]);
+    for (span, trace) in told.iter().zip(&traces) {
+        let called = |other: &&Value| other["spanId"] == span["parentSpanId"];
+        let call = all.iter().find(called).expect("it is below its order's call");
+        assert_eq!((&call["traceId"], &call["kind"]), (&json!(trace), &json!(2)));
+        assert_eq!(facts(span)["switchyard.result"], "acknowledged");
+    }
+    let posts = books.posts.lock().expect("no panic").clone();
+    let own = format!("00-{}-{}-01", traces[0], told[0]["spanId"].as_str().expect("an id"));
+    assert_eq!(posts, [(1, Some(own)), (2, None)], "one place can be named, of two none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

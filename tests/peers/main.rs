@@ -8,6 +8,7 @@
 mod adyen;
 mod alipay;
 mod contract;
+mod spans;
 mod stripe;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The packages of Python that tests/peers/ asks.
-const PEERS: [&str; 7] = [
+const PEERS: [&str; 8] = [
     "Adyen",
     "alipay",
     "localstripe",
     "openapi_python_client",
+    "opentelemetry.proto",
     "schemathesis",
     "standardwebhooks",
     "wechatpayv3",
@@ -133,7 +134,8 @@ pub fn left_out() -> Vec<&'static str> {
                   stored from them were checked): .ci/run fetches them";
     let peers = "what tests/peers/ takes through libraries of Adyen, Alipay, Stripe and WeChat Pay \
                  (the samples of those files were played), and through schemathesis, \
-                 openapi-python-client and standardwebhooks: .ci/run fetches them";
+                 openapi-python-client, standardwebhooks and opentelemetry-proto: .ci/run fetches \
+                 them";
     let linter = "what tests/peers/ has Redocly's linter say of the OpenAPI document: .ci/run \
                   fetches it, where there is npm";
     let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \

@@ -5,8 +5,9 @@ use reqwest::header::HeaderName;
 use crate::codec::voucher;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::telemetry;
+use crate::telemetry::spans;
 use crate::workers::accounting::{AccountingDesk, answer};
-use crate::workers::delivery::{self, PostFacts, PostResult};
+use crate::workers::delivery::{self, PostFacts, PostResult, PostSpan};
 
 /// Posts them, and says what became of each, in their order.
 ///
@@ -18,8 +19,7 @@ pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) 
         for request in requests {
             let body = voucher::body(request);
             let key = (HeaderName::from_static("idempotency-key"), request.id.to_string());
-            let place = request.order().and_then(|order| desk.engine.traces().of(order));
-            let facts = PostFacts { to: "accounting", place, now: desk.engine.clock().now() };
+            let facts = facts(desk, request);
             posted.push(delivery::post(&desk.client, &desk.url, body, vec![key], facts).await);
         }
         return count(requests, posted);
@@ -35,6 +35,12 @@ pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) 
         }
         PostAnswers::All(posted) => count(requests, vec![posted; requests.len()]),
     }
+}
+
+/// What a request's trace is told of its post.
+fn facts(desk: &AccountingDesk, request: &AccountingRequest) -> PostFacts {
+    let place = request.order().and_then(|order| desk.engine.traces().of(order));
+    PostFacts { to: "accounting", place, now: desk.engine.clock().now() }
 }
 
 fn count(requests: &[AccountingRequest], posted: Vec<PostResult>) -> Vec<PostResult> {
@@ -60,6 +66,14 @@ enum PostAnswers {
 }
 
 impl PostAnswers {
+    /// The one of the request at this place.
+    fn at(&self, place: usize) -> &PostResult {
+        match self {
+            Self::Results(posted) => &posted[place],
+            Self::All(posted) => posted,
+        }
+    }
+
     fn of_all(self, count: usize) -> Vec<PostResult> {
         match self {
             Self::Results(posted) => posted,
@@ -68,9 +82,28 @@ impl PostAnswers {
     }
 }
 
+/// Each request has a span of the post in its own trace. The receiver can go on below one span
+/// alone, so it is told where only if there is one.
 async fn exchange(desk: &AccountingDesk, requests: &[AccountingRequest]) -> PostAnswers {
+    let is_alone = requests.len() == 1;
+    let is_told = is_alone || spans::queue().is_some();
+    let told = requests.iter().filter(|_| is_told);
+    let spans: Vec<PostSpan> = told.map(|one| PostSpan::begin(facts(desk, one))).collect();
+    let headers = spans.first().filter(|_| is_alone).map(PostSpan::headers).unwrap_or_default();
+    let answers = answers(desk, requests, headers).await;
+    for (place, span) in spans.into_iter().enumerate() {
+        span.end(answers.at(place), requests.len());
+    }
+    answers
+}
+
+async fn answers(
+    desk: &AccountingDesk,
+    requests: &[AccountingRequest],
+    headers: Vec<(HeaderName, String)>,
+) -> PostAnswers {
     let body = voucher::post_body(requests);
-    let (status, bytes) = match delivery::exchange(&desk.client, &desk.url, body).await {
+    let (status, bytes) = match delivery::exchange(&desk.client, &desk.url, body, headers).await {
         Ok(answered) => answered,
         Err(silence) => return PostAnswers::All(silence),
     };
