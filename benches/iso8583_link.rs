@@ -137,6 +137,7 @@ fn payment(sequence: u64) -> ChannelRequest {
     let facts = AttemptFacts {
         channel_order_no: ChannelOrderNo { order, attempt: 1 },
         sent_at: Clock::System.now(),
+        announced_at: None,
         operation: Operation::Payment,
         merchant_id: MerchantId::parse("m-1").expect("an id"),
         amount: AmountMinor::new(10_000).expect("an amount"),

@@ -141,6 +141,7 @@ fn past_order(instruction: &Instruction, at: Timestamp) -> Order {
         operation: Operation::Payment,
         state: AttemptState::Approved,
         sent_at: at,
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

@@ -30,6 +30,7 @@ use crate::domain::effect::Alert;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::{ChannelId, SHARDS};
 use crate::domain::outcome::Outcome;
+use crate::domain::payment_code::PaymentCodeState;
 use crate::domain::time::Timestamp;
 use crate::domain::verification::VerificationVerdict;
 
@@ -90,6 +91,9 @@ pub fn describe_metrics() {
     for state in AgreementState::ALL {
         counter!("switchyard_agreements_total", "state" => state.name()).increment(0);
     }
+    for state in [PaymentCodeState::Sent, PaymentCodeState::Unknown, PaymentCodeState::Refused] {
+        counter!("switchyard_payment_codes_total", "state" => state.name()).increment(0);
+    }
     for verdict in VerificationVerdict::ALL {
         counter!("switchyard_verifications_total", "verdict" => verdict.name()).increment(0);
     }
@@ -119,6 +123,11 @@ pub fn count_end(order: &Order) {
 /// What a request about an agreement came to.
 pub fn count_agreement(state: AgreementState) {
     counter!("switchyard_agreements_total", "state" => state.name()).increment(1);
+}
+
+/// What a request for the code of a payment came to.
+pub fn count_payment_code(state: PaymentCodeState) {
+    counter!("switchyard_payment_codes_total", "state" => state.name()).increment(1);
 }
 
 /// The end of a card verification.

@@ -119,6 +119,7 @@ fn facts(operation: Operation, sequence: u64) -> AttemptFacts {
             attempt: 1,
         },
         sent_at: Clock::System.now(),
+        announced_at: None,
         operation,
         merchant_id: MerchantId::parse("m-1").expect("an id"),
         amount: AmountMinor::new(10_000 + i64::try_from(sequence).expect("small")).expect("some"),

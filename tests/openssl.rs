@@ -186,6 +186,7 @@ fn payment(sent_at: Timestamp) -> ChannelRequest {
     let facts = AttemptFacts {
         channel_order_no: ChannelOrderNo { order: OrderId::compose(250_601, 1, 9), attempt: 1 },
         sent_at,
+        announced_at: None,
         operation: Operation::Payment,
         merchant_id: MerchantId::parse("M1").expect("an id"),
         amount: AmountMinor::new(10_000).expect("an amount"),

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use http::HeaderMap;
+use jiff::tz::{TimeZone, offset};
 use support::simulated::far_cut_off;
 use support::wire::until;
 use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
@@ -46,6 +47,8 @@ fn keys() -> Arc<SimulatorKeys> {
     Arc::clone(KEYS.get_or_init(|| Arc::new(SimulatorKeys::generate().expect("five RSA keys"))))
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 type Bodies = Arc<Mutex<Vec<Bytes>>>;
 
 /// A place for notices; answers where it is.
@@ -77,13 +80,21 @@ impl Line {
 
     /// The same of another product.
     async fn open_for(seed: u64, product: &str) -> Self {
+        Self::open_with(seed, product, |settings| settings).await
+    }
+
+    async fn open_with(
+        seed: u64,
+        product: &str,
+        change: impl FnOnce(SimulatorSettings) -> SimulatorSettings,
+    ) -> Self {
         let clock: switchyard::simulator::ChannelClock = Arc::new(|| Clock::System.now());
         let settings = SimulatorSettings::unionpay_acp("unionpay", keys(), clock)
             .with_declines_percent(0)
             .with_seed(seed)
             .with_cut_off(far_cut_off())
             .with_working(DurationRange::ZERO);
-        let simulator = Simulator::start(settings).await.expect("a simulator");
+        let simulator = Simulator::start(change(settings)).await.expect("a simulator");
         let notices = Bodies::default();
         let adapter = adapter(product, &simulator.base_url(), &inbox(&notices).await);
         let second = Duration::from_secs(1);
@@ -100,6 +111,7 @@ impl Line {
                 attempt: 1,
             },
             sent_at: self.sent_at,
+            announced_at: None,
             operation,
             merchant_id: MerchantId::parse("M1").expect("an id"),
             amount: AmountMinor::new(amount).expect("an amount"),
@@ -279,7 +291,9 @@ async fn a_card_is_bound_paid_by_its_token_and_unbound() {
     let token = Some(Arc::new(issued.token.clone()));
     let of_payment = ServiceSubject { token, money, ..ServiceSubject::default() };
     assert_eq!(line.step(PaymentCode, 7, &of_payment).await.outcome.name(), "approved");
-    assert_eq!(pay(8, Some(TEST_SMS_CODE)).await.1.name(), "approved");
+    let (other, ..) = pay(8, Some(TEST_SMS_CODE)).await;
+    assert_eq!(other.name(), "declined", "the code is of number 7");
+    assert_eq!(pay(7, Some(TEST_SMS_CODE)).await.1.name(), "approved");
     if let Outcome::Approved(approval) = end {
         paid.channel_reference = approval.channel_reference;
     }
@@ -296,6 +310,77 @@ async fn a_card_is_bound_paid_by_its_token_and_unbound() {
     let charge = ChannelRequest::Charge { facts: card, instrument: by_card.into() };
     let refused = line.adapter.encode(&charge, Clock::System.now()).err().expect("no such thing");
     assert!(refused.problem.contains("tokens"), "{refused}");
+}
+
+/// UnionPay's documents want the consume under number, time, amount and card of the request for its
+/// code; inquiry, notice and refund go by that time as well, however much later the consume was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_by_card_is_known_by_the_number_and_time_of_its_code() {
+    let line = Line::open_with(5, "000301", SimulatorSettings::wanting_codes).await;
+    let card = || {
+        let number = Pan::parse("6216261000000000018").expect("a card number");
+        let mut card = CardInput::of_number(number);
+        card.phone = Some("13800138000".to_owned());
+        card
+    };
+    let by_card = |code: Option<&str>| {
+        let sms_code = code.and_then(SmsCode::parse);
+        Arc::new(Instrument::Card { card: card(), sms_code })
+    };
+    let pay = async |facts: AttemptFacts, code: Option<&str>| {
+        let charge = ChannelRequest::Charge { facts: facts.clone(), instrument: by_card(code) };
+        (line.ask(&charge).await, facts)
+    };
+    let declined = |outcome: &Outcome, expected| match outcome {
+        Outcome::Declined(Decline { reason, .. }) => assert_eq!(*reason, expected),
+        other => panic!("it is not declined: {other:?}"),
+    };
+    let money = Some((AmountMinor::new(700).expect("an amount"), Currency::Cny));
+    let target = ServiceSubject { money, ..Arc::new(card()).into() };
+    let sent_of = |sequence, amount| {
+        let facts = line.facts(Operation::Payment, sequence, amount);
+        let (announced_at, sent_at) = (Some(facts.sent_at), facts.sent_at.plus(MINUTE));
+        AttemptFacts { announced_at, sent_at, ..facts }
+    };
+    let code = async |sequence| {
+        line.step(CardService::PaymentCode, sequence, &target).await.outcome.name()
+    };
+    declined(&pay(sent_of(1, 700), None).await.0, Reason::InvalidRequest);
+    declined(&pay(sent_of(2, 700), Some(TEST_SMS_CODE)).await.0, Reason::WrongSmsCode);
+    for (sequence, wrong) in [(3, "000000"), (4, TEST_SMS_CODE), (5, TEST_SMS_CODE)] {
+        assert_eq!(code(sequence).await, "approved");
+        let mut facts = sent_of(sequence, if sequence == 4 { 701 } else { 700 });
+        if sequence == 5 {
+            // Under the time of its own sending it is another transaction.
+            facts.announced_at = None;
+        }
+        declined(&pay(facts, Some(wrong)).await.0, Reason::WrongSmsCode);
+    }
+    assert_eq!(code(6).await, "approved");
+    let (accepted, mut paid) = pay(sent_of(6, 700), Some(TEST_SMS_CODE)).await;
+    assert_eq!(accepted.name(), "pending");
+    let Outcome::Approved(approval) = line.inquire(&paid).await else { panic!("it is not found") };
+    let by_its_own_time = AttemptFacts { announced_at: None, ..paid.clone() };
+    assert_eq!(line.inquire(&by_its_own_time).await.name(), "not_found");
+    let noticed = until("a notice of the payment", async || {
+        let bodies = line.notices.lock().expect("no panic").clone();
+        bodies.into_iter().find_map(|body| {
+            let wire = WireNotice { headers: HeaderMap::new(), body };
+            let notice = line.adapter.decode_notice(&wire, Clock::System.now()).ok()?;
+            (notice.channel_order_no == paid.channel_order_no).then_some(notice)
+        })
+    });
+    let noticed = noticed.await;
+    assert_eq!(noticed.sent_at_text, beijing(paid.named_at()));
+    assert_ne!(noticed.sent_at_text, beijing(paid.sent_at));
+    paid.channel_reference = approval.channel_reference;
+    line.done(line.facts(Operation::Refund, 7, 300), Some(&paid)).await;
+}
+
+/// `txnTime` as a notice repeats it.
+fn beijing(moment: Timestamp) -> Option<String> {
+    let local = moment.civil(&TimeZone::fixed(offset(8)));
+    Some(local.strftime("%Y%m%d%H%M%S").to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,13 +23,12 @@ use crate::api::input::{PathSegment, order, read_json};
 use crate::api::page::page;
 use crate::api::payments::refusal;
 use crate::api::payments::wait::Wait;
-use crate::channel::ReplyMeaning;
 use crate::codec::word;
 use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::card::words::CardEcho;
 use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::ids::AgreementId;
-use crate::domain::outcome::{Outcome, Reason, UnknownCause};
+use crate::domain::outcome::{Reason, UnknownCause};
 use crate::domain::time::Present;
 use crate::engine::AgreementAnswer;
 use asked::AgreementQuestion;
@@ -215,67 +214,6 @@ pub async fn end(
     let id = own(&state, &seat, &id).await?.id;
     let ended = state.engine.end_agreement(id, wait.patience.until).await?;
     Ok(answer(&state, wait, &ended))
-}
-
-/// What became of a code that was asked for.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "PaymentCode")]
-pub struct PaymentCodeBody<'reply> {
-    /// `sent`, `refused` or `unknown`.
-    result: &'static str,
-    /// Why its last request did not go well.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<word::ReasonWord>")]
-    reason: Option<&'static str>,
-    /// Why nothing is known of its last request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<word::UnknownCauseWord>")]
-    unknown_cause: Option<&'static str>,
-    /// The channel's code, as it came.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'reply str>,
-}
-
-/// `POST /v1/agreements/{id}/payment-code`: the code of one payment.
-pub async fn send_payment_code(
-    State(state): State<Arc<ApiState>>,
-    MaySend(seat): MaySend,
-    PathSegment(id): PathSegment,
-    request: Request,
-) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    let body = read_json(&parts, body, state.body_limits()).await?;
-    let (money, phone) = order::read_payment_code(&body)?;
-    drop(body);
-    state.refuse_when_closed()?;
-    let agreement = own(&state, &seat, &id).await?;
-    let said = state.engine.send_payment_code(&agreement, money, phone.as_deref()).await?;
-    Ok(code_answer(&said))
-}
-
-fn code_answer(said: &ReplyMeaning) -> Response {
-    let bare = PaymentCodeBody { result: "unknown", reason: None, unknown_cause: None, code: None };
-    let unsure = Some(UnknownCause::ChannelUnsure.name());
-    let body = match &said.outcome {
-        Outcome::Approved(approval) => {
-            PaymentCodeBody { result: "sent", code: Some(&approval.code), ..bare }
-        }
-        Outcome::Declined(decline) => PaymentCodeBody {
-            result: "refused",
-            reason: Some(decline.reason.name()),
-            code: Some(&decline.code),
-            ..bare
-        },
-        Outcome::NotSent(_) => {
-            let reason = Some(Reason::ChannelUnavailable.name());
-            PaymentCodeBody { result: "refused", reason, ..bare }
-        }
-        Outcome::Pending { code, .. } | Outcome::NotFound { code } => {
-            PaymentCodeBody { unknown_cause: unsure, code: Some(code), ..bare }
-        }
-        Outcome::Unknown(cause) => PaymentCodeBody { unknown_cause: Some(cause.name()), ..bare },
-    };
-    json(StatusCode::OK, &body)
 }
 
 /// `GET /v1/agreements/{id}`

@@ -358,6 +358,9 @@ struct AttemptBody<'order> {
     objection: Option<&'order str>,
     /// When it was about to leave.
     sent_at: MomentText,
+    /// When its code was asked for, under its number: the channel names it by this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announced_at: Option<MomentText>,
     /// When a verified word first showed that the channel has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at: Option<MomentText>,
@@ -383,6 +386,7 @@ impl<'order> AttemptBody<'order> {
             unknown_cause: attempt.unknown_cause.map(|cause| cause.name()),
             objection: attempt.objection.as_ref().map(Objection::as_str),
             sent_at: MomentText(attempt.sent_at),
+            announced_at: attempt.announced_at.map(MomentText),
             acknowledged_at: attempt.acknowledged_at.map(MomentText),
             ended_at: attempt.ended_at.map(MomentText),
             ended_by: attempt.ended_by.map(|source| source.name()),

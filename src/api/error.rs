@@ -19,6 +19,7 @@ use crate::domain::closed_set;
 use crate::domain::command::Refusal;
 use crate::domain::flow::approval::ApprovalRefusal;
 use crate::domain::flow::order::ContentMismatch;
+use crate::domain::payment_code::PaymentCodeRefusal;
 use crate::engine::EngineError;
 use crate::engine::day_close::CloseError;
 use crate::store::StoreError;
@@ -112,6 +113,10 @@ closed_set! {
             (StatusCode::CONFLICT, "The files would move more orders than the settings allow"),
         AgreementNotActive => "agreement_not_active"
             (StatusCode::CONFLICT, "The agreement's state does not allow this"),
+        CodeNotSent => "code_not_sent"
+            (StatusCode::CONFLICT, "No other code is sent for the payment now"),
+        NoPaymentCode => "no_payment_code"
+            (StatusCode::CONFLICT, "No code that can be used was sent for the payment"),
         NothingOpen => "nothing_open" (StatusCode::CONFLICT, "The order has nothing unresolved"),
         ApprovalWaits => "approval_waits"
             (StatusCode::CONFLICT, "Another request about the same waits for a second person"),
@@ -320,7 +325,7 @@ pub fn display_name(name: &str) -> String {
 
 impl From<ContentMismatch> for ApiError {
     fn from(differs: ContentMismatch) -> Self {
-        let detail = "an order has this id already, with another value of the field";
+        let detail = "the id was used before, with another value of the field";
         Self::of_field(ProblemCode::OrderIdConflict, differs.field, detail)
     }
 }
@@ -401,6 +406,20 @@ impl From<AgreementRefusal> for ApiError {
     }
 }
 
+impl From<PaymentCodeRefusal> for ApiError {
+    fn from(refusal: PaymentCodeRefusal) -> Self {
+        let code = match refusal {
+            PaymentCodeRefusal::NeverAsked
+            | PaymentCodeRefusal::NoneSent
+            | PaymentCodeRefusal::Ended => ProblemCode::NoPaymentCode,
+            PaymentCodeRefusal::UnderWay
+            | PaymentCodeRefusal::UsedUp
+            | PaymentCodeRefusal::Spent => ProblemCode::CodeNotSent,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if let StoreError::Unavailable { .. } = &error {
@@ -419,6 +438,7 @@ impl From<EngineError> for ApiError {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Differs(differs) => differs.into(),
             EngineError::Agreement(refusal) => refusal.into(),
+            EngineError::PaymentCode(refusal) => refusal.into(),
             EngineError::Approval(refusal) => refusal.into(),
             EngineError::NoSuchApproval { .. } => Self::not_found(NO_SUCH_APPROVAL),
             EngineError::CardGone => Refusal::CardRequired.into(),

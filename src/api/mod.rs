@@ -11,6 +11,7 @@ pub mod error;
 pub mod input;
 pub mod language;
 
+pub mod payment_codes;
 pub mod payments;
 
 pub mod accounting;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::certify::only::{CaseAnswers, OnlyChannel};
-use crate::channel::ReplyMeaning;
 use crate::channel::protocol::sample::{
     SAMPLE_DATE, sample_account, sample_card, sample_code, sample_sms_code,
 };
@@ -23,12 +22,13 @@ use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::{AccountFacts, AccountKind};
 use crate::domain::payer_code::CodeFacts;
+use crate::domain::payment_code::PaymentCode;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
-use crate::engine::{Acceptance, Engine, EngineError, Vault};
+use crate::engine::{Acceptance, CodeTarget, Engine, EngineError, Vault};
 use crate::entropy::Entropy;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
@@ -185,28 +185,40 @@ impl CaseDesk {
             (false, _, CaseInstrument::Code) => self.by_code(),
             (false, _, CaseInstrument::Agreement(token)) => self.by_agreement(token),
         };
-        self.take(kind, instrument).await
+        self.take(kind, instrument, None).await
     }
 
     async fn take(
         &self,
         kind: OrderKind,
         (instrument, facts): (Instrument, InstrumentFacts),
+        code: Option<PaymentCode>,
     ) -> Result<Order, EngineError> {
-        let id = self.engine.next_order_id().await?;
-        let (caller, own) = self.name();
-        let CaseSubject { merchant, amount, currency, .. } = self.subject.clone();
-        let instruction = Instruction {
-            instrument: Some(facts),
-            description: Some("rehearsal".to_owned()),
-            ..Instruction::new(caller, own, kind, merchant, amount, currency)
+        let mut instruction = self.instruction(kind, facts);
+        let id = match code.as_ref().and_then(PaymentCode::payable) {
+            Some(call) => call.order,
+            None => self.engine.next_order_id().await?,
         };
+        if let Some(code) = &code {
+            instruction.caller_order_id = code.asked.caller_order_id.clone();
+        }
+        let code = code.map(Box::new);
         let mut order = Order::accepted(id, instruction, self.engine.clock().now());
         let (channel, keeps_pan) = (self.terms.channel.clone(), self.terms.keeps_pan);
         order.candidates = vec![Candidate { channel, keeps_pan }];
         let until = patience();
-        let accepted = self.engine.accept(order, Arc::new(instrument), until).await?;
+        let accepted = self.engine.accept(order, Arc::new(instrument), code, until).await?;
         Acceptance::outcome(accepted).await
+    }
+
+    fn instruction(&self, kind: OrderKind, facts: InstrumentFacts) -> Instruction {
+        let (caller, own) = self.name();
+        let CaseSubject { merchant, amount, currency, .. } = self.subject.clone();
+        Instruction {
+            instrument: Some(facts),
+            description: Some("rehearsal".to_owned()),
+            ..Instruction::new(caller, own, kind, merchant, amount, currency)
+        }
     }
 
     /// Takes a payout, has it booked, and carries it out.
@@ -238,20 +250,35 @@ impl CaseDesk {
     }
 
     /// Has the code of one payment sent.
-    pub async fn send_payment_code(&self, by: &Agreement) -> Result<ReplyMeaning, EngineError> {
-        let money = (self.subject.amount, self.subject.currency);
-        self.engine.send_payment_code(by, money, None).await
+    pub async fn send_payment_code(&self, by: &Agreement) -> Result<PaymentCode, EngineError> {
+        let (token, facts) = self.named_agreement(by)?;
+        let asked = self.instruction(OrderKind::Payment, facts).code_request();
+        let asked = asked.expect("codes by SMS go with agreements");
+        let (channel, order) = (self.terms.channel.clone(), self.engine.next_order_id().await?);
+        let row = PaymentCode::begun(asked, channel, order, self.engine.clock().now());
+        Ok(self.engine.send_code(row, CodeTarget::Agreement(token), patience()).await?.code)
+    }
+
+    /// The token of an agreement, and what an order by it keeps.
+    fn named_agreement(&self, by: &Agreement) -> Result<(CardToken, InstrumentFacts), EngineError> {
+        let sealed = by.token.as_ref().ok_or(EngineError::TokenClosed)?;
+        let token = self.engine.vault().open_token(by.id, sealed);
+        let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
+        Ok((token.ok_or(EngineError::TokenClosed)?, facts))
     }
 
     /// Takes a payment by an agreement as far as one call does, with the payment's own code where
     /// it has one.
-    pub async fn pay_by(&self, by: &Agreement, has_code: bool) -> Result<Order, EngineError> {
-        let sealed = by.token.as_ref().ok_or(EngineError::TokenClosed)?;
-        let token = self.engine.vault().open_token(by.id, sealed);
-        let token = token.ok_or(EngineError::TokenClosed)?;
-        let sms_code = has_code.then(sample_sms_code);
-        let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
-        self.take(OrderKind::Payment, (Instrument::Agreement { token, sms_code }, facts)).await
+    pub async fn pay_by(
+        &self,
+        by: &Agreement,
+        code: Option<PaymentCode>,
+    ) -> Result<Order, EngineError> {
+        let (token, facts) = self.named_agreement(by)?;
+        let code = code.filter(|code| code.payable().is_some());
+        let sms_code = code.is_some().then(sample_sms_code);
+        let instrument = Instrument::Agreement { token, sms_code };
+        self.take(OrderKind::Payment, (instrument, facts), code).await
     }
 
     /// Takes a follow-up of an order, has it booked where that comes first, and carries it out.

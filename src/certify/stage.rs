@@ -124,6 +124,7 @@ impl RehearsalStage {
         let facts = AttemptFacts {
             channel_order_no: order.channel_order_no(attempt.number),
             sent_at: attempt.sent_at,
+            announced_at: attempt.announced_at,
             operation,
             merchant_id: of.merchant_id.clone(),
             amount: of.amount,

@@ -48,8 +48,10 @@ use self::transport::tcp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFacts {
     pub channel_order_no: ChannelOrderNo,
-    /// When the attempt became durable; with the number it names the attempt (UnionPay `txnTime`).
+    /// When the attempt became durable.
     pub sent_at: Timestamp,
+    /// See [`Attempt::announced_at`].
+    pub announced_at: Option<Timestamp>,
     pub operation: Operation,
     pub merchant_id: MerchantId,
     pub amount: AmountMinor,
@@ -62,10 +64,17 @@ pub struct AttemptFacts {
 }
 
 impl AttemptFacts {
-    const fn stated<'r>(&'r self, original: Option<&'r Self>) -> StatedFacts<'r> {
+    /// The time that names the attempt beside its number (UnionPay `txnTime`); see
+    /// [`Attempt::named_at`].
+    pub fn named_at(&self) -> Timestamp {
+        self.announced_at.unwrap_or(self.sent_at)
+    }
+
+    fn stated<'r>(&'r self, original: Option<&'r Self>) -> StatedFacts<'r> {
         StatedFacts {
             channel_order_no: self.channel_order_no,
             sent_at: self.sent_at,
+            named_at: self.named_at(),
             merchant_id: &self.merchant_id,
             money: Some((self.amount, self.currency)),
             original,
@@ -77,7 +86,7 @@ impl AttemptFacts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceFacts {
     pub service: CardService,
-    /// Of the same sequence as orders' numbers.
+    /// Of the same sequence as orders' numbers; the code of a payment has that payment's.
     pub channel_order_no: ChannelOrderNo,
     /// When the try became durable.
     pub sent_at: Timestamp,
@@ -171,7 +180,9 @@ impl ChannelRequest {
     pub fn echo(&self) -> CardEcho<'_> {
         match self {
             Self::Charge { instrument, .. } => match &**instrument {
-                Instrument::Card(card) => CardEcho::of(card),
+                Instrument::Card { card, sms_code } => {
+                    CardEcho::of(card).with_code(sms_code.as_ref())
+                }
                 Instrument::Code(code) => CardEcho::of_payer_code(code),
                 Instrument::Account(account) => CardEcho::of_account(account),
                 Instrument::Agreement { token, sms_code } => {
@@ -215,7 +226,7 @@ impl ChannelRequest {
     }
 
     /// What every request states, and its reply may repeat.
-    pub const fn stated(&self) -> StatedFacts<'_> {
+    pub fn stated(&self) -> StatedFacts<'_> {
         match self {
             Self::Charge { facts, .. } => facts.stated(None),
             Self::Inquiry { facts, original, .. } | Self::Reversal { facts, original, .. } => {
@@ -225,6 +236,7 @@ impl ChannelRequest {
             Self::Service { facts, subject } => StatedFacts {
                 channel_order_no: facts.channel_order_no,
                 sent_at: facts.sent_at,
+                named_at: facts.sent_at,
                 merchant_id: &facts.merchant_id,
                 money: subject.money,
                 original: None,
@@ -238,6 +250,8 @@ impl ChannelRequest {
 pub struct StatedFacts<'r> {
     pub channel_order_no: ChannelOrderNo,
     pub sent_at: Timestamp,
+    /// The time that names it beside its number.
+    pub named_at: Timestamp,
     pub merchant_id: &'r MerchantId,
     /// `None` where no money is spoken of.
     pub money: Option<(AmountMinor, Currency)>,

@@ -17,7 +17,7 @@ closed_set! {
         AgreementInquiry => "agreement_inquiry",
         /// Makes the token void.
         AgreementEnd => "agreement_end",
-        /// Sends the code of one payment by an agreement.
+        /// Sends the code of one payment, under that payment's number.
         PaymentCode => "payment_code",
     }
 }

@@ -11,6 +11,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{Objection, Outcome};
+use crate::domain::payment_code::PaymentCode;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{Contradiction, WriteSet};
 
@@ -104,8 +105,9 @@ pub enum WantedBy {
 /// One thing that happened, or is asked for.
 #[derive(Debug, Clone)]
 pub enum Command {
-    /// A new order (version 0, with its candidates) is to be written and sent.
-    Accept { card: CardInMemory },
+    /// A new order (version 0, with its candidates) is to be written and sent. `code`: its payer
+    /// was sent one for it, which was checked against the order's instruction.
+    Accept { card: CardInMemory, code: Option<Box<PaymentCode>> },
     /// Evidence about an attempt has arrived. `spare_id` is an unused order id, given where the
     /// attempt has ended, since a contradiction may owe an undo.
     Learn { evidence: Evidence, card: CardInMemory, spare_id: Option<OrderId> },

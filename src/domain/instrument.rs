@@ -36,9 +36,12 @@ impl InstrumentKind {
 /// a payout pays.
 #[derive(Debug)]
 pub enum Instrument {
-    Card(CardInput),
-    /// By the channel's token for the card, with the code of this one payment where its holder got
-    /// one.
+    /// With the code of this one payment, where the card's holder was sent one.
+    Card {
+        card: CardInput,
+        sms_code: Option<SmsCode>,
+    },
+    /// The same by the channel's token for the card.
     Agreement {
         token: CardToken,
         sms_code: Option<SmsCode>,
@@ -52,15 +55,31 @@ impl Instrument {
     /// The card, where it is one.
     pub const fn card(&self) -> Option<&CardInput> {
         match self {
-            Self::Card(card) => Some(card),
+            Self::Card { card, .. } => Some(card),
             Self::Agreement { .. } | Self::Code(_) | Self::Account(_) => None,
+        }
+    }
+
+    /// The channel's token for the card, where it is an agreement.
+    pub const fn token(&self) -> Option<&CardToken> {
+        match self {
+            Self::Agreement { token, .. } => Some(token),
+            Self::Card { .. } | Self::Code(_) | Self::Account(_) => None,
+        }
+    }
+
+    /// The code by SMS that comes with it.
+    pub const fn sms_code(&self) -> Option<&SmsCode> {
+        match self {
+            Self::Card { sms_code, .. } | Self::Agreement { sms_code, .. } => sms_code.as_ref(),
+            Self::Code(_) | Self::Account(_) => None,
         }
     }
 
     /// The code, where it is one.
     pub const fn code(&self) -> Option<&PayerCode> {
         match self {
-            Self::Card(_) | Self::Agreement { .. } | Self::Account(_) => None,
+            Self::Card { .. } | Self::Agreement { .. } | Self::Account(_) => None,
             Self::Code(code) => Some(code),
         }
     }
@@ -68,7 +87,7 @@ impl Instrument {
     /// The payee's account, where it is one.
     pub const fn account(&self) -> Option<&PayeeAccount> {
         match self {
-            Self::Card(_) | Self::Agreement { .. } | Self::Code(_) => None,
+            Self::Card { .. } | Self::Agreement { .. } | Self::Code(_) => None,
             Self::Account(account) => Some(account),
         }
     }
@@ -76,7 +95,7 @@ impl Instrument {
 
 impl From<CardInput> for Instrument {
     fn from(card: CardInput) -> Self {
-        Self::Card(card)
+        Self::Card { card, sms_code: None }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod money;
 pub mod outcome;
 pub mod payee_account;
 pub mod payer_code;
+pub mod payment_code;
 pub mod route;
 pub mod terms;
 pub mod time;

@@ -19,6 +19,7 @@ use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
 use crate::domain::money::Currency;
+use crate::domain::payment_code::PaymentCode;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::verification::CardVerification;
 
@@ -125,8 +126,8 @@ pub enum ReadGuard {
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
 /// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
-///   settlement, settled date, verification, agreement, approval request, proposal) is new with
-///   version 1, and with version n > 1 replaces the stored row of version n - 1;
+///   settlement, settled date, verification, agreement, payment code, approval request, proposal)
+///   is new with version 1, and with version n > 1 replaces the stored row of version n - 1;
 /// - no other order has the same caller and caller's order id, and no other verification or
 ///   agreement;
 /// - each other row is new: transactions, clearing records, contradictions, events, closes,
@@ -162,6 +163,7 @@ pub struct WriteSet {
     pub settled: Vec<SettledDate>,
     pub verifications: Vec<CardVerification>,
     pub agreements: Vec<Agreement>,
+    pub payment_codes: Vec<PaymentCode>,
     pub approvals: Vec<ApprovalRequest>,
     pub bin_proposals: Vec<BinProposal>,
     pub unchanged: Vec<ReadGuard>,

@@ -24,6 +24,7 @@ use crate::domain::flow::decide;
 use crate::domain::flow::order::{Instruction, Order, OrderStatus};
 use crate::domain::ids::OrderId;
 use crate::domain::instrument::Instrument;
+use crate::domain::payment_code::PaymentCode;
 use crate::engine::{Engine, EngineError, facts};
 use crate::store::CommitError;
 
@@ -120,29 +121,32 @@ impl Engine {
     /// Makes an order (version 0, with its candidates) durable, and begins to carry it as far as
     /// one call can. Returns when it is in the books, or when its order id is found there with the
     /// same content; if neither is known soon after `until`, the work goes on and the call is to be
-    /// repeated ([`EngineError::NotDurable`]).
+    /// repeated ([`EngineError::NotDurable`]). `code` is the row of the code by SMS that the
+    /// instrument brings: the same commit spends it.
     pub fn accept(
         self: &Arc<Self>,
         order: Order,
         instrument: Arc<Instrument>,
+        code: Option<Box<PaymentCode>>,
         until: Instant,
     ) -> impl Future<Output = Result<Acceptance, EngineError>> + Send + use<> {
         // Boxed for the same reason as a view.
         let (engine, order) = (Arc::clone(self), Box::new(order));
         run_to_acceptance(until, move |durable| async move {
-            engine.accept_and_drive(order, &instrument, until, durable).await
+            engine.accept_and_drive(order, (&instrument, code), until, durable).await
         })
     }
 
     async fn accept_and_drive(
         &self,
         order: Box<Order>,
-        instrument: &Arc<Instrument>,
+        (instrument, code): (&Arc<Instrument>, Option<Box<PaymentCode>>),
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
         let at_hand = CardInMemory::Yes { sealed: self.seal_instrument(&order, instrument)? };
-        let (order, is_repeat) = self.make_durable(order, at_hand.clone(), until).await?;
+        let command = Command::Accept { card: at_hand.clone(), code };
+        let (order, is_repeat) = self.make_durable(order, command, until).await?;
         // A call that has gone away needs no answer.
         let _ = durable.send((order.id, is_repeat));
         if is_repeat { Ok(*order) } else { self.drive(order, instrument, &at_hand).await }
@@ -152,13 +156,12 @@ impl Engine {
     async fn make_durable(
         &self,
         order: Box<Order>,
-        card: CardInMemory,
+        accept: Command,
         until: Instant,
     ) -> Result<(Box<Order>, bool), EngineError> {
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
         let terms = self.terms(&first.channel, order.created_at)?;
-        let command = Command::Accept { card };
-        let decision = decide(&View::of(*order), &terms, self.clock.present(), command)?;
+        let decision = decide(&View::of(*order), &terms, self.clock.present(), accept)?;
         let (id, asked) = (decision.order.id, &decision.order.instruction);
         let mut commit = pin!(self.store.commit(&decision.writes));
         let written = match timeout_at(until, &mut commit).await {
@@ -178,6 +181,12 @@ impl Engine {
             }
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
+                kept.instruction.same_content(asked)?;
+                Ok((Box::new(kept), true))
+            }
+            // Another call has just spent the order's code, for the same order as a rule.
+            Err(CommitError::Conflict) if !decision.writes.payment_codes.is_empty() => {
+                let kept = self.kept_order(asked).await?.ok_or(EngineError::Contended)?;
                 kept.instruction.same_content(asked)?;
                 Ok((Box::new(kept), true))
             }

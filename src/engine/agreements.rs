@@ -20,8 +20,7 @@ use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::command::Refusal;
 use crate::domain::flow::order::ContentMismatch;
-use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo};
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::ids::{AgreementId, ChannelId};
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::DURABLE_WITHIN;
@@ -245,7 +244,7 @@ impl Engine {
             return Ok(row);
         }
         let next = row.end(self.clock.now())?;
-        let token = self.token_of(&row)?;
+        let token = self.token_of(&row, None)?;
         let row = self.begin_call(next).await?;
         let subject = ServiceSubject { token: Some(token.into()), ..ServiceSubject::default() };
         self.ask(row, CardService::AgreementEnd, subject).await
@@ -257,36 +256,17 @@ impl Engine {
         self.ask_what_became(row).await.map(|(row, _)| row)
     }
 
-    /// Has the channel send the code of one payment by an agreement. Nothing of it is kept.
-    pub async fn send_payment_code(
+    /// The token of an agreement; `phone` where another one than the agreement's is meant.
+    pub(super) fn token_of(
         &self,
         agreement: &Agreement,
-        money: (AmountMinor, Currency),
         phone: Option<&str>,
-    ) -> Result<ReplyMeaning, EngineError> {
-        agreement.check_payable(&self.clock.present())?;
-        let token = self.token_of(agreement)?;
-        let phone = phone.unwrap_or_else(|| token.phone());
-        let token = CardToken::parse(token.expose(), phone).ok_or(EngineError::TokenClosed)?;
-        let facts = ServiceFacts {
-            service: CardService::PaymentCode,
-            channel_order_no: ChannelOrderNo { order: self.next_order_id().await?, attempt: 1 },
-            sent_at: self.clock.now(),
-            merchant_id: agreement.asked.merchant_id.clone(),
-        };
-        let subject = ServiceSubject {
-            token: Some(Arc::new(token)),
-            money: Some(money),
-            ..ServiceSubject::default()
-        };
-        Ok(self.call_channel(&agreement.channel, ChannelRequest::Service { facts, subject }).await)
-    }
-
-    /// The token of an agreement.
-    pub(super) fn token_of(&self, agreement: &Agreement) -> Result<CardToken, EngineError> {
+    ) -> Result<CardToken, EngineError> {
         let sealed = agreement.token.as_ref().ok_or(EngineError::TokenClosed)?;
         let opened = self.vault.open_token(agreement.id, sealed);
-        opened.ok_or(EngineError::TokenClosed)
+        let token = opened.ok_or(EngineError::TokenClosed)?;
+        let Some(phone) = phone else { return Ok(token) };
+        CardToken::parse(token.expose(), phone).ok_or(EngineError::TokenClosed)
     }
 
     /// Lets work on an agreement run in a task of its own: a caller that hangs up stops nothing.

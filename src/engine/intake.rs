@@ -18,13 +18,17 @@ use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, ChannelId, Mercha
 use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::payee_account::{AccountFacts, PayeeAccount};
 use crate::domain::payer_code::{CodeFacts, PayerCode};
+use crate::domain::payment_code::{CodeCall, PaymentCode, PaymentCodeRefusal};
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, RouteAsk, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
 use crate::domain::verification::VerificationRequest;
 use crate::engine::reload::Reloads;
-use crate::engine::{Acceptance, AgreementAnswer, Engine, EngineError, VerificationAnswer};
+use crate::engine::{
+    Acceptance, AgreementAnswer, CodeTarget, Engine, EngineError, PaymentCodeAnswer,
+    VerificationAnswer,
+};
 use crate::entropy::Entropy;
 use crate::tables::bin::{LiveBinTable, RowView};
 use crate::tables::routes::{LiveRoutes, Routes};
@@ -62,10 +66,27 @@ pub enum PayError {
 
 /// What an order is to be paid by, or to pay, as the core named it.
 pub enum NamedInstrument {
-    Card(CardInput),
+    Card { card: CardInput, sms_code: Option<SmsCode> },
     Agreement { id: AgreementId, sms_code: Option<SmsCode> },
     Code(PayerCode),
     Account(PayeeAccount),
+}
+
+/// The code of a payment to come, as the core asks for it, every field checked.
+pub struct NewPaymentCode {
+    /// What the payment will say, as far as its code is bound to it; without an instrument.
+    pub asked: Instruction,
+    pub by: NamedPayer,
+    /// Another code is wanted, where one was asked for before.
+    pub resend: bool,
+}
+
+/// Who gets the code of a payment, as the core named it.
+pub enum NamedPayer {
+    /// With its phone.
+    Card(CardInput),
+    /// `phone`: another one than the agreement's.
+    Agreement { id: AgreementId, phone: Option<String> },
 }
 
 /// An agreement as the core asked for it, every field checked.
@@ -79,6 +100,9 @@ pub struct NewAgreement {
 
 /// The channels that can take an order, best first, and what routing says of it.
 type Planned = (Vec<Candidate>, RouteVerdict);
+
+/// The row of a payment's code, and the request under whose number the payment comes.
+type BoundCode = (Box<PaymentCode>, CodeCall);
 
 /// What routing sees of a card.
 struct CardSeen<'a> {
@@ -190,26 +214,25 @@ impl Intake {
     ) -> Result<Acceptance, PayError> {
         let now = self.engine.clock().now();
         let planned = match named {
-            NamedInstrument::Card(card) => {
+            NamedInstrument::Card { card, sms_code } => {
                 let row = self.bins.lookup(card.pan.expose().as_bytes());
-                let planned = self.plan(&instruction, &card, row.as_deref(), now);
+                let ask = RouteAsk::Order(&instruction);
+                let planned = self.plan(ask, &card, row.as_deref(), now);
                 let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
                 instruction.instrument = Some(CardFacts { masked, digests, row }.into());
-                planned.map(|(candidates, route)| (candidates, route, card.into()))
+                planned.map(|planned| (planned, Arc::new(Instrument::Card { card, sms_code })))
             }
             NamedInstrument::Agreement { id, sms_code } => {
                 let planned = self.plan_by_agreement(&mut instruction, id, now).await;
-                planned.map(|((candidates, route), token)| {
-                    (candidates, route, Arc::new(Instrument::Agreement { token, sms_code }))
+                planned.map(|(planned, token)| {
+                    (planned, Arc::new(Instrument::Agreement { token, sms_code }))
                 })
             }
             NamedInstrument::Code(code) => {
                 let (masked, digest) = (code.masked(), self.engine.vault().code_digest(&code));
                 instruction.instrument = Some(InstrumentFacts::Code(CodeFacts { masked, digest }));
                 let planned = self.plan_of(RouteAsk::Order(&instruction), &CardSeen::none(), now);
-                planned.map(|(candidates, route)| {
-                    (candidates, route, Arc::new(Instrument::Code(code)))
-                })
+                planned.map(|planned| (planned, Arc::new(Instrument::Code(code))))
             }
             NamedInstrument::Account(account) => {
                 instruction.instrument = Some(InstrumentFacts::Account(AccountFacts {
@@ -218,19 +241,31 @@ impl Intake {
                     digests: self.engine.vault().account_digests(&account),
                 }));
                 let planned = self.plan_of(RouteAsk::Order(&instruction), &CardSeen::none(), now);
-                planned.map(|(candidates, route)| {
-                    (candidates, route, Arc::new(Instrument::Account(account)))
-                })
+                planned.map(|planned| (planned, Arc::new(Instrument::Account(account))))
             }
         };
-        let refused = match planned {
-            Ok((candidates, route, instrument)) => {
-                match self.engine.draw_order_id(&instruction, until).await? {
+        let bound = match planned {
+            // Boxed: few payments have a code, and the future of every one has room for this.
+            Ok((planned, instrument)) if instrument.sms_code().is_some() => {
+                let bound = Box::pin(self.bind_to_code(&instruction, planned)).await;
+                bound.map(|(planned, code)| (planned, instrument, Some(code)))
+            }
+            Ok((planned, instrument)) => Ok((planned, instrument, None)),
+            Err(refused) => Err(refused),
+        };
+        let refused = match bound {
+            Ok(((candidates, route), instrument, code)) => {
+                let id = match &code {
+                    Some((_, call)) => Some(call.order),
+                    None => self.engine.draw_order_id(&instruction, until).await?,
+                };
+                match id {
                     Some(id) => {
                         let mut order = Order::accepted(id, instruction, now);
                         order.candidates = candidates;
                         order.route = Some(Arc::new(route));
-                        return Ok(self.engine.accept(order, instrument, until).await?);
+                        let code = code.map(|(code, _)| code);
+                        return Ok(self.engine.accept(order, instrument, code, until).await?);
                     }
                     None => EngineError::NotDurable.into(),
                 }
@@ -266,25 +301,100 @@ impl Intake {
         }
     }
 
+    /// Finds the code that a payment brings, and leaves the channel alone that has sent it.
+    async fn bind_to_code(
+        &self,
+        asked: &Instruction,
+        (mut candidates, route): Planned,
+    ) -> Result<(Planned, BoundCode), PayError> {
+        let never_asked = || EngineError::from(PaymentCodeRefusal::NeverAsked);
+        let asked = asked.code_request().ok_or_else(never_asked)?;
+        let kept = self.engine.kept_code(&asked).await?.ok_or_else(never_asked)?;
+        let present = self.engine.clock().present();
+        let call = kept.check_payment(&asked, &present).map_err(EngineError::from)?;
+        candidates.retain(|one| one.channel == kept.channel);
+        if candidates.is_empty() {
+            return Err(no_route_by_code(kept.channel, route));
+        }
+        Ok(((candidates, route), (Box::new(kept), call)))
+    }
+
+    /// Has the code of a payment to come sent, by a channel that would take the payment. The same
+    /// id with the same content gives the same answer again (I-9), unless another code is wanted.
+    pub async fn send_payment_code(
+        &self,
+        new: NewPaymentCode,
+        until: Instant,
+    ) -> Result<PaymentCodeAnswer, PayError> {
+        let NewPaymentCode { mut asked, by, resend } = new;
+        let now = self.engine.clock().now();
+        let (planned, target) = match by {
+            NamedPayer::Card(card) => {
+                let row = self.bins.lookup(card.pan.expose().as_bytes());
+                let planned = self.plan(RouteAsk::Code(&asked), &card, row.as_deref(), now);
+                let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
+                asked.instrument = Some(CardFacts { masked, digests, row }.into());
+                (planned, Ok(CodeTarget::Card(card.into())))
+            }
+            NamedPayer::Agreement { id, phone } => {
+                let agreement = self.named_agreement(&mut asked, id).await?;
+                let planned = self.plan_code_of(&agreement, &asked, now);
+                let token = self.engine.token_of(&agreement, phone.as_deref());
+                (planned, token.map(CodeTarget::Agreement))
+            }
+        };
+        let request = asked.code_request().expect("cards and agreements go with codes by SMS");
+        let kept = match self.engine.kept_code(&request).await? {
+            Some(kept) if !resend => return Ok(PaymentCodeAnswer::repeat(kept)),
+            kept => kept,
+        };
+        if self.engine.kept_order(&asked).await?.is_some() {
+            return Err(EngineError::from(PaymentCodeRefusal::Spent).into());
+        }
+        let first = planned.and_then(|(candidates, _)| {
+            let first = candidates.into_iter().next();
+            first.ok_or_else(|| EngineError::from(Refusal::NoCandidate).into())
+        });
+        let number = self.engine.next_order_id().await?;
+        let row = match (kept, first) {
+            (Some(kept), first @ (Ok(_) | Err(PayError::NoRoute { .. }))) => {
+                let planned = first.ok().map(|first| first.channel);
+                let present = self.engine.clock().present();
+                kept.again(number, planned, &present).map_err(EngineError::from)?
+            }
+            (None, Ok(first)) => PaymentCode::begun(request, first.channel, number, now),
+            (_, Err(refused)) => return Err(refused),
+        };
+        Ok(self.engine.send_code(row, target?, until).await?)
+    }
+
     fn plan(
         &self,
-        instruction: &Instruction,
+        ask: RouteAsk<'_>,
         card: &CardInput,
         row: Option<&BinRow>,
         now: Timestamp,
     ) -> Result<Planned, PayError> {
         self.check_expiry(card)?;
-        self.plan_of(RouteAsk::Order(instruction), &CardSeen::of(card, row), now)
+        self.plan_of(ask, &CardSeen::of(card, row), now)
     }
 
-    /// Plans an order by an agreement, whose channel alone can take it, and opens its token. The
-    /// instruction gets the agreement's card.
-    async fn plan_by_agreement(
+    fn plan_code_of(
+        &self,
+        agreement: &Agreement,
+        asked: &Instruction,
+        now: Timestamp,
+    ) -> Result<Planned, PayError> {
+        agreement.check_payable(&self.engine.clock().present())?;
+        self.plan_of(RouteAsk::Code(asked), &CardSeen::of_agreement(agreement), now)
+    }
+
+    /// The agreement that an order names. The instruction gets the agreement's card.
+    async fn named_agreement(
         &self,
         instruction: &mut Instruction,
         id: AgreementId,
-        now: Timestamp,
-    ) -> Result<(Planned, CardToken), PayError> {
+    ) -> Result<Agreement, PayError> {
         let found = self.engine.store().agreement(id).await.map_err(EngineError::from)?;
         let is_its_own = |row: &Agreement| {
             (&row.asked.caller, &row.asked.merchant_id)
@@ -293,10 +403,21 @@ impl Intake {
         let agreement = found.filter(is_its_own).ok_or(PayError::NoSuchAgreement)?;
         let card = agreement.asked.card.clone();
         instruction.instrument = Some(InstrumentFacts::Agreement { id, card });
+        Ok(agreement)
+    }
+
+    /// Plans an order by an agreement, whose channel alone can take it, and opens its token.
+    async fn plan_by_agreement(
+        &self,
+        instruction: &mut Instruction,
+        id: AgreementId,
+        now: Timestamp,
+    ) -> Result<(Planned, CardToken), PayError> {
+        let agreement = self.named_agreement(instruction, id).await?;
         agreement.check_payable(&self.engine.clock().present())?;
         let seen = CardSeen::of_agreement(&agreement);
         let planned = self.plan_of(RouteAsk::Order(instruction), &seen, now)?;
-        Ok((planned, self.engine.token_of(&agreement)?))
+        Ok((planned, self.engine.token_of(&agreement, None)?))
     }
 
     /// Opens an agreement at the best channel for its card, which is its only one. The same id with
@@ -423,6 +544,15 @@ fn verdict(plan: &RoutePlan<'_>, rules: &[Rule], bin_table: u32) -> RouteVerdict
         kept: plan.kept.iter().map(|kept| kept.channel.id.clone()).collect(),
         struck: struck.map(|one| (one.channel.clone(), one.strike.name().to_owned())).collect(),
     }
+}
+
+/// The channel that has sent a payment's code cannot take the payment.
+fn no_route_by_code(channel: ChannelId, route: RouteVerdict) -> PayError {
+    let struck = route.struck.iter().find(|(struck, _)| *struck == channel);
+    let why = struck.map_or("the rule does not name it any more", |(_, reason)| reason);
+    let detail = format!("the code is this channel's, which cannot take the payment: {why}");
+    let candidates = vec![ChannelRefusal { channel, reason: "payment_code", detail }];
+    PayError::NoRoute { rule: Some(route.rule), candidates }
 }
 
 fn no_route(plan: &RoutePlan<'_>) -> PayError {

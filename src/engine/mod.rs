@@ -13,6 +13,7 @@ pub mod follow_ups;
 pub mod intake;
 pub mod link_keys;
 mod numbers;
+mod payment_codes;
 pub mod reload;
 pub mod replay;
 pub mod share;
@@ -43,6 +44,7 @@ use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
 use crate::domain::ids::{ApprovalId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
 use crate::domain::outcome::UnknownCause;
+use crate::domain::payment_code::PaymentCodeRefusal;
 use crate::domain::route::rates::Sample;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -58,6 +60,7 @@ use approvals::Consent;
 use days::ShutDayCache;
 pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
+pub use payment_codes::{CodeTarget, PaymentCodeAnswer};
 use share::NodeShare;
 pub use shares::StoreShares;
 pub use vault::Vault;
@@ -79,6 +82,8 @@ pub enum EngineError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Agreement(#[from] AgreementRefusal),
+    #[error(transparent)]
+    PaymentCode(#[from] PaymentCodeRefusal),
     #[error(transparent)]
     Approval(#[from] ApprovalRefusal),
     #[error("no request for a second person has the id {id}")]
@@ -544,7 +549,7 @@ impl Engine {
         instrument: &Instrument,
     ) -> Result<Option<SealedPan>, EngineError> {
         let card = match instrument {
-            Instrument::Card(card) => card,
+            Instrument::Card { card, .. } => card,
             Instrument::Account(account) => {
                 return Ok(Some(self.vault.seal_account(order.id, account)?));
             }
@@ -574,6 +579,7 @@ pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
     AttemptFacts {
         channel_order_no: order.channel_order_no(number),
         sent_at: attempt.sent_at,
+        announced_at: attempt.announced_at,
         operation: attempt.operation,
         merchant_id: order.instruction.merchant_id.clone(),
         amount: order.instruction.amount,

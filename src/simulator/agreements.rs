@@ -1,4 +1,5 @@
-//! The channel's own agreements: codes that it has sent, and tokens that it has given for cards.
+//! The channel's own agreements: codes that it has sent, also for payments, and tokens that it has
+//! given for cards.
 //!
 //! Independent of protocols and faults, as the ledger is. Of a card there are its masked number and
 //! a hash of it (I-11).
@@ -39,8 +40,24 @@ impl CardKnown {
 pub(in crate::simulator) enum CodePurpose {
     /// Opening this card.
     Opening(u64),
-    /// One payment with this token.
-    Payment(String),
+    Payment(CodedPayment),
+}
+
+/// The one payment that a code is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::simulator) struct CodedPayment {
+    pub order_no: String,
+    /// Empty where the channel does not go by it.
+    pub sent_at: String,
+    pub amount_minor: i64,
+    pub payer: CodedPayer,
+}
+
+/// Who pays.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::simulator) enum CodedPayer {
+    Card(u64),
+    Token(String),
 }
 
 struct SentCode {

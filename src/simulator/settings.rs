@@ -149,6 +149,8 @@ impl fmt::Debug for Iso8583Settings {
 pub struct UnionPayAcpSettings {
     pub keys: Arc<SimulatorKeys>,
     pub merchant_id: String,
+    /// Whether the merchant's contract wants a code by SMS with each consume.
+    pub wants_codes: bool,
 }
 
 /// One of the banks that `channels/` shows as examples of the `http` protocol.
@@ -252,11 +254,8 @@ impl SimulatorSettings {
     /// UnionPay's platform with the published test merchant, no faults, one order in ten declined.
     pub fn unionpay_acp(id: &str, keys: Arc<SimulatorKeys>, clock: ChannelClock) -> Self {
         let merchant_id = MERCHANT_ID.to_owned();
-        Self::plain(
-            id,
-            DialectSettings::UnionPayAcp(UnionPayAcpSettings { keys, merchant_id }),
-            clock,
-        )
+        let settings = UnionPayAcpSettings { keys, merchant_id, wants_codes: false };
+        Self::plain(id, DialectSettings::UnionPayAcp(settings), clock)
     }
 
     /// Harbour bank, signatures verified, a key made from its name: it protects nothing real.
@@ -344,6 +343,14 @@ impl SimulatorSettings {
             DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
             // A link belongs to one institution: the key identifies it.
             DialectSettings::Iso8583(_) => {}
+        }
+        self
+    }
+
+    /// UnionPay's platform with a merchant whose contract wants a code by SMS with each consume.
+    pub fn wanting_codes(mut self) -> Self {
+        if let DialectSettings::UnionPayAcp(acp) = &mut self.dialect {
+            acp.wants_codes = true;
         }
         self
     }

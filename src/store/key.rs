@@ -95,11 +95,15 @@ impl<'a> Parts<'a> {
             .ok_or_else(|| damaged("keys", "a date is not a date of the calendar"))
     }
 
-    pub(super) fn channel(&mut self) -> Result<ChannelId, StoreError> {
+    pub(super) fn text(&mut self) -> Result<&'a str, StoreError> {
         let end = self.0.iter().position(|byte| *byte == 0).ok_or_else(wrong_key)?;
         let text = std::str::from_utf8(&self.0[..end]).map_err(|_| wrong_key())?;
         self.0 = &self.0[end + 1..];
-        Ok(ChannelId::from_stored(text))
+        Ok(text)
+    }
+
+    pub(super) fn channel(&mut self) -> Result<ChannelId, StoreError> {
+        self.text().map(ChannelId::from_stored)
     }
 }
 

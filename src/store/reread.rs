@@ -7,10 +7,10 @@
 use super::table::TABLES;
 use super::{StoreError, embedded};
 
-/// A key that every table can read: the order id, channel or BIN `6216261`, then the date
-/// 1685-01-01, whose bytes make a sequence, and an attempt, claim and place, then a currency, a
-/// fact or an order id.
-const ANY_KEY: &[u8] = b"?6216261\0\x01\x01\x1c\xb5\x01\0\0\0\0\0\0\0\x01";
+/// A key that every table can read: the order id, channel, text or BIN `6216261`, then the date
+/// 1685-02-01, whose bytes make a sequence, and a text with that of an attempt behind them; claim
+/// and place, then a currency, a fact or an order id.
+const ANY_KEY: &[u8] = b"?6216261\0\x01\x01\x1d\x19\x01\0\0\0\0\0\0\0\x01";
 
 /// The names of the kinds of rows.
 pub fn row_kinds() -> impl ExactSizeIterator<Item = &'static str> {

@@ -69,7 +69,7 @@ const fn takes(name: &'static str, labels: Labels, meaning: &'static str) -> Met
 use MetricUnit::{Bytes, Count, Days, Flag, MinorUnits, Ratio, Seconds};
 
 /// Every metric that there is, in the order of `docs/METRICS.md`.
-pub const METRICS: [Metric; 55] = [
+pub const METRICS: [Metric; 56] = [
     // What is promised to the core.
     is_at("switchyard_ready", &[], Flag, "1 while the daemon takes orders, as /readyz says"),
     counts(
@@ -86,6 +86,11 @@ pub const METRICS: [Metric; 55] = [
         "switchyard_agreements_total",
         &["state"],
         "changes of agreements, by the state that they came to",
+    ),
+    counts(
+        "switchyard_payment_codes_total",
+        &["state"],
+        "codes of payments that channels were asked to send: sent, unknown, refused",
     ),
     counts("switchyard_api_requests_total", &["route", "status"], "answered calls of the API"),
     takes("switchyard_api_seconds", &["route"], "how long a call of the API took"),

@@ -109,12 +109,6 @@ async fn an_agreement_is_opened_paid_by_and_ended() {
     assert_eq!(repeat.header("idempotent-replayed"), Some("true"));
     let by_card = gateway.pay(&payment("A-1")).await;
     assert_eq!(by_card.problem(), (409, "order_id_conflict".to_owned()));
-    let code = json!({ "amount": 500, "currency": "CNY" });
-    let sent = gateway.post("core", &format!("{one}/payment-code"), &code).await;
-    assert_eq!((sent.status, sent.json()["result"].clone()), (StatusCode::OK, json!("sent")));
-    let mut with_code = pay_by(&id, "A-2");
-    with_code["sms_code"] = CODE.into();
-    assert_eq!(gateway.pay(&with_code).await.json()["status"], "succeeded");
     let list = gateway.get("auditor", &format!("{PATH}?merchant_id=m-1")).await.json();
     assert_eq!(list["agreements"][0]["id"], json!(id));
     let none = gateway.get("other", &format!("{PATH}?merchant_id=m-1")).await.json();
@@ -298,9 +292,6 @@ async fn what_cannot_be_read_is_refused() {
     let mut both = pay_by(&id, "A-1");
     both["card"] = json!({ "pan": CARD });
     assert_eq!(gateway.pay(&both).await.json()["field"], "card");
-    let mut stray = payment("A-1");
-    stray["sms_code"] = CODE.into();
-    assert_eq!(gateway.pay(&stray).await.problem(), (400, "unknown_field".to_owned()));
 }
 
 #[tokio::test]
@@ -338,14 +329,14 @@ async fn a_clock_that_jumps_ahead_ends_no_agreement() {
     let list = gateway.get("core", &format!("{PATH}?merchant_id=m-1")).await.json();
     assert_eq!(list["agreements"][0]["state"], "active");
     assert_eq!(gateway.pay(&pay_by(&id, "A-1")).await.json()["status"], "succeeded");
-    let code = json!({ "amount": 500, "currency": "CNY" });
-    let sent = gateway.post("core", &format!("{one}/payment-code"), &code).await;
-    assert_eq!(sent.json()["result"], "sent", "{}", sent.text);
+    let code = |order_id: &str| pay_by(&id, order_id);
+    let sent = gateway.post("core", "/v1/payment-codes", &code("A-3")).await;
+    assert_eq!(sent.json()["state"], "sent", "{}", sent.text);
     gateway.later(Duration::from_secs(3_601));
     assert_eq!(gateway.get("core", &one).await.json()["state"], "expired");
     let late = gateway.pay(&pay_by(&id, "A-2")).await;
     assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
-    let late = gateway.post("core", &format!("{one}/payment-code"), &code).await;
+    let late = gateway.post("core", "/v1/payment-codes", &code("A-4")).await;
     assert_eq!(late.problem(), (409, "agreement_not_active".to_owned()));
 }
 
@@ -373,12 +364,7 @@ async fn a_core_sees_nothing_of_another_core_s_agreements() {
     let (theirs, none) = (&ids[1], absent);
     let code = json!({ "code": CODE });
     let calls = gateway.bank.calls();
-    for (step, body) in [
-        ("confirm", code),
-        ("code", json!({})),
-        ("end", json!({})),
-        ("payment-code", json!({ "amount": 500, "currency": "CNY" })),
-    ] {
+    for (step, body) in [("confirm", code), ("code", json!({})), ("end", json!({}))] {
         let of = |id: &str| format!("{PATH}/{id}/{step}");
         let refused = gateway.post("core", &of(theirs), &body).await;
         assert_eq!(refused.problem(), (404, "not_found".to_owned()), "{step}");

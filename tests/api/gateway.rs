@@ -61,7 +61,7 @@ pub const CARD: &str = "6216261000000000018";
 pub struct Bank {
     registry: Arc<Registry>,
     answers: Mutex<VecDeque<ReplyMeaning>>,
-    calls: AtomicU64,
+    asked: Mutex<Vec<ChannelRequest>>,
     /// A place for each call that may be answered; without any, calls wait.
     gate: Semaphore,
 }
@@ -77,8 +77,13 @@ impl Bank {
         self.answers.lock().expect("no panic under the lock").push_back(understood);
     }
 
+    /// What the channel was asked, in order.
+    pub fn asked(&self) -> Vec<ChannelRequest> {
+        self.asked.lock().expect("no panic under the lock").clone()
+    }
+
     pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::SeqCst)
+        self.asked.lock().expect("no panic under the lock").len() as u64
     }
 
     /// From now on calls wait until they are let go.
@@ -125,10 +130,10 @@ impl Channels for Bank {
     fn call<'a>(
         &'a self,
         _channel: &'a ChannelId,
-        _request: ChannelRequest,
+        request: ChannelRequest,
     ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
-            self.calls.fetch_add(1, Ordering::SeqCst);
+            self.asked.lock().expect("no panic under the lock").push(request);
             self.gate.acquire().await.expect("the gate is never closed").forget();
             let next = self.answers.lock().expect("no panic under the lock").pop_front();
             next.unwrap_or_else(|| ReplyMeaning::new(approved(), String::new()))
@@ -244,7 +249,7 @@ impl Gateway {
         let bank = Arc::new(Bank {
             registry: Arc::clone(&registry),
             answers: Mutex::default(),
-            calls: AtomicU64::new(0),
+            asked: Mutex::default(),
             gate: Semaphore::new(1_000_000),
         });
         let store = MemoryStore::new();

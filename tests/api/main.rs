@@ -19,6 +19,7 @@ mod contract;
 mod limits;
 mod notices;
 mod orders;
+mod payment_codes;
 mod payments;
 mod proposals;
 mod rates;

@@ -50,6 +50,7 @@ fn facts(operation: Operation) -> AttemptFacts {
     AttemptFacts {
         channel_order_no: ChannelOrderNo { order: OrderId::compose(250_601, 1, 9), attempt: 1 },
         sent_at: now(),
+        announced_at: None,
         operation,
         merchant_id: MerchantId::parse("M1").expect("an id"),
         amount: AmountMinor::new(10_000).expect("an amount"),

@@ -184,7 +184,8 @@ impl Desk {
             spare: 1_000,
             ahead: Duration::ZERO,
         };
-        desk.decide(View::of(order), Command::Accept { card: card() }).expect("it has a candidate");
+        desk.decide(View::of(order), Command::Accept { card: card(), code: None })
+            .expect("it has a candidate");
         desk
     }
 

@@ -5,6 +5,7 @@ mod auditor;
 
 mod belief;
 mod build;
+mod codes;
 mod contradictions;
 mod events;
 mod evidence;

@@ -221,10 +221,10 @@ fn a_payout_is_refused_where_it_cannot_be_booked_or_carried_out() {
         (unable, &["one"], Refusal::OperationNotSupported { operation }),
         (terms(), &[], Refusal::NoCandidate),
     ] {
-        let accept = Command::Accept { card: crate::build::card() };
+        let accept = Command::Accept { card: crate::build::card(), code: None };
         assert_eq!(decide_on(&terms, payout(channels), accept).err(), Some(refusal));
     }
-    let accept = Command::Accept { card: CardInMemory::No };
+    let accept = Command::Accept { card: CardInMemory::No, code: None };
     let refused = decide_on(&terms(), payout(&["one"]), accept).err();
     assert_eq!(refused, Some(Refusal::NoCandidate), "nobody knows the payee");
 }

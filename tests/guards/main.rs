@@ -73,6 +73,9 @@ fn log() -> Log {
     LOG.get_or_init(start).clone()
 }
 
+/// A code that no simulated phone gets: its payments fail.
+const SMS_CODE: &str = "739162";
+
 /// A card and what is written on it, made up for one order.
 struct Secrets {
     pan: String,
@@ -136,6 +139,7 @@ impl Secrets {
             ("identity number", holds(bytes, self.id_number)),
             ("holder", holds(bytes, "SANFENG")),
             ("phone", holds(&digits, "13800138473")),
+            ("code by SMS", alone(SMS_CODE)),
         ];
         checks.into_iter().filter(|check| check.1).map(|check| check.0).collect()
     }
@@ -185,6 +189,24 @@ fn check_what_was_sent(story: &Answer, is_lost: bool, channel: &str) {
     assert!(sent.is_empty() != is_lost || channel == UNIONPAY.id, "{}", story.body);
 }
 
+/// A payment with a code by SMS, and one whose answers are not believed.
+async fn pay_with_codes(town: &Town, core: &Core) -> Vec<(Secrets, Answer)> {
+    let mut paid = Vec::new();
+    for (place, unsigned) in [0, 10_000].into_iter().enumerate() {
+        town.set_faults(Faults { bad_signature: unsigned, ..Faults::calm() });
+        let card = Secrets::new(84 + place);
+        let mut body = card.body(&format!("coded-{place}"), UNIONPAY.id);
+        let sent = core.post("/v1/payment-codes", &body).await;
+        assert!(matches!(sent.text("state"), "sent" | "unknown"), "{}", sent.body);
+        body["sms_code"] = SMS_CODE.into();
+        let answer = core.post("/v1/payments", &body).await;
+        assert!(matches!(answer.status, 200 | 202), "{}", answer.body);
+        paid.extend([(Secrets::new(84 + place), sent), (card, answer)]);
+    }
+    town.set_faults(Faults::calm());
+    paid
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
     let log = log();
@@ -209,8 +231,7 @@ async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
                 let is_final = matches!(order.text("status"), "succeeded" | "failed" | "reversed");
                 is_final.then_some(order)
             };
-            answers.push(kept(&paid));
-            answers.push(kept(&until("an end", ended).await));
+            answers.extend([kept(&paid), kept(&until("an end", ended).await)]);
             answers.push(kept(&core.get(&format!("/v1/reversals/{}", paid.id())).await));
             let story = core.get(&format!("/v1/orders/{}/story", paid.id())).await;
             check_what_was_sent(&story, lost > 0, channel.id);
@@ -218,8 +239,9 @@ async fn i_11_no_card_data_stays_anywhere_after_payments_of_every_protocol() {
             cards.push(card);
         }
     }
-    for (card, verified) in verify(&town, &core).await {
-        answers.push(kept(&verified));
+    let coded = pay_with_codes(&town, &core).await;
+    for (card, answer) in verify(&town, &core).await.into_iter().chain(coded) {
+        answers.push(kept(&answer));
         cards.push(card);
     }
     // What is refused is not kept either.

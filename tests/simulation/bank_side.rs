@@ -371,7 +371,7 @@ impl Bank {
             state.violate(format!("{number} left before it was booked"));
         }
         let is_named = match payee {
-            Instrument::Card(card) => card.pan == core_side::card().pan,
+            Instrument::Card { card, .. } => card.pan == core_side::card().pan,
             Instrument::Account(account) => {
                 state.tally.sent_to_accounts += 1;
                 *account == core_side::account()

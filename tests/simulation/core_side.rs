@@ -95,7 +95,7 @@ pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
     if differing {
         asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
-    let answer = outcome(engine.accept(asked, instrument(&wish).into(), until).await).await;
+    let answer = outcome(engine.accept(asked, instrument(&wish).into(), None, until).await).await;
     let mut state = world.state();
     match answer {
         Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {

@@ -281,7 +281,7 @@ impl Office {
         asked.amount = AmountMinor::new(amount_minor).expect("an amount");
         let mut order = Order::accepted(id, asked, self.now());
         order.candidates = vec![candidate];
-        let acceptance = self.engine.accept(order, card().into(), patient()).await;
+        let acceptance = self.engine.accept(order, card().into(), None, patient()).await;
         acceptance.expect("the order is taken").outcome().await.expect("it is carried out")
     }
 

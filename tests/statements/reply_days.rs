@@ -102,6 +102,7 @@ impl Line {
                 attempt: 1,
             },
             sent_at: at,
+            announced_at: None,
             operation: Operation::Payment,
             merchant_id: MerchantId::parse("m-1").expect("an id"),
             amount: AmountMinor::new(12_300 + i64::try_from(sequence).expect("few")).expect("some"),

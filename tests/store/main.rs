@@ -130,6 +130,7 @@ suite! {
     settled_dates_count_their_versions,
     i_9_a_caller_uses_an_id_of_a_verification_once,
     i_9_a_caller_uses_an_id_of_an_agreement_once,
+    i_9_a_caller_has_one_code_for_an_id_and_spends_it_once,
     agreements_are_found_by_caller_and_card,
     agreements_are_listed_by_merchant,
     i_14_of_requests_that_wait_one_is_about_each_thing,

@@ -23,7 +23,7 @@ use crate::random_histories_of_differences_equal_a_plain_model;
 use crate::rows::{
     close, day, ended, found, neighbour, reconciliation, settled, settlement, statement,
 };
-use crate::services::{agreement, asked, proposal, switch, verification};
+use crate::services::{agreement, asked, code, proposal, switch, verification};
 use crate::support::Scratch;
 use crate::support::books::{accepted, audit, channel, id, moment, order, paid};
 use crate::support::postgres::{Database, database};
@@ -86,6 +86,7 @@ async fn fill(store: &dyn Store) {
             verifications: vec![verification(7, "core", "V-7")],
             events: vec![OrderEvent::new(id(1), moment(5), EventKind::Retried, 0)],
             agreements: vec![agreement(8, "core", "G-8", "m-8")],
+            payment_codes: vec![code(8, "core", "A-8")],
             approvals: vec![asked(8, switch("bank", true))],
             bin_proposals: vec![proposal("621626", BinFact::Credit)],
             audit: vec![audit("a NUL is \0")],

@@ -10,13 +10,15 @@ use switchyard::domain::flow::approval::{ApprovalRequest, HeldAction, HeldBinTab
 use switchyard::domain::ids::{
     AgreementId, ApprovalId, CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId,
 };
+use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Outcome};
+use switchyard::domain::payment_code::{CodePayer, PaymentCode, PaymentCodeRequest};
 use switchyard::domain::time::Present;
 use switchyard::domain::verification::{CardVerification, VerificationRequest};
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::{AgreementPage, Store};
 
-use crate::support::books::{channel, id, moment};
+use crate::support::books::{channel, id, moment, order};
 use crate::{commit, read, refuse};
 
 pub fn verification(sequence: u64, caller: &str, caller_order_id: &str) -> CardVerification {
@@ -68,6 +70,57 @@ pub async fn i_9_a_caller_uses_an_id_of_an_agreement_once(store: &dyn Store) {
     assert_eq!(of("core", "G-1").await, Some(sent.clone()));
     assert_eq!(read(store.agreement(first.id)).await, Some(sent));
     assert_eq!(read(store.agreement(AgreementId::of(id(9)))).await, None);
+}
+
+pub fn code(sequence: u64, caller: &str, caller_order_id: &str) -> PaymentCode {
+    let asked = PaymentCodeRequest {
+        caller: CallerId::from_stored(caller),
+        caller_order_id: CallerOrderId::from_stored(caller_order_id),
+        merchant_id: MerchantId::from_stored("m-1"),
+        amount: AmountMinor::new(1_230).expect("an amount"),
+        currency: Currency::Cny,
+        payer: CodePayer::Card { pan: 5 },
+    };
+    PaymentCode::begun(asked, channel(), id(sequence), moment(0))
+}
+
+fn codes(rows: &[PaymentCode]) -> WriteSet {
+    WriteSet { payment_codes: rows.to_vec(), ..WriteSet::default() }
+}
+
+/// One row for a caller's id; a code is spent once, by the commit that has its order.
+pub async fn i_9_a_caller_has_one_code_for_an_id_and_spends_it_once(store: &dyn Store) {
+    let of = async |caller: &str, id: &str| {
+        let (caller, id) = (CallerId::from_stored(caller), CallerOrderId::from_stored(id));
+        read(store.payment_code(caller, id)).await
+    };
+    let first = code(1, "core", "A-1");
+    assert_eq!(of("core", "A-1").await, None);
+    commit(store, codes(std::slice::from_ref(&first))).await;
+    assert_eq!(of("core", "A-1").await, Some(first.clone()));
+    assert_eq!((of("core", "A-").await, of("cor", "A-1").await), (None, None));
+    refuse(store, codes(&[code(2, "core", "A-1")]), "an id that was used").await;
+    commit(store, codes(&[code(3, "other", "A-1"), code(4, "core", "A-11")])).await;
+    let outcome = Outcome::Approved(Approval { code: "00".to_owned(), ..Approval::default() });
+    let sent = first.learn(&outcome, moment(5));
+    commit(store, codes(std::slice::from_ref(&sent))).await;
+    refuse(store, codes(&[first.lost(moment(9))]), "version 2 over 2").await;
+    let by_agreement = {
+        let mut row = code(5, "core", "A-2");
+        row.asked.payer = CodePayer::Agreement(AgreementId::of(id(7)));
+        row
+    };
+    commit(store, codes(std::slice::from_ref(&by_agreement))).await;
+    assert_eq!(of("core", "A-2").await, Some(by_agreement));
+    let spent = sent.spent(moment(7));
+    let with_order = |sequence| WriteSet {
+        orders: vec![order(sequence)],
+        ..codes(std::slice::from_ref(&spent))
+    };
+    commit(store, with_order(1)).await;
+    assert_eq!(of("core", "A-1").await, Some(spent.clone()));
+    refuse(store, with_order(2), "a code that was spent").await;
+    assert_eq!(read(store.order(id(2))).await, None, "neither row is written");
 }
 
 fn ids(page: &AgreementPage) -> Vec<String> {

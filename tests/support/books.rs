@@ -76,6 +76,7 @@ pub fn order(sequence: u64) -> Order {
         operation: Operation::Payment,
         state: AttemptState::Sending,
         sent_at: moment(0),
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

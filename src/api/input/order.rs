@@ -19,7 +19,7 @@ use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
-use crate::engine::intake::{NamedInstrument, NewAgreement};
+use crate::engine::intake::{NamedInstrument, NamedPayer, NewAgreement, NewPaymentCode};
 
 /// The longest description, in characters.
 pub const DESCRIPTION_LENGTH_MAX: usize = 256;
@@ -56,17 +56,18 @@ pub fn read_payment(
     asked.settlement_mode = settlement(&mut fields)?;
     asked.merchant_category = merchant_category(&mut fields)?;
     asked.merchant_fee_minor = merchant_fee(&mut fields, asked.amount)?;
-    let named = instrument(&mut fields, rules)?;
+    let named = instrument(&mut fields, kind, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
     Ok((asked, named))
 }
 
-/// Reads what an order is to be paid by: a card, an agreement with the code of this payment where
-/// there is one, or the code that the payer shows.
+/// Reads what an order is to be paid by: a card or an agreement, with the code of this payment
+/// where its payer was sent one, or the code that the payer shows.
 fn instrument(
     fields: &mut JsonFields<'_>,
+    kind: OrderKind,
     rules: FieldRules<'_>,
 ) -> Result<NamedInstrument, ApiError> {
     if let Some(payer) = fields.optional_object("payer", "payer.")? {
@@ -79,15 +80,28 @@ fn instrument(
         }
         return Ok(NamedInstrument::Code(code));
     }
-    let Some(text) = fields.text("agreement")? else {
-        return Ok(NamedInstrument::Card(card_fields(fields.object("card", "card.")?, rules)?));
+    let is_payment = kind == OrderKind::Payment;
+    let code = |fields: &mut JsonFields<'_>| match is_payment {
+        true => sms_code(fields, "sms_code"),
+        // No code is sent for a hold, so the field is not known there.
+        false => Ok(None),
     };
+    let Some(id) = agreement(fields)? else {
+        let card = card_fields(fields.object("card", "card.")?, rules)?;
+        return Ok(NamedInstrument::Card { card, sms_code: code(fields)? });
+    };
+    Ok(NamedInstrument::Agreement { id, sms_code: code(fields)? })
+}
+
+/// The agreement that stands in a card's place, if one is named.
+fn agreement(fields: &mut JsonFields<'_>) -> Result<Option<AgreementId>, ApiError> {
+    let Some(text) = fields.text("agreement")? else { return Ok(None) };
     let id = AgreementId::parse(&text);
     let id = id.ok_or_else(|| fields.invalid("agreement", "an id, 19 digits, is expected"))?;
     if fields.optional_object("card", "card.")?.is_some() {
         return Err(fields.invalid("card", "an agreement stands for its card: name one of them"));
     }
-    Ok(NamedInstrument::Agreement { id, sms_code: sms_code(fields, "sms_code")? })
+    Ok(Some(id))
 }
 
 fn payer_code(mut payer: JsonFields<'_>) -> Result<PayerCode, ApiError> {
@@ -112,13 +126,8 @@ pub fn read_agreement(
 ) -> Result<NewAgreement, ApiError> {
     let mut fields = JsonFields::parse(body)?;
     let (id, merchant_id) = (order_id(&mut fields)?, merchant_id(&mut fields)?);
-    let card = fields.object("card", "card.")?;
-    let missing = card.missing("phone");
-    let card = card_fields(card, rules)?;
+    let card = card_with_phone(&mut fields, rules)?;
     fields.finish()?;
-    if card.phone.is_none() {
-        return Err(missing);
-    }
     Ok(NewAgreement { caller: caller.clone(), caller_order_id: id, merchant_id, card })
 }
 
@@ -147,16 +156,34 @@ fn card_again(
     card.map(|card| card_fields(card, rules)).transpose()
 }
 
-/// Reads what the code of a payment is for, and the phone where another one than the agreement's
-/// is meant.
+/// Reads the body of a request for the code of a payment to come: what the payment will say, and
+/// the card with its phone, or the agreement with another phone where that is meant.
 pub fn read_payment_code(
     body: &[u8],
-) -> Result<((AmountMinor, Currency), Option<String>), ApiError> {
+    caller: &CallerId,
+    rules: FieldRules<'_>,
+) -> Result<NewPaymentCode, ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let money = (required_amount(&mut fields)?, currency(&mut fields)?);
-    let phone = phone(&mut fields)?;
+    let mut asked = begun(&mut fields, OrderKind::Payment, caller)?;
+    asked.settlement_mode = settlement(&mut fields)?;
+    let by = match agreement(&mut fields)? {
+        Some(id) => NamedPayer::Agreement { id, phone: phone(&mut fields)? },
+        None => NamedPayer::Card(card_with_phone(&mut fields, rules)?),
+    };
+    let resend = fields.boolean("resend")?.unwrap_or(false);
     fields.finish()?;
-    Ok((money, phone))
+    Ok(NewPaymentCode { asked, by, resend })
+}
+
+/// A card whose phone gets a code.
+fn card_with_phone(
+    fields: &mut JsonFields<'_>,
+    rules: FieldRules<'_>,
+) -> Result<CardInput, ApiError> {
+    let card = fields.object("card", "card.")?;
+    let missing = card.missing("phone");
+    let card = card_fields(card, rules)?;
+    if card.phone.is_some() { Ok(card) } else { Err(missing) }
 }
 
 /// Reads what every order that begins with a card has.
@@ -190,7 +217,7 @@ pub fn read_payout(
 fn payee(fields: &mut JsonFields<'_>, rules: FieldRules<'_>) -> Result<NamedInstrument, ApiError> {
     let Some(payee) = fields.optional_object("payee", "payee.")? else {
         let card = number_and_person(fields.object("card", "card.")?, rules)?;
-        return Ok(NamedInstrument::Card(card));
+        return Ok(NamedInstrument::Card { card, sms_code: None });
     };
     let account = account(payee)?;
     if fields.value("card").is_some() {

@@ -137,10 +137,10 @@ fn compare(
     Ok(())
 }
 
-/// When an attempt was sent, as `yyyyMMddHHmmss` in Beijing: the only form of its own that a
-/// channel has named so far (UnionPay `txnTime`).
+/// The time by which a channel names an attempt, as `yyyyMMddHHmmss` in Beijing: the only form of
+/// its own that a channel has named so far (UnionPay `txnTime`).
 fn beijing(attempt: &Attempt) -> String {
-    let local = attempt.sent_at.civil(&TimeZone::fixed(offset(BEIJING_HOURS)));
+    let local = attempt.named_at().civil(&TimeZone::fixed(offset(BEIJING_HOURS)));
     local.strftime("%Y%m%d%H%M%S").to_string()
 }
 

@@ -115,7 +115,7 @@ async fn charge(
     };
     drop(body);
     let echo = match &named {
-        NamedInstrument::Card(card) => CardEcho::of(card),
+        NamedInstrument::Card { card, .. } => CardEcho::of(card),
         NamedInstrument::Agreement { .. } => CardEcho::NONE,
         NamedInstrument::Code(code) => CardEcho::of_payer_code(code),
         NamedInstrument::Account(account) => CardEcho::of_account(account),

@@ -18,7 +18,8 @@ use crate::channel::protocol::sample::{sample_card, sample_service};
 use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
-use crate::domain::outcome::{Outcome, Reason};
+use crate::domain::outcome::Reason;
+use crate::domain::payment_code::PaymentCodeState;
 use crate::engine::EngineError;
 
 use super::answers::{answers_of, lost_for};
@@ -219,15 +220,16 @@ impl AgreementPlayer<'_> {
             return Ok(());
         }
         let abilities = &self.rehearsal.file.abilities;
-        let has_code = abilities.can(Ability::of_service(CardService::PaymentCode));
-        if has_code {
+        let mut code = None;
+        if abilities.can(Ability::of_service(CardService::PaymentCode)) {
             let sent = stage.send_payment_code(&row).await?;
-            if !matches!(sent.outcome, Outcome::Approved(_)) {
-                let outcome = sent.outcome.name();
-                case.wrong.push(format!("the payment's code is not sent: {outcome}"));
+            if sent.state != PaymentCodeState::Sent {
+                let state = sent.state.name();
+                case.wrong.push(format!("the payment's code is not sent: it is {state}"));
             }
+            code = Some(sent);
         }
-        let order = stage.pay_by(&row, has_code).await?;
+        let order = stage.pay_by(&row, code).await?;
         let order = stage.drain(order.id).await?;
         let books = BooksSeen::of(stage, &order).await?;
         let fact = stage.channel.fact(order.channel_order_no(1));

@@ -163,14 +163,15 @@ fn read_instruments(section: &Section<'_>, able: &[Ability]) -> Vec<InstrumentKi
             "add \"agreement_code\" and \"agreement_confirmation\" to abilities.operations";
         section.mistake(KEY, "no agreement could be opened", advice);
     }
-    let of_agreements = opening.into_iter().chain([
-        Ability::AgreementInquiry,
-        Ability::AgreementEnd,
-        Ability::PaymentCode,
-    ]);
+    let of_agreements =
+        opening.into_iter().chain([Ability::AgreementInquiry, Ability::AgreementEnd]);
     if !names && of_agreements.into_iter().any(|ability| able.contains(&ability)) {
         let advice = "write instruments = [\"agreement\"], or with \"card\" too";
         section.mistake(KEY, "nothing could be paid by an agreement", advice);
+    }
+    if able.contains(&Ability::PaymentCode) && listed == [InstrumentKind::Code] {
+        let advice = "take \"payment_code\" out of abilities.operations";
+        section.mistake(KEY, "a payer's code needs no code by SMS", advice);
     }
     listed
 }

@@ -42,25 +42,19 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         sent_at: sample_now(),
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
     };
-    let token = sample_token;
-    let code = sample_sms_code;
-    let facts_of_payment = sample_facts(Operation::Payment, 2);
-    let money = (facts_of_payment.amount, facts_of_payment.currency);
+    let of_payment = sample_facts(Operation::Payment, 2);
+    let money = Some((of_payment.amount, of_payment.currency));
     let subject = match service {
         CardService::Verification | CardService::AgreementCode => Arc::new(card).into(),
         CardService::AgreementConfirmation => {
-            let sms_code = Some(code().into());
+            let sms_code = Some(sample_sms_code().into());
             ServiceSubject { sms_code, ..Arc::new(card).into() }
         }
         CardService::AgreementInquiry => ServiceSubject::default(),
         CardService::AgreementEnd => {
-            ServiceSubject { token: Some(token().into()), ..ServiceSubject::default() }
+            ServiceSubject { token: Some(sample_token().into()), ..ServiceSubject::default() }
         }
-        CardService::PaymentCode => ServiceSubject {
-            token: Some(token().into()),
-            money: Some(money),
-            ..ServiceSubject::default()
-        },
+        CardService::PaymentCode => ServiceSubject { money, ..Arc::new(card).into() },
     };
     ChannelRequest::Service { facts, subject }
 }
@@ -70,6 +64,7 @@ pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
     AttemptFacts {
         channel_order_no: sample_number(sequence),
         sent_at: sample_now(),
+        announced_at: None,
         operation,
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
         amount: AmountMinor::new(1_230).expect("it is positive and short"),
@@ -92,10 +87,23 @@ pub fn sample_sms_code() -> SmsCode {
 
 /// A payment by an agreement, with a code of its own.
 pub fn sample_agreement_payment() -> ChannelRequest {
-    let token = sample_token();
-    let sms_code = Some(sample_sms_code());
+    let (token, sms_code) = (sample_token(), Some(sample_sms_code()));
     let instrument = Arc::new(Instrument::Agreement { token, sms_code });
     ChannelRequest::Charge { facts: sample_facts(Operation::Payment, 2), instrument }
+}
+
+/// The code of a payment by an agreement.
+pub fn sample_agreement_code() -> ChannelRequest {
+    let mut request = sample_service(CardService::PaymentCode, sample_card());
+    if let ChannelRequest::Service { subject, .. } = &mut request {
+        (subject.card, subject.token) = (None, Some(sample_token().into()));
+    }
+    request
+}
+
+/// The same payment by card with the code that its holder was sent.
+pub fn with_sample_code(card: CardInput) -> Instrument {
+    Instrument::Card { card, sms_code: Some(sample_sms_code()) }
 }
 
 /// A card with everything that a core can give of it.
@@ -186,6 +194,15 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             ChannelRequest::Reversal { facts, original, pan: pan(), now }
         }));
     }
-    requests.extend(CardService::ALL.map(|service| sample_service(service, sample_card())));
+    requests.extend(CardService::ALL.map(|service| {
+        let mut request = sample_service(service, sample_card());
+        // By card or by agreement: a template may name both.
+        if let (CardService::PaymentCode, ChannelRequest::Service { subject, .. }) =
+            (service, &mut request)
+        {
+            subject.token = Some(sample_token().into());
+        }
+        request
+    }));
     requests
 }

@@ -19,6 +19,7 @@ fn attempt(state: AttemptState, operation: Operation, second: i64) -> Attempt {
         operation,
         state,
         sent_at: at(second),
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

@@ -12,11 +12,12 @@ use super::page::PageScript;
 use super::purpose::Purpose;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::sample::{
-    SAMPLE_MERCHANT, sample_account, sample_agreement_payment, sample_card, sample_code,
-    sample_facts, sample_now, sample_service,
+    SAMPLE_MERCHANT, sample_account, sample_agreement_code, sample_agreement_payment, sample_card,
+    sample_code, sample_facts, sample_now, sample_service, with_sample_code,
 };
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
+use crate::domain::card::CardInput;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
@@ -90,11 +91,13 @@ impl Golden {
         let merchant = section.optional_parsed("merchant", "shop-1", MerchantId::parse);
         let merchant = merchant.unwrap_or_else(|| MerchantId::from_stored(SAMPLE_MERCHANT));
         let request = match section.boolean_or("by_agreement", false) {
+            true if ask == Purpose::Service(CardService::PaymentCode) => sample_agreement_code(),
             true => sample_agreement_payment(),
             false => request_of(ask, operation, original, bare),
         };
         let mut request = request.of_merchant(merchant);
         by_instrument(&section, &mut request);
+        with_code(&section, &mut request, bare);
         if let Some(kind) = payee_kind(&section) {
             pay_account(&section, &mut request, kind);
         }
@@ -183,6 +186,31 @@ fn by_instrument(section: &Section<'_>, request: &mut ChannelRequest) {
     }
 }
 
+/// Has the payment by card bring the code that the card's holder was sent.
+fn with_code(section: &Section<'_>, request: &mut ChannelRequest, bare: bool) {
+    if !section.boolean_or("with_code", false) {
+        return;
+    }
+    match request {
+        ChannelRequest::Charge { facts, instrument }
+            if facts.operation == Operation::Payment && instrument.card().is_some() =>
+        {
+            *instrument = Arc::new(with_sample_code(card_of(bare)));
+        }
+        _ => section.mistake("with_code", "is for payments by card only", "take it out"),
+    }
+}
+
+/// The sample card, or its number alone.
+fn card_of(bare: bool) -> CardInput {
+    let mut card = sample_card();
+    if bare {
+        (card.expiry, card.cvv, card.holder) = (None, None, None);
+        (card.id_type, card.id_number, card.phone) = (None, None, None);
+    }
+    card
+}
+
 /// The kind of the account that a payout is made to, where the sample says it.
 fn payee_kind(section: &Section<'_>) -> Option<AccountKind> {
     let kinds = AccountKind::ALL.map(|kind| (kind.name(), kind));
@@ -244,11 +272,7 @@ fn request_of(
     bare: bool,
 ) -> ChannelRequest {
     let facts = sample_facts(operation, 2);
-    let mut card = sample_card();
-    if bare {
-        (card.expiry, card.cvv, card.holder) = (None, None, None);
-        (card.id_type, card.id_number, card.phone) = (None, None, None);
-    }
+    let mut card = card_of(bare);
     match (ask, operation) {
         (Purpose::Service(service), _) => sample_service(service, card),
         (Purpose::Inquiry | Purpose::Reversal, _) => {

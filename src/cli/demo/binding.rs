@@ -1,5 +1,5 @@
 //! The payment core's side of bound cards: a card is bound by the code that every simulated phone
-//! gets, and an amount is paid by the agreement.
+//! gets, and an amount is paid by the agreement, with a code of its own.
 //!
 //! On a bad day codes and answers are lost: like a real core it asks for another code, confirms
 //! again, and gives up in the end. Upholds I-9: the same is asked twice.
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::{ApiAnswer, ApiClient, FOLLOW_UP_WAIT_S, FollowUpCall, FollowUpOutcome};
 use crate::domain::agreement::AgreementState;
+use crate::domain::payment_code::PaymentCodeState;
 use crate::simulator::TEST_SMS_CODE;
 
 /// How often the core asks again before it gives up, and how long it waits before it.
@@ -56,13 +57,16 @@ pub async fn bind_and_pay(api: &ApiClient, payment: &Value) -> anyhow::Result<Bo
         id,
     };
     if bound.state == AgreementState::Active.name() {
-        let body = json!({
+        let mut body = json!({
             "order_id": format!("{order_id}-by-agreement"),
             "merchant_id": payment["merchant_id"],
             "amount": payment["amount"],
             "currency": "CNY",
             "agreement": bound.id,
         });
+        if binding.may_have_code(&body).await? {
+            body["sms_code"] = TEST_SMS_CODE.into();
+        }
         bound.payment = Some(binding.pay(&body).await?);
     }
     Ok(bound)
@@ -105,6 +109,14 @@ impl CardBinding<'_> {
             tokio::time::sleep(STEP_AFTER).await;
         }
         Ok(state)
+    }
+
+    /// Has the code of a payment sent, once: whether one may have come. On a bad day it has not,
+    /// and the payment is declined.
+    async fn may_have_code(&self, payment: &Value) -> anyhow::Result<bool> {
+        let answer = self.post("/v1/payment-codes", payment).await?;
+        let state = PaymentCodeState::parse(answer.text("state"));
+        Ok(matches!(state, Some(PaymentCodeState::Sent | PaymentCodeState::Unknown)))
     }
 
     async fn pay(&self, body: &Value) -> anyhow::Result<FollowUpCall> {

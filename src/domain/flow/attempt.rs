@@ -136,8 +136,11 @@ pub struct Attempt {
     pub channel: ChannelId,
     pub operation: Operation,
     pub state: AttemptState,
-    /// When it became durable, just before it was sent; channels name it by this time too.
+    /// When it became durable, just before it was sent.
     pub sent_at: Timestamp,
+    /// When the channel was first told of its number, to send the code that it is paid with; `None`
+    /// where it was sent without one.
+    pub announced_at: Option<Timestamp>,
     /// The channel's own number of it, as soon as a verified word has named one.
     pub channel_reference: Option<String>,
     /// When a verified word first showed that the channel has it: no later word can prove then that
@@ -159,6 +162,14 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The time by which channels name it, beside its number: that of the first they heard of it.
+    pub const fn named_at(&self) -> Timestamp {
+        match self.announced_at {
+            Some(announced_at) => announced_at,
+            None => self.sent_at,
+        }
+    }
+
     /// The limit of its channel for the day that it takes a part of: it is a payment,
     /// pre-authorisation or payout that has moved or held money, or may have.
     pub const fn takes_volume(&self) -> Option<VolumeKind> {

@@ -27,6 +27,7 @@ use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
 use crate::domain::outcome::Reason;
+use crate::domain::payment_code::PaymentCode;
 use crate::domain::terms::Terms;
 use crate::domain::time::{Present, Timestamp};
 use crate::domain::write_set::{CoreNotice, EntryChange, WriteSet};
@@ -48,7 +49,7 @@ pub fn decide(
 ) -> Result<Decision, Refusal> {
     let mut work = DecisionDraft::on(view, terms, present);
     match command {
-        Command::Accept { card } => work.accept(&card)?,
+        Command::Accept { card, code } => work.accept(&card, code.as_deref())?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
         Command::LearnReversal {
@@ -111,13 +112,29 @@ impl<'a> DecisionDraft<'a> {
         }
     }
 
-    fn accept(&mut self, card: &CardInMemory) -> Result<(), Refusal> {
+    fn accept(&mut self, card: &CardInMemory, code: Option<&PaymentCode>) -> Result<(), Refusal> {
         assert_eq!(self.order.version, 0, "an order is accepted once");
         assert!(self.order.attempts.is_empty(), "a new order has not been tried");
         match self.order.instruction.kind {
-            OrderKind::Payout => self.accept_payout(card),
-            _ => self.try_next(card),
+            OrderKind::Payout => self.accept_payout(card)?,
+            _ => self.try_next(card)?,
         }
+        if let Some(code) = code {
+            self.spend(code);
+        }
+        Ok(())
+    }
+
+    /// Gives the first attempt the number and time under which its code was sent. The commit that
+    /// makes it durable spends the code, so that no two payments have one.
+    fn spend(&mut self, code: &PaymentCode) {
+        let call = code.payable().expect("a payment names a code that may have come");
+        assert_eq!(call.order, self.order.id, "the code is bound to the payment's number");
+        assert!(self.order.candidates.is_empty(), "no other channel knows the code");
+        let attempt = self.order.attempt_mut(1).expect("it was just pushed");
+        assert_eq!(attempt.channel, code.channel, "the code is the channel's own");
+        attempt.announced_at = Some(call.sent_at);
+        self.writes.payment_codes.push(code.spent(self.now));
     }
 
     /// Makes the next candidate's attempt durable and owes its sending (I-1, I-4).
@@ -251,6 +268,7 @@ fn add_attempt(order: &mut Order, channel: ChannelId, operation: Operation, now:
         operation,
         state: AttemptState::Sending,
         sent_at: now,
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

@@ -14,6 +14,7 @@ use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
 use crate::domain::payee_account::AccountDigests;
+use crate::domain::payment_code::{CodePayer, PaymentCodeRequest};
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The caller name of orders that we owe ourselves (undos).
@@ -285,10 +286,22 @@ impl Instruction {
         }
     }
 
+    /// What a code by SMS for it is bound to; `None` where no such code goes with what it names.
+    pub fn code_request(&self) -> Option<PaymentCodeRequest> {
+        Some(PaymentCodeRequest {
+            caller: self.caller.clone(),
+            caller_order_id: self.caller_order_id.clone(),
+            merchant_id: self.merchant_id.clone(),
+            amount: self.amount,
+            currency: self.currency,
+            payer: CodePayer::of(self.instrument.as_ref()?)?,
+        })
+    }
+
     /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
     ///
-    /// Fields are compared in the order in which the API documents them; the CVV is not kept and so
-    /// not compared.
+    /// Fields are compared in the order in which the API documents them; CVV and code by SMS are
+    /// not kept and so not compared.
     pub fn same_content(&self, repeat: &Self) -> Result<(), ContentMismatch> {
         let same = |field, same: bool| if same { Ok(()) } else { Err(ContentMismatch { field }) };
         same("kind", self.kind == repeat.kind)?;

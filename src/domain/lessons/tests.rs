@@ -173,6 +173,7 @@ fn ten_cards_that_no_channel_knows_bear_out_a_dead_row() {
             operation: Operation::Payment,
             state: AttemptState::Declined,
             sent_at: at(1),
+            announced_at: None,
             channel_reference: None,
             acknowledged_at: None,
             code: Some("14".to_owned()),

@@ -299,7 +299,10 @@ impl Channel<'_> {
 
 fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let ChannelProfile { operations, services, .. } = channel.profile;
-    (!subject.is_one_of(operations, services)).then_some(Strike::Operation)
+    let lacks = |service| !services.contains(&service);
+    let is_able =
+        subject.is_one_of(operations, services) && !subject.wanted_service().is_some_and(lacks);
+    (!is_able).then_some(Strike::Operation)
 }
 
 fn instrument(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {

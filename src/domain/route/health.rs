@@ -196,6 +196,7 @@ mod tests {
             operation: crate::domain::flow::attempt::Operation::Payment,
             state,
             sent_at: Timestamp::from_millis(0),
+            announced_at: None,
             channel_reference: None,
             acknowledged_at: None,
             code: None,

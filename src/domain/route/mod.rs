@@ -106,6 +106,8 @@ impl RoutedName {
 #[derive(Debug, Clone, Copy)]
 pub enum RouteAsk<'a> {
     Order(&'a Instruction),
+    /// The code of an order to come: it goes where the order would, to a channel that sends codes.
+    Code(&'a Instruction),
     /// It has no money: no condition on money holds, and no limit of money is in its way.
     Service {
         service: CardService,
@@ -129,17 +131,25 @@ impl<'a> RouteSubject<'a> {
     /// Whether it asks a channel for one of these operations or services.
     fn is_one_of(&self, operations: &[Operation], services: &[CardService]) -> bool {
         match self.ask {
-            RouteAsk::Order(order) => {
+            RouteAsk::Order(order) | RouteAsk::Code(order) => {
                 order.kind.operation().is_some_and(|asked| operations.contains(&asked))
             }
             RouteAsk::Service { service, .. } => services.contains(&service),
         }
     }
 
+    /// The service to a card that it asks for beside an operation.
+    const fn wanted_service(&self) -> Option<CardService> {
+        match self.ask {
+            RouteAsk::Code(_) => Some(CardService::PaymentCode),
+            RouteAsk::Order(_) | RouteAsk::Service { .. } => None,
+        }
+    }
+
     /// The order, where it is one.
     const fn order(&self) -> Option<&'a Instruction> {
         match self.ask {
-            RouteAsk::Order(order) => Some(order),
+            RouteAsk::Order(order) | RouteAsk::Code(order) => Some(order),
             RouteAsk::Service { .. } => None,
         }
     }
@@ -160,7 +170,7 @@ impl<'a> RouteSubject<'a> {
 
     const fn merchant_id(&self) -> &'a MerchantId {
         match self.ask {
-            RouteAsk::Order(order) => &order.merchant_id,
+            RouteAsk::Order(order) | RouteAsk::Code(order) => &order.merchant_id,
             RouteAsk::Service { merchant_id, .. } => merchant_id,
         }
     }
@@ -168,7 +178,7 @@ impl<'a> RouteSubject<'a> {
     /// The operation's or the service's own word.
     const fn asked_name(&self) -> &'static str {
         match self.ask {
-            RouteAsk::Order(order) => order.kind.name(),
+            RouteAsk::Order(order) | RouteAsk::Code(order) => order.kind.name(),
             RouteAsk::Service { service, .. } => service.name(),
         }
     }

@@ -110,7 +110,7 @@ impl Situation {
     /// routed.
     pub fn of(subject: &RouteSubject<'_>) -> Option<Self> {
         match subject.ask {
-            RouteAsk::Order(order) => Self::of_asked(order, subject.card),
+            RouteAsk::Order(order) | RouteAsk::Code(order) => Self::of_asked(order, subject.card),
             RouteAsk::Service { .. } => None,
         }
     }

@@ -114,7 +114,7 @@ fn unionpay(section: &Section<'_>, kept: &mut KeyTexts) -> Option<Counterpart> {
     }
     let merchant_id = section.text("merchant_id");
     let addresses = ["transaction_url", "query_url", "reversal_url", "statement_url"];
-    let dialect = UnionPayAcpSettings { keys: Arc::new(keys), merchant_id };
+    let dialect = UnionPayAcpSettings { keys: Arc::new(keys), merchant_id, wants_codes: false };
     let side = Counterpart::new(
         DialectSettings::UnionPayAcp(dialect),
         credentials,

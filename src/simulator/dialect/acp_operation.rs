@@ -49,7 +49,7 @@ pub enum AcpOperation {
     /// Opens it, and gives its token.
     Open,
     OpeningQuery,
-    /// Sends the code of a payment by token.
+    /// Sends the code of a payment, by card or token.
     PaymentCode,
     EndToken,
 }
@@ -110,7 +110,8 @@ impl AcpOperation {
             | Self::Payout
             | Self::Verify
             | Self::OpeningCode
-            | Self::Open => true,
+            | Self::Open
+            | Self::PaymentCode => true,
             Self::Capture
             | Self::Undo(_)
             | Self::Refund
@@ -118,21 +119,13 @@ impl AcpOperation {
             | Self::Query
             | Self::File
             | Self::OpeningQuery
-            | Self::PaymentCode
             | Self::EndToken => false,
         }
     }
 
     /// Whether it belongs to the token product alone.
     pub const fn is_of_tokens(self) -> bool {
-        matches!(
-            self,
-            Self::OpeningCode
-                | Self::Open
-                | Self::OpeningQuery
-                | Self::PaymentCode
-                | Self::EndToken
-        )
+        matches!(self, Self::OpeningCode | Self::Open | Self::OpeningQuery | Self::EndToken)
     }
 
     pub const fn names_money(self) -> bool {
@@ -207,7 +200,8 @@ pub fn check_own(
         AcpOperation::Open => &["channelType", "accType", "accNo", "customerInfo", "tokenPayData"],
         AcpOperation::OpeningQuery => &["channelType"],
         AcpOperation::PaymentCode => {
-            &["channelType", "currencyCode", "txnAmt", "accType", "customerInfo", "tokenPayData"]
+            let payer = if by_token { "tokenPayData" } else { "accNo" };
+            &["channelType", "currencyCode", "txnAmt", "accType", "customerInfo", payer]
         }
         AcpOperation::EndToken => &["channelType", "tokenPayData"],
     };
@@ -216,7 +210,10 @@ pub fn check_own(
         return Err(MISSING);
     }
     // Tokens are a product of their own, and nothing else is spoken in it.
-    let is_consume = matches!(operation, AcpOperation::Consume | AcpOperation::Preauth);
+    let is_consume = matches!(
+        operation,
+        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::PaymentCode
+    );
     let of_tokens = operation.is_of_tokens() || by_token;
     let in_product = fields.get("bizType") == Some(TOKEN_PRODUCT);
     if of_tokens && !in_product || is_consume && in_product && !by_token {

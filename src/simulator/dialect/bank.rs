@@ -264,8 +264,8 @@ impl Bank {
             (Some(card), _, None) => {
                 (Some(card.known.masked.clone()), self.card_problem(running, card))
             }
-            (None, Some(token), None) => match self.payer_by_agreement(running, request, token) {
-                Ok((mask, problem)) => (Some(mask), problem),
+            (None, Some(token), None) => match self.payer_by_agreement(running, token) {
+                Ok(masked) => (Some(masked), None),
                 Err(code) => return BankResult::code(code),
             },
             (None, None, Some(payee)) if request.operation == BankOperation::Payout => {
@@ -278,6 +278,7 @@ impl Bank {
             _ => return BankResult::code(codes.format),
         };
         let too_large = amount.get() > running.settings.per_order_max_minor;
+        let problem = problem.or_else(|| self.code_problem(running, request));
         let verdict = match problem.or(too_large.then_some(codes.limit)) {
             Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => {

@@ -21,7 +21,9 @@ use crate::codec::form::Fields;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
-use super::super::agreements::{CodePurpose, CodeVerdict, OpenedAgreement};
+use super::super::agreements::{
+    CodePurpose, CodeVerdict, CodedPayer, CodedPayment, OpenedAgreement,
+};
 use super::super::chance::Chance;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
@@ -88,6 +90,7 @@ const VERIFICATION_CODES: AnswerCodes = AnswerCodes {
 pub(in crate::simulator) struct UnionPayPlatform {
     keys: Arc<SimulatorKeys>,
     merchant_id: String,
+    wants_codes: bool,
 }
 
 /// One verified request. Of its card data only the masked number is kept.
@@ -102,6 +105,23 @@ pub(in crate::simulator) struct AcpRequest {
     /// The token that it names.
     pub token: Option<String>,
     sms_code: Option<String>,
+}
+
+impl AcpRequest {
+    /// The payment that a code is for: number, time, amount and payer are those of its request.
+    fn coded_payment(&self) -> Option<CodePurpose> {
+        let payer = match (&self.card, &self.token) {
+            (Some(card), _) => CodedPayer::Card(card.known.hash),
+            (None, Some(token)) => CodedPayer::Token(token.clone()),
+            (None, None) => return None,
+        };
+        Some(CodePurpose::Payment(CodedPayment {
+            order_no: self.order_no.clone(),
+            sent_at: self.sent_at.clone(),
+            amount_minor: self.money?.0.get(),
+            payer,
+        }))
+    }
 }
 
 /// The content of an answer: a code, and for a query the order.
@@ -126,8 +146,8 @@ impl AcpResult {
 
 impl UnionPayPlatform {
     pub fn new(settings: &UnionPayAcpSettings) -> Self {
-        let UnionPayAcpSettings { keys, merchant_id } = settings.clone();
-        Self { keys, merchant_id }
+        let UnionPayAcpSettings { keys, merchant_id, wants_codes } = settings.clone();
+        Self { keys, merchant_id, wants_codes }
     }
 
     /// The refusal's code, for a request whose fields could be read. `today`: by which cards have
@@ -174,9 +194,12 @@ impl UnionPayPlatform {
     fn begin(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         let Some((amount, currency)) = call.money else { return AcpResult::bare(FORMAT) };
         let (masked, problem) = match (&call.card, &call.token) {
-            (Some(card), _) => (card.masked.clone(), card.problem),
+            (Some(card), _) => {
+                let problem = card.problem.or_else(|| self.code_problem(running, call));
+                (card.masked.clone(), problem)
+            }
             (None, Some(token)) => match running.agreements.of_token(running.now(), token) {
-                Some(agreement) => (agreement.masked, Self::payment_code_problem(running, call)),
+                Some(agreement) => (agreement.masked, self.code_problem(running, call)),
                 None => return AcpResult::bare(VOID_TOKEN),
             },
             (None, None) => return AcpResult::bare(FORMAT),
@@ -335,18 +358,28 @@ impl UnionPayPlatform {
     }
 
     fn send_payment_code(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
-        let token = call.token.clone().unwrap_or_default();
-        if running.agreements.of_token(running.now(), &token).is_none() {
+        if let Some(problem) = call.card.as_ref().and_then(|card| card.problem) {
+            return AcpResult::bare(problem);
+        }
+        let is_void = |token: &str| running.agreements.of_token(running.now(), token).is_none();
+        if call.token.as_deref().is_some_and(is_void) {
             return AcpResult::bare(VOID_TOKEN);
         }
-        running.agreements.send_code(running.now(), CodePurpose::Payment(token));
+        let Some(purpose) = call.coded_payment() else { return AcpResult::bare(MISSING) };
+        running.agreements.send_code(running.now(), purpose);
         AcpResult::bare(SUCCESS)
     }
 
-    /// What is wrong with the code of a payment by token; the merchant may send none.
-    fn payment_code_problem(running: &SimulatorState, call: &AcpRequest) -> Option<&'static str> {
-        let purpose = CodePurpose::Payment(call.token.clone()?);
-        let code = call.sms_code.as_deref()?;
+    /// What is wrong with the code of a consume. The merchant may send none, unless its contract
+    /// wants one.
+    fn code_problem(&self, running: &SimulatorState, call: &AcpRequest) -> Option<&'static str> {
+        if call.operation != AcpOperation::Consume {
+            return None;
+        }
+        let Some(code) = call.sms_code.as_deref() else {
+            return self.wants_codes.then_some(MISSING);
+        };
+        let purpose = call.coded_payment()?;
         code_problem(running.agreements.take_code(running.now(), &purpose, code))
     }
 

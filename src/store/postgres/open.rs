@@ -192,6 +192,7 @@ const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) 
     ('receipts', 'INSERT'), ('receipts', 'DELETE'), ('settled_dates', 'INSERT'), \
     ('settled_dates', 'UPDATE'), ('verifications', 'INSERT'), \
     ('verifications', 'UPDATE'), ('agreements', 'INSERT'), ('agreements', 'UPDATE'), \
+    ('payment_codes', 'INSERT'), ('payment_codes', 'UPDATE'), \
     ('approvals', 'INSERT'), ('approvals', 'UPDATE'), \
     ('bin_proposals', 'INSERT'), ('bin_proposals', 'UPDATE'), \
     ('audit', 'INSERT'), ('audit_head', 'UPDATE'), \

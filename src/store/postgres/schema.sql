@@ -226,6 +226,8 @@ CREATE TABLE attempts (
   channel text NOT NULL,
   operation text NOT NULL,
   sent_at timestamptz NOT NULL,
+  -- When the channel was told of its number before, to send the code that it is paid with.
+  announced_at timestamptz,
   state text NOT NULL CHECK (state IN
     ('sending', 'pending', 'unknown', 'approved', 'declined', 'not_sent', 'reversed')),
   channel_reference text,
@@ -606,6 +608,33 @@ CREATE TABLE agreements (
   CONSTRAINT agreements_caller UNIQUE (caller, caller_order_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX agreements_of_merchant ON agreements (merchant_id, id);
+
+-- Codes of payments by SMS: under which number each was sent. A card's digest or an agreement.
+CREATE TABLE payment_codes (
+  caller text NOT NULL,
+  caller_order_id text NOT NULL,
+  merchant_id text NOT NULL,
+  amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+  currency text NOT NULL,
+  pan_digest bytea,
+  agreement bigint,
+  created_at timestamptz NOT NULL,
+  version bigint NOT NULL,
+  channel text NOT NULL,
+  state text NOT NULL CHECK (state IN ('sending', 'sent', 'unknown', 'refused', 'spent')),
+  last_order bigint NOT NULL,
+  last_sent_at timestamptz NOT NULL,
+  standing_order bigint,
+  standing_sent_at timestamptz,
+  requests smallint NOT NULL CHECK (requests > 0),
+  reason text,
+  unknown_cause text,
+  code text,
+  changed_at timestamptz NOT NULL,
+  PRIMARY KEY (caller, caller_order_id),
+  CHECK ((pan_digest IS NULL) <> (agreement IS NULL)),
+  CHECK ((standing_order IS NULL) = (standing_sent_at IS NULL))
+) WITH (fillfactor = 80);
 
 -- What an operator asks and a second person decides. Of those that wait, one is about each thing.
 CREATE TABLE approvals (

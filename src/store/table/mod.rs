@@ -29,6 +29,7 @@ pub(super) mod families;
 pub(super) mod lease;
 mod notice;
 mod order;
+mod payment_code;
 mod reversal;
 mod transaction;
 mod verification;
@@ -65,6 +66,7 @@ use contradiction::Contradictions;
 use event::OrderEvents;
 use notice::CoreNotices;
 use order::Orders;
+use payment_code::PaymentCodes;
 use reversal::Reversals;
 use transaction::Transactions;
 use verification::Verifications;
@@ -75,7 +77,7 @@ pub(super) use view::in_flight;
 
 /// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
-pub(super) static TABLES: [AnyTable; 22] = [
+pub(super) static TABLES: [AnyTable; 23] = [
     AnyTable::of::<Orders, _>(),
     AnyTable::of::<Reversals, _>(),
     AnyTable::of::<Transactions, _>(),
@@ -95,6 +97,7 @@ pub(super) static TABLES: [AnyTable; 22] = [
     AnyTable::of::<SettledDates, _>(),
     AnyTable::of::<Verifications, _>(),
     AnyTable::of::<Agreements, _>(),
+    AnyTable::of::<PaymentCodes, _>(),
     AnyTable::of::<Approvals, _>(),
     AnyTable::of::<BinProposals, _>(),
     AnyTable::of::<Audit, _>(),

@@ -1,4 +1,4 @@
-//! The forms of orders, verifications and agreements.
+//! The forms of orders, verifications, agreements and codes of payments.
 
 use serde_json::{Value, json};
 
@@ -10,23 +10,20 @@ use super::{
 use crate::api::input::order::PHONE_LENGTH_MAX;
 use crate::domain::payer_code::PayerCode;
 
-fn charge(name: &'static str, order_id_text: &str) -> RequestForm {
+fn charge(name: &'static str, order_id_text: &str, sms_code: Option<FieldForm>) -> RequestForm {
     let mut fields = vec![
         order_id(),
         required("merchant_id", merchant_id(), "The merchant, in the core's words."),
     ];
     fields.extend(amount_and_currency());
     fields.extend([settlement(), merchant_category(), merchant_fee()]);
-    let agreement = "An active agreement of this merchant, in place of a card.";
-    let sms_code_what = "The code of this payment, where the agreement's channel wants one.";
     fields.extend([
-        field("agreement", number_id(), agreement),
-        field("sms_code", sms_code(), sms_code_what),
+        named_agreement(),
         field("card", paying_card(), "Required without an agreement or a payer's code."),
         field("payer", payer(*PayerCode::LENGTHS.start()), "In place of a card."),
-        description(),
-        notify_url(),
     ]);
+    fields.extend(sms_code);
+    fields.extend([description(), notify_url()]);
     let example = json!({
         "order_id": order_id_text, "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
         "card": { "pan": CARD, "expiry": "3012" },
@@ -34,12 +31,18 @@ fn charge(name: &'static str, order_id_text: &str) -> RequestForm {
     RequestForm::new(name, fields, example)
 }
 
+fn named_agreement() -> FieldForm {
+    let what = "An active agreement of this merchant, in place of a card.";
+    field("agreement", number_id(), what)
+}
+
 pub fn payment() -> RequestForm {
-    charge("PaymentRequest", "A-20261122-17")
+    let what = "The code that the payer was sent for this order id (`POST /v1/payment-codes`).";
+    charge("PaymentRequest", "A-20261122-17", Some(field("sms_code", sms_code(), what)))
 }
 
 pub fn preauth() -> RequestForm {
-    charge("PreauthRequest", "H-20261122-3")
+    charge("PreauthRequest", "H-20261122-3", None)
 }
 
 pub fn payout() -> RequestForm {
@@ -85,12 +88,10 @@ fn sms_code() -> Value {
 }
 
 pub fn agreement() -> RequestForm {
-    let mut card = paying_card();
-    card["required"] = json!(["pan", "phone"]);
     let fields = vec![
         order_id(),
         required("merchant_id", merchant_id(), "The merchant whose orders can name it."),
-        required("card", card, "The card that is bound; its phone gets the code."),
+        required("card", card_with_phone(), "The card that is bound; its phone gets the code."),
     ];
     let example = json!({
         "order_id": "G-17", "merchant_id": "m-42",
@@ -116,10 +117,31 @@ pub fn payment_code() -> RequestForm {
     let phone = json!({
         "type": "string", "minLength": 1, "maxLength": PHONE_LENGTH_MAX, "pattern": "^[0-9+-]+$",
     });
-    let mut fields = Vec::from(amount_and_currency());
-    fields.push(field("phone", phone, "Another phone than the agreement's."));
-    let example = json!({ "amount": 12_345, "currency": "CNY" });
+    let mut fields = vec![
+        order_id(),
+        required("merchant_id", merchant_id(), "The merchant, in the core's words."),
+    ];
+    fields.extend(amount_and_currency());
+    let again = json!({ "type": "boolean", "default": false });
+    fields.extend([
+        settlement(),
+        named_agreement(),
+        field("phone", phone, "Another phone than the agreement's."),
+        field("card", card_with_phone(), "Required without an agreement; its phone gets the code."),
+        field("resend", again, "Another code, where one was asked for before."),
+    ]);
+    let example = json!({
+        "order_id": "A-20261122-17", "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
+        "card": { "pan": CARD, "phone": "13800138000" },
+    });
     RequestForm::new("PaymentCodeRequest", fields, example)
+}
+
+/// A card whose phone gets a code.
+fn card_with_phone() -> Value {
+    let mut card = paying_card();
+    card["required"] = json!(["pan", "phone"]);
+    card
 }
 
 fn card_again() -> FieldForm {

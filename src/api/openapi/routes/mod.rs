@@ -59,6 +59,7 @@ pub(super) fn by_tag() -> Vec<TaggedRoutes> {
         ),
         ("Holds and payouts", "Pre-authorisations, and money out.", orders::preauths_and_payouts()),
         ("Agreements", "Cards that are bound once, by a code.", orders::agreements()),
+        ("Payment codes", "Codes by SMS, sent before their payments.", orders::payment_codes()),
         ("Search", "Orders as operators look for them.", orders::search()),
         ("Verifications", "Whether a card is this person's.", orders::verifications()),
         ("Cards", "What is known of cards, and where orders would go.", orders::cards()),

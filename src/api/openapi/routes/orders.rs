@@ -1,9 +1,7 @@
 //! Orders, verifications of cards, and what is known of cards.
 
 use super::{CARD, FOLLOW_UP, ORDER};
-use crate::api::agreements::{
-    self, AgreementBody, AgreementPageBody, AgreementsBody, PaymentCodeBody,
-};
+use crate::api::agreements::{self, AgreementBody, AgreementPageBody, AgreementsBody};
 use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
 use crate::api::bins::proposals::{self, ProposalBody};
 use crate::api::bins::{ChangesBody, LookupBody, NameChangesBody, TableBody};
@@ -19,6 +17,7 @@ use crate::api::openapi::parameters::{
 };
 use crate::api::orders::story::StoryBody;
 use crate::api::orders::{self as by_filter, OrdersBody};
+use crate::api::payment_codes::{self, PaymentCodeBody};
 use crate::api::payments::follow_ups;
 use crate::api::verifications::VerificationBody;
 use crate::api::{bins, channels, payments as orders, verifications as checks};
@@ -55,6 +54,14 @@ const VERIFICATION_EXAMPLE: &str = r#"{
     "reason": "identity_mismatch", "channel": "unionpay",
     "channel_order_no": "261122000000000002101", "code": "66",
     "created_at": "2026-11-22T08:00:00.000Z", "finished_at": "2026-11-22T08:00:00.210Z"
+}"#;
+
+/// The code of a payment that was sent.
+const PAYMENT_CODE_EXAMPLE: &str = r#"{
+    "order_id": "A-20261122-17", "merchant_id": "m-42", "amount": 12345, "currency": "CNY",
+    "state": "sent", "channel": "unionpay", "channel_order_no": "261122000000000001701",
+    "requests": 1, "code": "00", "ends_at": "2026-11-22T08:15:00.000Z",
+    "created_at": "2026-11-22T08:00:00.000Z", "changed_at": "2026-11-22T08:00:00.210Z"
 }"#;
 
 const FINAL: &str = "The order, which is final.";
@@ -96,7 +103,8 @@ pub(super) fn payments() -> Vec<Endpoint> {
                     "It is routed by its card, sent, and answered when it has ended.",
                 )
                 .takes(forms::payment()),
-        ),
+        )
+        .fails(&[P::NoPaymentCode]),
         showing(
             Endpoint::get(orders::PAYMENTS, "findOrder", orders::by_order_id)
                 .says("Find an order by the caller's id", "An order of any kind.")
@@ -240,23 +248,41 @@ pub(super) fn agreements() -> Vec<Endpoint> {
                 .says("Confirm an agreement by its code", "")
                 .takes(forms::confirmation()),
         ),
-        Endpoint::post(
-            "/v1/agreements/{id}/payment-code",
-            "sendPaymentCode",
-            agreements::send_payment_code,
-        )
-        .says("Have the code of a payment sent", "Where the channel wants one for each payment.")
-        .may(MAY_SEND)
-        .alone("no money moves")
-        .takes(forms::payment_code())
-        .gives::<PaymentCodeBody<'static>>(200, "What became of it.")
-        .fails(&[P::NotFound, P::AgreementNotActive, P::Stopping, P::OperationNotSupported])
-        .fails(&[P::InvalidAmount, P::UnknownCurrency, P::ChannelUnknown, P::NoRoute]),
         binding(
             Endpoint::post("/v1/agreements/{id}/end", "endAgreement", agreements::end)
                 .says("End an agreement", "The channel makes its token void.")
                 .takes(forms::nothing()),
         ),
+    ]
+}
+
+pub(super) fn payment_codes() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post(payment_codes::PATH, "sendPaymentCode", payment_codes::create)
+            .says(
+                "Have the code of a payment sent",
+                "Before the payment, where its channel takes it only with a code by SMS. The \
+                 payment then has the same order id.",
+            )
+            .may(MAY_SEND)
+            .alone("no money moves")
+            .asks([prefer()])
+            .takes(forms::payment_code())
+            .gives::<PaymentCodeBody<'static>>(200, "The code, as the channel has said.")
+            .gives::<PaymentCodeBody<'static>>(202, "The code; the channel has not said.")
+            .with_headers(ANSWER_HEADERS)
+            .for_example(PAYMENT_CODE_EXAMPLE)
+            .fails(&[P::InvalidOrderId, P::CardNumberFound, P::OrderIdConflict, P::Stopping])
+            .fails(&[P::InvalidAmount, P::UnknownCurrency, P::InvalidCardNumber, P::ExpiredCard])
+            .fails(&[P::NoRoute, P::NoAgreement, P::AgreementNotActive, P::CodeNotSent])
+            .fails(&[P::ChannelUnknown]),
+        Endpoint::get(payment_codes::PATH, "findPaymentCode", payment_codes::by_order_id)
+            .says("Show the code of a payment", "By the caller's id of the payment.")
+            .may(MAY_ASK)
+            .asks(callers_id())
+            .gives::<PaymentCodeBody<'static>>(200, "What became of it; never the code.")
+            .for_example(PAYMENT_CODE_EXAMPLE)
+            .fails(&[P::NotFound]),
     ]
 }
 

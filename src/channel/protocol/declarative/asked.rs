@@ -3,7 +3,6 @@
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::{CardInput, CardToken, SmsCode};
-use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::PayeeAccount;
 use crate::domain::payer_code::PayerCode;
@@ -48,10 +47,7 @@ pub fn nonce_of(name: &str, about: &str, now: Timestamp) -> String {
 
 pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
-        ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(card) => Some(card),
-            Instrument::Agreement { .. } | Instrument::Code(_) | Instrument::Account(_) => None,
-        },
+        ChannelRequest::Charge { instrument, .. } => instrument.card(),
         ChannelRequest::Service { subject, .. } => subject.card.as_deref(),
         ChannelRequest::FollowUp { .. }
         | ChannelRequest::Inquiry { .. }
@@ -61,10 +57,7 @@ pub fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
 
 pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
     match request {
-        ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) | Instrument::Code(_) | Instrument::Account(_) => None,
-            Instrument::Agreement { token, .. } => Some(token),
-        },
+        ChannelRequest::Charge { instrument, .. } => instrument.token(),
         ChannelRequest::Service { subject, .. } => subject.token.as_deref(),
         ChannelRequest::FollowUp { .. }
         | ChannelRequest::Inquiry { .. }
@@ -74,10 +67,7 @@ pub fn token_of(request: &ChannelRequest) -> Option<&CardToken> {
 
 pub fn code_of(request: &ChannelRequest) -> Option<&SmsCode> {
     match request {
-        ChannelRequest::Charge { instrument, .. } => match &**instrument {
-            Instrument::Card(_) | Instrument::Code(_) | Instrument::Account(_) => None,
-            Instrument::Agreement { sms_code, .. } => sms_code.as_ref(),
-        },
+        ChannelRequest::Charge { instrument, .. } => instrument.sms_code(),
         ChannelRequest::Service { subject, .. } => subject.sms_code.as_deref(),
         ChannelRequest::FollowUp { .. }
         | ChannelRequest::Inquiry { .. }

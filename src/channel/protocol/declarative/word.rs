@@ -155,6 +155,7 @@ impl Word {
             CardService::Verification
                 | CardService::AgreementCode
                 | CardService::AgreementConfirmation
+                | CardService::PaymentCode
         );
         let opens = takes_card && !matches!(service, CardService::Verification);
         let is_payment_code = matches!(service, CardService::PaymentCode);
@@ -166,10 +167,11 @@ impl Word {
             | Self::CoreMerchantId
             | Self::Token
             | Self::EnvelopeKey => true,
-            Self::CardNumber | Self::CardHolder | Self::CardIdType | Self::CardIdNumber => {
-                takes_card
-            }
-            Self::CardPhone => takes_card || is_payment_code,
+            Self::CardNumber
+            | Self::CardHolder
+            | Self::CardIdType
+            | Self::CardIdNumber
+            | Self::CardPhone => takes_card,
             Self::CardExpiry | Self::CardCvv => opens,
             Self::SmsCode => matches!(service, CardService::AgreementConfirmation),
             Self::AgreementToken => is_payment_code || matches!(service, CardService::AgreementEnd),

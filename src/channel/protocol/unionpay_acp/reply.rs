@@ -191,7 +191,7 @@ impl UnionPayAcp {
         let kind = kind.ok_or("txnType")?;
         exactly("merId", &self.settings.merchant_id)?;
         exactly("orderId", &stated.channel_order_no.to_string())?;
-        exactly("txnTime", &txn_time(stated.sent_at))?;
+        exactly("txnTime", &txn_time(stated.named_at))?;
         unless_other("txnSubType", &|sub| {
             let mut of_kind = kinds.iter().filter(|one| is_inquiry || one.code() == kind);
             of_kind.any(|one| self.sub_code(**one) == sub)

@@ -343,12 +343,12 @@ impl UnionPayAcp {
             fields.set(name, value);
         }
         match instrument {
-            Instrument::Card(_) if self.settings.token_requestor.is_some() => {
-                return Err("the product pays by tokens, and not by card numbers".to_owned());
-            }
             Instrument::Code(_) => return Err("the protocol takes no payers' codes".to_owned()),
             Instrument::Account(_) => return Err("the protocol pays to no accounts".to_owned()),
-            Instrument::Card(card) => self.add_card(&mut fields, card, None, pen)?,
+            Instrument::Card { card, sms_code } => {
+                self.check_pays_by_card()?;
+                self.add_card(&mut fields, card, sms_code.as_ref(), pen)?;
+            }
             Instrument::Agreement { token, sms_code } => {
                 fields.set("accType", ACCOUNT_IS_CARD);
                 fields.set("tokenPayData", &self.token_of(token, pen)?);
@@ -389,19 +389,32 @@ impl UnionPayAcp {
                 fields.set("tokenPayData", &self.token_of(token()?, pen)?);
             }
             CardService::PaymentCode => {
-                let token = token()?;
                 let (amount, currency) = subject.money.ok_or("the amount is missing")?;
                 self.check_currency(currency)?;
-                fields.set("accType", ACCOUNT_IS_CARD);
                 fields.set("currencyCode", currency.numeric());
                 fields.set("txnAmt", &amount.to_string());
-                fields.set("tokenPayData", &self.token_of(token, pen)?);
-                let phone = Some(token.phone()).filter(|phone| !phone.is_empty());
+                let phone = if let Some(token) = &subject.token {
+                    fields.set("accType", ACCOUNT_IS_CARD);
+                    fields.set("tokenPayData", &self.token_of(token, pen)?);
+                    Some(token.phone()).filter(|phone| !phone.is_empty())
+                } else {
+                    self.check_pays_by_card()?;
+                    let card = card()?;
+                    self.add_number(fields, card, pen)?;
+                    card.phone.as_deref()
+                };
                 let person = Cardholder { phone, ..Cardholder::default() };
                 self.add_person(fields, &person, pen)?;
             }
         }
         Ok(())
+    }
+
+    fn check_pays_by_card(&self) -> Result<(), String> {
+        match self.settings.token_requestor {
+            Some(_) => Err("the product pays by tokens, and not by card numbers".to_owned()),
+            None => Ok(()),
+        }
     }
 
     fn requestor(&self) -> Result<&str, String> {
@@ -497,7 +510,7 @@ impl UnionPayAcp {
             Some(reference) => fields.set("origQryId", reference),
             None => {
                 fields.set("origOrderId", &original.channel_order_no.to_string());
-                fields.set("origTxnTime", &txn_time(original.sent_at));
+                fields.set("origTxnTime", &txn_time(original.named_at()));
             }
         }
         Ok(fields)
@@ -506,7 +519,7 @@ impl UnionPayAcp {
     fn common(&self, kind: TransactionType, stated: StatedFacts<'_>, biz_type: &str) -> Fields {
         let mut fields = self.bare(kind, biz_type);
         fields.set("orderId", &stated.channel_order_no.to_string());
-        fields.set("txnTime", &txn_time(stated.sent_at));
+        fields.set("txnTime", &txn_time(stated.named_at));
         fields
     }
 

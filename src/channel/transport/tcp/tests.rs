@@ -133,6 +133,7 @@ fn asked(number: u64) -> Arc<RequestTrace> {
     let facts = AttemptFacts {
         channel_order_no: ChannelOrderNo { order, attempt: 1 },
         sent_at: Timestamp::from_millis(0),
+        announced_at: None,
         operation: Operation::Payment,
         merchant_id: MerchantId::parse("m").expect("an id"),
         amount: AmountMinor::new(100).expect("an amount"),

@@ -172,6 +172,7 @@ fn attempt(state: AttemptState, reason: Option<Reason>, cause: Option<UnknownCau
         operation: Operation::Payment,
         state,
         sent_at: start(),
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

@@ -66,6 +66,7 @@ fn past(number: u64, channel: &str, state: AttemptState) -> PastOrder {
         operation: Operation::Payment,
         state,
         sent_at: created_at,
+        announced_at: None,
         channel_reference: None,
         acknowledged_at: None,
         code: None,

@@ -1,7 +1,8 @@
-//! A simulated bank's agreements: codes, numbers that stand for cards, and payments by them.
+//! A simulated bank's agreements: codes, numbers that stand for cards, and payments by them; and
+//! codes of payments.
 
 use crate::domain::card::MaskedPan;
-use crate::simulator::agreements::{CodePurpose, CodeVerdict};
+use crate::simulator::agreements::{CodePurpose, CodeVerdict, CodedPayer, CodedPayment};
 use crate::simulator::dialect::decide;
 use crate::simulator::state::SimulatorState;
 
@@ -36,7 +37,7 @@ impl Bank {
         let codes = self.api.codes();
         let Some(own) = self.api.agreement_codes() else { return BankResult::code(codes.format) };
         let token = request.token.as_deref().unwrap_or_default();
-        let (now, book) = (running.now(), &running.agreements);
+        let book = &running.agreements;
         match request.operation {
             BankOperation::AgreementCode => self.send_opening_code(running, request),
             BankOperation::Agreement => self.open(running, request, own),
@@ -46,10 +47,7 @@ impl Bank {
                 }
                 None => BankResult::code(codes.not_found),
             },
-            BankOperation::PaymentCode if book.of_token(now, token).is_some() => {
-                book.send_code(now, CodePurpose::Payment(token.to_owned()));
-                BankResult::code(codes.answers.approved)
-            }
+            BankOperation::PaymentCode => self.send_payment_code(running, request, own),
             BankOperation::AgreementEnd if book.end(token) => {
                 BankResult::code(codes.answers.approved)
             }
@@ -66,6 +64,41 @@ impl Bank {
         };
         running.agreements.send_code(running.now(), CodePurpose::Opening(card.known.hash));
         answer
+    }
+
+    /// Sends the code of one payment, by card or agreement.
+    fn send_payment_code(
+        &self,
+        running: &SimulatorState,
+        request: &BankRequest,
+        own: &AgreementCodes,
+    ) -> BankResult {
+        let codes = self.api.codes();
+        let (now, book) = (running.now(), &running.agreements);
+        let is_void = |token: &str| book.of_token(now, token).is_none();
+        let problem = match (&request.card, request.token.as_deref()) {
+            (Some(card), _) => self.card_problem(running, card),
+            (None, token) => token.is_none_or(is_void).then_some(own.void_number),
+        };
+        let purpose = coded_payment(request).ok_or(codes.format);
+        match problem.map_or(purpose, Err) {
+            Ok(purpose) => {
+                book.send_code(now, purpose);
+                BankResult::code(codes.answers.approved)
+            }
+            Err(code) => BankResult::code(code),
+        }
+    }
+
+    /// What is wrong with the code of a charge; the merchant may send none.
+    pub(super) fn code_problem(
+        &self,
+        running: &SimulatorState,
+        request: &BankRequest,
+    ) -> Option<&'static str> {
+        let code = request.sms_code.as_deref()?;
+        let (own, purpose) = (self.api.agreement_codes()?, coded_payment(request)?);
+        own.problem(running.agreements.take_code(running.now(), &purpose, code))
     }
 
     /// Opens a card for payments by a number, at once and for good. A repeat gets the same number.
@@ -96,20 +129,30 @@ impl Bank {
         }
     }
 
-    /// Whose card a charge by agreement is to, and what is wrong with its code; the merchant may
-    /// send none. The error is the code of an agreement that there is not.
+    /// Whose card a charge by agreement is to. The error is the code of an agreement that there is
+    /// not.
     pub(super) fn payer_by_agreement(
         &self,
         running: &SimulatorState,
-        request: &BankRequest,
         token: &str,
-    ) -> Result<(MaskedPan, Option<&'static str>), &'static str> {
+    ) -> Result<MaskedPan, &'static str> {
         let own = self.api.agreement_codes().ok_or(self.api.codes().format)?;
-        let (now, book) = (running.now(), &running.agreements);
-        let opened = book.of_token(now, token).ok_or(own.void_number)?;
-        let purpose = CodePurpose::Payment(token.to_owned());
-        let code = request.sms_code.as_deref();
-        let problem = code.and_then(|code| own.problem(book.take_code(now, &purpose, code)));
-        Ok((opened.masked, problem))
+        let opened = running.agreements.of_token(running.now(), token);
+        opened.map(|opened| opened.masked).ok_or(own.void_number)
     }
+}
+
+/// The payment that a code is for. The bank does not go by its time.
+fn coded_payment(request: &BankRequest) -> Option<CodePurpose> {
+    let payer = match (&request.card, &request.token) {
+        (Some(card), _) => CodedPayer::Card(card.known.hash),
+        (None, Some(token)) => CodedPayer::Token(token.clone()),
+        (None, None) => return None,
+    };
+    Some(CodePurpose::Payment(CodedPayment {
+        order_no: request.order_no.clone(),
+        sent_at: String::new(),
+        amount_minor: request.amount?.get(),
+        payer,
+    }))
 }

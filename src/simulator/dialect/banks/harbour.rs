@@ -171,7 +171,7 @@ struct HarbourVerification<'a> {
     mobile: Option<Cow<'a, str>>,
 }
 
-/// A step of an agreement, by card or by its number.
+/// A step of an agreement, by card or by its number; or the code of a payment.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct HarbourAgreement<'a> {
@@ -183,6 +183,8 @@ struct HarbourAgreement<'a> {
     agreement_no: Option<Cow<'a, str>>,
     #[serde(borrow)]
     sms_code: Option<Cow<'a, str>>,
+    /// Of the payment that a code is for.
+    amount: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -244,7 +246,7 @@ impl Harbour {
             "/v1/agreements" => BankOperation::Agreement,
             "/v1/agreements/query" => BankOperation::AgreementQuery,
             "/v1/agreements/end" => BankOperation::AgreementEnd,
-            "/v1/agreements/payment-codes" => BankOperation::PaymentCode,
+            "/v1/payment-codes" => BankOperation::PaymentCode,
             _ => return None,
         };
         match operation {
@@ -280,6 +282,7 @@ impl Harbour {
         let asked: HarbourAgreement<'_> = serde_json::from_slice(body).ok()?;
         let order_no = self.order_no(&asked.order)?;
         Some(BankRequest {
+            amount: asked.amount.map(AmountMinor::new).transpose().ok()?,
             card: asked.card_number.map(|number| RequestCard::new(&number, None, None)),
             token: asked.agreement_no.map(Cow::into_owned),
             sms_code: asked.sms_code.map(Cow::into_owned),

@@ -174,6 +174,7 @@ struct AttemptRecord<'a> {
     ended_by: Option<u8>,
     #[serde(borrow)]
     sealed_pan: Option<SealedRecord<'a>>,
+    announced_at: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -339,6 +340,7 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
         ended_at: attempt.ended_at.map(millis),
         ended_by: attempt.ended_by.map(StoredNumber::number),
         sealed_pan: attempt.sealed_pan.as_ref().map(sealed_record),
+        announced_at: attempt.announced_at.map(millis),
     }
 }
 
@@ -462,6 +464,7 @@ fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
         operation: FIELDS.code("operation", record.operation)?,
         state: FIELDS.code("state", record.state)?,
         sent_at: FIELDS.time(record.sent_at)?,
+        announced_at: FIELDS.time_option(record.announced_at)?,
         channel_reference: text(record.channel_reference),
         acknowledged_at: FIELDS.time_option(record.acknowledged_at)?,
         code: text(record.code),

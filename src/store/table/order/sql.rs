@@ -287,6 +287,7 @@ impl SqlTable for Attempts {
             channel: row.1.channel.as_str(),
             operation: row.1.operation,
             sent_at: row.1.sent_at,
+            announced_at: row.1.announced_at,
         }
         changing {
             state: row.1.state,
@@ -312,6 +313,7 @@ impl SqlTable for Attempts {
             operation: row.get("operation")?,
             state: row.get("state")?,
             sent_at: row.get("sent_at")?,
+            announced_at: row.get("announced_at")?,
             channel_reference: row.get("channel_reference")?,
             acknowledged_at: row.get("acknowledged_at")?,
             code: row.get("code")?,

@@ -218,6 +218,7 @@ impl Draw {
             operation: self.of(&Operation::ALL),
             state: self.of(&AttemptState::ALL),
             sent_at: self.time(),
+            announced_at: self.maybe(Self::time),
             channel_reference: self.maybe(|draw| draw.text(32)),
             acknowledged_at: self.maybe(Self::time),
             code: self.maybe(|draw| draw.text(8)),

@@ -57,6 +57,7 @@ fn attempt() -> Attempt {
         operation: Operation::Payment,
         state: AttemptState::Unknown,
         sent_at: moment(1),
+        announced_at: Some(moment(0)),
         channel_reference: Some("202611220800001".to_owned()),
         acknowledged_at: Some(moment(1)),
         code: Some("05".to_owned()),

@@ -8,11 +8,16 @@ use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::ids::{
     AgreementId, CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId,
 };
+use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Reason, UnknownCause};
+use crate::domain::payment_code::{
+    CodeCall, CodePayer, PaymentCode, PaymentCodeRequest, PaymentCodeState,
+};
 use crate::domain::verification::{
     CardVerification, VerificationEnd, VerificationRequest, VerificationVerdict,
 };
 use crate::store::table::agreement::Agreements;
+use crate::store::table::payment_code::PaymentCodes;
 use crate::store::table::verification::Verifications;
 
 impl Draw {
@@ -173,6 +178,85 @@ impl SampleTable for Verifications {
     }
 
     fn hold(row: &CardVerification) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Draw {
+    fn code_call(&mut self) -> CodeCall {
+        CodeCall { order: self.id(), sent_at: self.time() }
+    }
+
+    fn payment_code(&mut self) -> PaymentCode {
+        let by_card = self.random.bool();
+        PaymentCode {
+            asked: PaymentCodeRequest {
+                caller: CallerId::from_stored(&self.word()),
+                caller_order_id: CallerOrderId::from_stored(&self.word()),
+                merchant_id: MerchantId::from_stored(&self.word()),
+                amount: self.amount(),
+                currency: self.of(&Currency::ALL),
+                payer: match by_card {
+                    true => CodePayer::Card { pan: self.random.u128(..) },
+                    false => CodePayer::Agreement(AgreementId::of(self.id())),
+                },
+            },
+            version: self.random.u32(..),
+            channel: self.channel(),
+            state: self.of(&PaymentCodeState::ALL),
+            last_call: self.code_call(),
+            standing: self.maybe(Self::code_call),
+            requests: self.random.u8(1..),
+            reason: self.maybe(|draw| draw.of(&Reason::ALL)),
+            unknown_cause: self.maybe(|draw| draw.of(&UnknownCause::ALL)),
+            code: self.maybe(|draw| draw.text(32)),
+            created_at: self.time(),
+            changed_at: self.time(),
+        }
+    }
+}
+
+/// The code of a payment by card, with every optional field.
+fn payment_code() -> PaymentCode {
+    let (order, sent_at) = (first_id(), moment(1));
+    PaymentCode {
+        asked: PaymentCodeRequest {
+            caller: CallerId::from_stored("core"),
+            caller_order_id: CallerOrderId::from_stored("A-7"),
+            merchant_id: MerchantId::from_stored("m-42"),
+            amount: AmountMinor::new(1_230).expect("an amount"),
+            currency: Currency::Cny,
+            payer: CodePayer::Card { pan: 7 },
+        },
+        version: 4,
+        channel: ChannelId::from_stored("unionpay"),
+        state: PaymentCodeState::Refused,
+        last_call: CodeCall { order, sent_at: moment(3) },
+        standing: Some(CodeCall { order, sent_at }),
+        requests: 2,
+        reason: Some(Reason::IdentityMismatch),
+        unknown_cause: Some(UnknownCause::TimedOut),
+        code: Some("66".to_owned()),
+        created_at: moment(1),
+        changed_at: moment(3),
+    }
+}
+
+impl SampleTable for PaymentCodes {
+    fn fixed() -> Vec<PaymentCode> {
+        let by_card = payment_code();
+        let payer = CodePayer::Agreement(AgreementId::of(first_id()));
+        let caller_order_id = CallerOrderId::from_stored("A-8");
+        let asked = PaymentCodeRequest { caller_order_id, payer, ..by_card.asked.clone() };
+        let by_agreement = PaymentCode { asked, standing: None, ..by_card.clone() };
+        vec![by_card, by_agreement]
+    }
+
+    fn draw(draw: &mut Draw) -> PaymentCode {
+        draw.payment_code()
+    }
+
+    fn hold(row: &PaymentCode) {
         head_fits::<Self>(row);
     }
 }

@@ -27,6 +27,7 @@ use crate::store::table::contradiction::Contradictions;
 use crate::store::table::event::OrderEvents;
 use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
+use crate::store::table::payment_code::PaymentCodes;
 use crate::store::table::reversal::Reversals;
 use crate::store::table::transaction::Transactions;
 use crate::store::table::verification::Verifications;
@@ -70,6 +71,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, SettledDates>();
     comes_back::<_, Verifications>();
     comes_back::<_, Agreements>();
+    comes_back::<_, PaymentCodes>();
     comes_back::<_, Approvals>();
     comes_back::<_, BinProposals>();
     for order in Orders::fixed() {
@@ -97,6 +99,7 @@ fn of_every_table() -> WriteSet {
         settled: SettledDates::fixed(),
         verifications: Verifications::fixed(),
         agreements: Agreements::fixed(),
+        payment_codes: PaymentCodes::fixed(),
         approvals: Approvals::fixed(),
         bin_proposals: BinProposals::fixed(),
         ..WriteSet::default()

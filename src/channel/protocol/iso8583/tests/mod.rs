@@ -113,6 +113,7 @@ fn facts(operation: Operation, sequence: u64) -> AttemptFacts {
             attempt: 1,
         },
         sent_at: now(),
+        announced_at: None,
         operation,
         merchant_id: MerchantId::parse("m-1").expect("an id"),
         amount: AmountMinor::new(10_000).expect("an amount"),
