@@ -22,7 +22,8 @@ use crate::domain::time::{Present, Timestamp};
 /// How often the channel is asked for the codes of one payment within [`CODE_LASTS`].
 pub const REQUESTS_MAX: u8 = 5;
 /// How long a payment can name its code: longer than a code is good anywhere. What is good for less
-/// the channel refuses itself.
+/// the channel refuses itself. So old can the number of an order be when the order is made, as long
+/// as the clock goes right: whoever looks for orders by time reckons with it.
 pub const CODE_LASTS: Duration = Duration::from_secs(15 * 60);
 
 closed_set! {

@@ -16,6 +16,7 @@ use crate::domain::books::settlement::SettledAmounts;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::Currency;
+use crate::domain::payment_code::CODE_LASTS;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 use crate::engine::Engine;
 use crate::store::{PAGE_MAX, Store, StoreError};
@@ -188,13 +189,14 @@ impl DayRecords {
 
 /// The order ids between which those of a date lie: after the first, before the second.
 ///
-/// An id begins with the UTC day of its making, which is never before the one that the clock had.
+/// An id begins with the UTC day of its making, which is never before the one that the clock had,
+/// and which may be that of the order's code by SMS.
 fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, OrderId)> {
     let begins = calendar.beginning_of(date)?;
     let tomorrow = BusinessDate::new(date.civil().tomorrow().ok()?);
     let ends = calendar.beginning_of(tomorrow)?;
     let day = |moment: Timestamp| BusinessDate::new(moment.civil(&TimeZone::UTC).date());
-    let first = day(begins).yyyymmdd() % 1_000_000;
+    let first = day(begins.minus(CODE_LASTS)).yyyymmdd() % 1_000_000;
     let behind = BusinessDate::new(day(ends).civil().tomorrow().ok()?).yyyymmdd() % 1_000_000;
     Some((OrderId::compose(first, 0, 0), OrderId::compose(behind, 0, 0)))
 }
@@ -202,4 +204,22 @@ fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, O
 /// The fee that the core charges its merchant for an order, if it gave one.
 fn merchant_fee(order: &Order) -> Option<i64> {
     order.instruction.merchant_fee_minor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_the_numbers_that_were_drawn_for_codes_before_its_day() {
+        let midnight = jiff::civil::Time::midnight();
+        let calendar = ClearingCalendar { zone: TimeZone::UTC, cut_off: midnight };
+        let date = BusinessDate::from_yyyymmdd(20_261_122).expect("a date");
+        let (after, before) = window(&calendar, date).expect("a window");
+        // The number of a code that was sent at 23:50, of an order of 00:04.
+        for (day, is_in) in [(261_120, false), (261_121, true), (261_122, true)] {
+            let number = OrderId::compose(day, 1, 86_000_000);
+            assert_eq!(after < number && number < before, is_in, "{day}");
+        }
+    }
 }

@@ -88,6 +88,7 @@ suite! {
     follow_ups_are_listed_by_what_they_refer_to,
     a_search_finds_what_a_look_over_all_orders_does,
     a_search_bears_any_cursor_time_and_limit,
+    a_search_finds_an_order_whose_number_was_drawn_for_its_code,
     orders_that_end_between_two_pages_are_shown_once,
     a_search_of_many_orders_says_how_far_it_looked,
     what_happened_is_listed_by_order,

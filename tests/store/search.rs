@@ -194,6 +194,26 @@ pub async fn a_search_finds_what_a_look_over_all_orders_does(store: &dyn Store) 
     }
 }
 
+/// The number of an order that brings a code by SMS was drawn for the code: it stands among the
+/// numbers of earlier orders.
+pub async fn a_search_finds_an_order_whose_number_was_drawn_for_its_code(store: &dyn Store) {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let mut all: Vec<Order> = (1..=60).map(books::order).collect();
+    let begin = all[0].created_at;
+    for (order, minutes) in all.iter_mut().zip(0..) {
+        order.created_at = begin.plus(MINUTE * minutes);
+    }
+    all[10].created_at = begin.plus(MINUTE * 24);
+    commit(store, WriteSet { orders: all.clone(), ..WriteSet::default() }).await;
+    // By orders of its own number's time, and by orders of its own: whichever are left out.
+    for (from, to) in [(24, 25), (24, 60), (0, 25)] {
+        let time = |minutes| Some(begin.plus(MINUTE * minutes));
+        let asked = OrderFilter { from: time(from), to: time(to), ..OrderFilter::default() };
+        let found = pages(store, &asked, 7).await;
+        assert!(found.iter().any(|one| one.id == all[10].id), "{from} to {to}");
+    }
+}
+
 /// The page of a cursor that no page has given, of a time that is empty or the wrong way round, and
 /// of any limit.
 pub async fn a_search_bears_any_cursor_time_and_limit(store: &dyn Store) {

@@ -15,6 +15,7 @@ use memchr::memmem::Finder;
 use crate::domain::flow::filter::OrderFilter;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::payment_code::CODE_LASTS;
 use crate::domain::time::Timestamp;
 use crate::store::key::{Parts, order_key};
 use crate::store::row::Table;
@@ -30,8 +31,9 @@ use super::{FINAL, OPEN, Orders, order_of};
 const LOOKED_MAX: usize = 20_000;
 
 /// How far the moments of two orders of one day and node may be in another order than their
-/// numbers: calls that came at once draw their numbers one after another.
-const DISORDER: Duration = Duration::from_secs(600);
+/// numbers: calls that came at once draw their numbers one after another, and the number of an
+/// order that brings a code by SMS was drawn for the code.
+const DISORDER: Duration = Duration::from_secs(600 + CODE_LASTS.as_secs());
 /// The most days of a node that a page passes over.
 const PASSED_MAX: usize = 64;
 /// The numbers of one day and node.
