@@ -261,10 +261,8 @@ impl CaseDesk {
 
     /// The token of an agreement, and what an order by it keeps.
     fn named_agreement(&self, by: &Agreement) -> Result<(CardToken, InstrumentFacts), EngineError> {
-        let sealed = by.token.as_ref().ok_or(EngineError::TokenClosed)?;
-        let token = self.engine.vault().open_token(by.id, sealed);
         let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
-        Ok((token.ok_or(EngineError::TokenClosed)?, facts))
+        Ok((self.engine.payable_token(by)?, facts))
     }
 
     /// Takes a payment by an agreement as far as one call does, with the payment's own code where

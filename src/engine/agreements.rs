@@ -256,6 +256,12 @@ impl Engine {
         self.ask_what_became(row).await.map(|(row, _)| row)
     }
 
+    /// The token of an agreement that an order may name now; the error says why it may not.
+    pub fn payable_token(&self, agreement: &Agreement) -> Result<CardToken, EngineError> {
+        agreement.check_payable(&self.clock.present())?;
+        self.token_of(agreement, None)
+    }
+
     /// The token of an agreement; `phone` where another one than the agreement's is meant.
     pub(super) fn token_of(
         &self,

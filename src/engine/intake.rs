@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::channel::registry::Registry;
-use crate::domain::agreement::{Agreement, AgreementRefusal, AgreementRequest, mask_phone};
+use crate::domain::agreement::{Agreement, AgreementRequest, mask_phone};
 use crate::domain::bin::{BinRow, Brand};
 use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
@@ -58,8 +58,6 @@ pub enum PayError {
     /// The caller has no such agreement for the merchant.
     #[error("no agreement of the order's merchant has this id")]
     NoSuchAgreement,
-    #[error(transparent)]
-    Agreement(#[from] AgreementRefusal),
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -385,7 +383,8 @@ impl Intake {
         asked: &Instruction,
         now: Timestamp,
     ) -> Result<Planned, PayError> {
-        agreement.check_payable(&self.engine.clock().present())?;
+        let present = self.engine.clock().present();
+        agreement.check_payable(&present).map_err(EngineError::from)?;
         self.plan_of(RouteAsk::Code(asked), &CardSeen::of_agreement(agreement), now)
     }
 
@@ -414,10 +413,9 @@ impl Intake {
         now: Timestamp,
     ) -> Result<(Planned, CardToken), PayError> {
         let agreement = self.named_agreement(instruction, id).await?;
-        agreement.check_payable(&self.engine.clock().present())?;
+        let token = self.engine.payable_token(&agreement)?;
         let seen = CardSeen::of_agreement(&agreement);
-        let planned = self.plan_of(RouteAsk::Order(instruction), &seen, now)?;
-        Ok((planned, self.engine.token_of(&agreement, None)?))
+        Ok((self.plan_of(RouteAsk::Order(instruction), &seen, now)?, token))
     }
 
     /// Opens an agreement at the best channel for its card, which is its only one. The same id with

@@ -8,9 +8,10 @@ use switchyard::domain::books::reconcile::{Item, Status};
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::money::Currency;
-use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use switchyard::domain::outcome::{Decline, Outcome, Reason, UnknownCause};
 use switchyard::domain::time::{Present, Timestamp};
 
+use crate::bindings::yes;
 use crate::terms;
 use crate::world::{Event, State};
 
@@ -32,6 +33,8 @@ pub struct Record {
     pub channel: ChannelId,
     pub operation: Operation,
     pub original: Option<ChannelOrderNo>,
+    /// The binding that it is paid by.
+    pub binding: Option<ChannelOrderNo>,
     pub amount_minor: i64,
     /// When it truly was sent, whatever our clock showed.
     pub sent_at: Timestamp,
@@ -95,14 +98,6 @@ pub fn declined(reason: Reason, code: &str) -> Outcome {
     Outcome::Declined(Decline { reason, code: code.to_owned(), elsewhere: false })
 }
 
-fn approved(number: ChannelOrderNo) -> Outcome {
-    Outcome::Approved(Approval {
-        channel_reference: Some(format!("q{number}")),
-        code: "00".to_owned(),
-        settle_mmdd: None,
-    })
-}
-
 impl State {
     pub fn register(&mut self, facts: &AttemptFacts, channel: &ChannelId) {
         let number = facts.channel_order_no;
@@ -110,6 +105,7 @@ impl State {
             channel: channel.clone(),
             operation: facts.operation,
             original: None,
+            binding: None,
             amount_minor: facts.amount.get(),
             sent_at: self.now,
             fate: Fate::Absent,
@@ -173,7 +169,10 @@ impl State {
     /// The channel carries it out, or refuses, and perhaps tells us by notice.
     pub fn settle(&mut self, number: ChannelOrderNo, at_once: bool) {
         let record = self.record(number).clone();
+        let is_void = record.binding.is_some_and(|binding| !self.pays(binding));
+        self.tally.refused_by_channel += u64::from(is_void);
         let fate = match record.operation {
+            _ if is_void => Fate::Declined,
             Operation::Payment | Operation::Payout => match self.random.u8(0..100) {
                 0..=69 => Fate::Done,
                 70..=79 if at_once => Fate::Elsewhere,
@@ -241,7 +240,7 @@ impl State {
             Fate::Working => {
                 Outcome::Pending { code: code("05"), channel_reference: Some(format!("q{number}")) }
             }
-            Fate::Done | Fate::Undone => approved(number),
+            Fate::Done | Fate::Undone => yes(number),
             Fate::Declined => declined(Reason::InsufficientFunds, "51"),
             Fate::Elsewhere => Outcome::Declined(Decline {
                 reason: Reason::NotSupported,
@@ -281,7 +280,7 @@ impl State {
         match record.fate {
             Fate::Absent => self.word(number),
             Fate::Working => Outcome::Unknown(UnknownCause::ChannelUnsure),
-            Fate::Reversed => approved(number),
+            Fate::Reversed => yes(number),
             Fate::Undone => declined(Reason::OriginalNotEligible, "E0"),
             Fate::Done | Fate::Declined | Fate::Elsewhere => {
                 let percent = if record.fate == Fate::Done { 12 } else { 50 };
@@ -294,7 +293,7 @@ impl State {
                 if record.fate == Fate::Done {
                     self.record(number).fate = Fate::Reversed;
                 }
-                approved(number)
+                yes(number)
             }
         }
     }
@@ -333,7 +332,7 @@ impl State {
                 } else {
                     self.tally.false_claims += 1;
                 }
-                self.tell(number, approved(number), Duration::ZERO, true);
+                self.tell(number, yes(number), Duration::ZERO, true);
             }
         }
     }

@@ -39,7 +39,7 @@ pub struct Bank {
 }
 
 /// What happens to a request on its way.
-enum Way {
+pub enum Way {
     NotSent,
     LostBefore,
     Late,
@@ -51,14 +51,14 @@ impl Bank {
         self.world.state().now = self.clock.now();
     }
 
-    async fn pause(&self, range: std::ops::Range<u64>) {
+    pub async fn pause(&self, range: std::ops::Range<u64>) {
         let pause = self.world.state().millis(range);
         tokio::time::sleep(pause).await;
         self.pulse.step(&self.world).await;
         self.tick();
     }
 
-    fn way(&self) -> Way {
+    pub fn way(&self) -> Way {
         let mut state = self.world.state();
         match state.random.u8(0..100) {
             _ if state.calm => Way::Through,
@@ -79,7 +79,7 @@ impl Bank {
     }
 
     /// The answer as it arrives, or does not.
-    async fn answer(&self, outcome: Outcome) -> Outcome {
+    pub async fn answer(&self, outcome: Outcome) -> Outcome {
         let (draw, calm) = {
             let mut state = self.world.state();
             (state.random.u8(0..100), state.calm)
@@ -132,14 +132,15 @@ impl Bank {
         &self,
         channel: &ChannelId,
         facts: &AttemptFacts,
-        original: Option<ChannelOrderNo>,
+        (original, binding): (Option<ChannelOrderNo>, Option<ChannelOrderNo>),
     ) -> Outcome {
         let number = facts.channel_order_no;
         self.check_sending(channel, facts);
         {
             let mut state = self.world.state();
             state.register(facts, channel);
-            state.record(number).original = original;
+            let record = state.record(number);
+            (record.original, record.binding) = (original, binding);
         }
         let way = self.way();
         self.pause(5..800).await;
@@ -154,8 +155,7 @@ impl Bank {
                 {
                     let mut state = self.world.state();
                     let sent_at = state.record(number).sent_at;
-                    let left = bound.saturating_sub(state.now.since(sent_at));
-                    let after = state.millis(1_000..400_000).min(left);
+                    let after = state.lateness(sent_at, bound);
                     state.record(number).coming = true;
                     state.later(after, Event::Arrive { number });
                 }
@@ -311,15 +311,17 @@ impl Channels for Bank {
             }
             self.check_node(channel);
             let on_its_way = self.limits.as_ref().map(|limits| limits.leaves(channel));
+            let mut issued = None;
             let outcome = match &request {
                 ChannelRequest::Charge { facts, instrument } => {
                     self.check_payout(facts, instrument);
-                    self.carry_out(channel, facts, None).await
+                    let binding = self.check_payer(channel, facts.channel_order_no, instrument);
+                    self.carry_out(channel, facts, (None, binding)).await
                 }
                 ChannelRequest::FollowUp { facts, original, pan } => {
                     self.check_follow_up(channel, facts, original, pan.is_some());
                     let original = original.channel_order_no;
-                    self.carry_out(channel, facts, Some(original)).await
+                    self.carry_out(channel, facts, (Some(original), None)).await
                 }
                 ChannelRequest::Inquiry { facts, pan, .. } => {
                     self.check_pan(facts, pan.is_some());
@@ -330,8 +332,11 @@ impl Channels for Bank {
                     self.check_original(facts, original.as_ref().map(|one| one.operation));
                     self.reverse(channel, facts).await
                 }
-                // The books have no part in it, and the world asks for none.
-                ChannelRequest::Service { .. } => Outcome::NotSent(NotSentCause::NotEncodable),
+                ChannelRequest::Service { facts, subject } => {
+                    let heard = self.serve(channel, facts, subject).await;
+                    issued = heard.1;
+                    heard.0
+                }
             };
             self.pulse.step(&self.world).await;
             drop((on_its_way, turn));
@@ -342,7 +347,7 @@ impl Channels for Bank {
                 limits.gives_back(channel, kind, facts.sent_at, facts.amount.get());
             }
             let transcript = format!("{} {}", request.name(), outcome.name());
-            ReplyMeaning::new(outcome, transcript)
+            ReplyMeaning { issued, ..ReplyMeaning::new(outcome, transcript) }
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchyard::domain::agreement::{AgreementRefusal, AgreementState};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::flow::order::{
     Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
@@ -35,8 +36,38 @@ pub fn account() -> PayeeAccount {
     parsed.expect("an id of a wallet's user")
 }
 
-fn instrument(wish: &Wish) -> Instrument {
-    if wish.to_account { account().into() } else { card().into() }
+/// What an order is to be paid by, or to pay, or why that cannot be.
+type NamedInstrument = Result<Instrument, EngineError>;
+
+/// What a wish names, and what its order keeps of it. `None`: its agreement is not there yet.
+async fn named(
+    engine: &Engine,
+    world: &World,
+    wish: &Wish,
+) -> Result<Option<(NamedInstrument, InstrumentFacts)>, EngineError> {
+    let Some(number) = wish.agreement else {
+        let instrument = if wish.to_account { account().into() } else { card().into() };
+        return Ok(Some((Ok(instrument), instrument_facts(wish, engine))));
+    };
+    let Some(id) = world.state().wanted[number].id else { return Ok(None) };
+    let row = engine.store().agreement(id).await?;
+    let row = row.ok_or(EngineError::Contended)?;
+    let facts = InstrumentFacts::Agreement { id, card: row.asked.card.clone() };
+    let token = engine.payable_token(&row);
+    if token.is_ok() && row.state != AgreementState::Active {
+        let state = row.state.name();
+        world.state().violate(format!("an order may name agreement {id}, which is {state}"));
+    }
+    if let Err(EngineError::Agreement(AgreementRefusal::Expired)) = &token {
+        let mut state = world.state();
+        state.tally.expired += 1;
+        // A clock that runs ahead refuses nobody.
+        if row.ends_at.is_none_or(|ends_at| state.now < ends_at) {
+            state.violate(format!("agreement {id} was refused before it had expired"));
+        }
+    }
+    let by_it = token.map(|token| Instrument::Agreement { token, sms_code: None });
+    Ok(Some((by_it, facts)))
 }
 
 /// What the order keeps of it.
@@ -52,7 +83,7 @@ fn instrument_facts(wish: &Wish, engine: &Engine) -> InstrumentFacts {
     CardFacts { masked, digests, row: None }.into()
 }
 
-fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
+fn order(id: OrderId, wish: &Wish, facts: InstrumentFacts, engine: &Engine) -> Order {
     let candidate = |name: &&str| Candidate {
         channel: ChannelId::from_stored(name),
         keeps_pan: terms::terms(name).keeps_pan,
@@ -67,7 +98,7 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
     let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
     let instruction = Instruction {
         settlement_mode: wish.settlement_mode,
-        instrument: Some(instrument_facts(wish, engine)),
+        instrument: Some(facts),
         notify_url: Some("https://core.example/notices".to_owned()),
         ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
     };
@@ -87,17 +118,34 @@ pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
         let until = if number.is_multiple_of(3) { Instant::now() } else { patient() };
         (wish, differing, until)
     };
+    let (instrument, facts) = match named(engine, world, &wish).await {
+        Ok(Some(named)) => named,
+        Ok(None) => return,
+        Err(error) => return note_error(world, "an instrument", &error),
+    };
     let id = match engine.next_order_id().await {
         Ok(id) => id,
         Err(error) => return note_error(world, "an order id", &error),
     };
-    let mut asked = order(id, &wish, engine);
+    let mut asked = order(id, &wish, facts, engine);
     if differing {
         asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
-    let answer = outcome(engine.accept(asked, instrument(&wish).into(), None, until).await).await;
+    let answer = match instrument {
+        Ok(instrument) => outcome(engine.accept(asked, instrument.into(), None, until).await).await,
+        Err(refused) => kept(engine, &asked.instruction, refused).await,
+    };
     let mut state = world.state();
     match answer {
+        Err(EngineError::Agreement(refusal)) => {
+            state.tally.refused_by_books += 1;
+            if wish.answered.is_some() {
+                state.violate(format!("I-9: the repeat of {} is refused", wish.caller_order_id));
+            }
+            let named = wish.agreement.expect("only agreements are refused so");
+            let is_over = state.is_refused_for_good(named, refusal);
+            state.wishes[number].is_refused = is_over;
+        }
         Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
             state.tally.differing += 1;
         }
@@ -120,6 +168,18 @@ pub async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
             note_error(world, "an order", &error);
         }
     }
+}
+
+/// The order that a refused one repeats, or the refusal.
+async fn kept(
+    engine: &Engine,
+    asked: &Instruction,
+    refused: EngineError,
+) -> Result<(Order, bool), EngineError> {
+    let (caller, own) = (asked.caller.clone(), asked.caller_order_id.clone());
+    let kept = engine.store().order_by_caller(caller, own).await?.ok_or(refused)?;
+    kept.instruction.same_content(asked)?;
+    Ok((kept, true))
 }
 
 /// Releases a part of an escrow payment that has succeeded.

@@ -9,18 +9,24 @@
 mod auditor;
 
 mod accounting_side;
+mod agreement_verdict;
+mod agreements;
 mod bank;
 mod bank_side;
+mod binding_side;
+mod bindings;
+mod chores;
 mod core_side;
 mod hostile;
 mod life;
 mod limits;
 mod nodes;
+mod play;
 mod terms;
 mod verdict;
 mod world;
 
-use life::play;
+use play::play;
 
 /// Seeds that a run without settings plays: some twenty seconds of a debug build.
 const SEEDS: u64 = 120;

@@ -11,8 +11,9 @@ use switchyard::store::Store;
 use tokio::task::JoinSet;
 
 use crate::hostile::Pulse;
-use crate::life::{End, Life, Played, Process, judged, live, world_of};
+use crate::life::Life;
 use crate::limits::NodeLimits;
+use crate::play::{End, Played, Process, judged, live, world_of};
 use crate::verdict;
 use crate::world::{World, note_error};
 

@@ -22,6 +22,9 @@ pub const SILENT: &str = "charlie";
 /// Takes reversals within the clearing day only, and no undo.
 pub const DAY_BOUND: &str = "delta";
 
+/// Those that bind cards: whoever cannot be asked does not.
+pub const BINDING: [&str; 3] = [DIRECT, ACCEPTING, DAY_BOUND];
+
 pub const ALL: [&str; 4] = [DIRECT, ACCEPTING, SILENT, DAY_BOUND];
 
 fn seconds(list: &[u64]) -> Vec<Duration> {

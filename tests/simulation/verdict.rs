@@ -14,9 +14,11 @@ use switchyard::domain::books::reconcile::{
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::Currency;
 use switchyard::store::{PAGE_MAX, Store, StoreFuture};
 
+use crate::agreement_verdict::check_agreements;
 use crate::auditor::{Rows, check_invariants};
 use crate::bank::Fate;
 use crate::world::{State, World};
@@ -82,6 +84,7 @@ fn load(world: &World) -> Rows {
 /// The store's rows are those that it was given, no more and no fewer.
 pub fn compare_shadow(world: &World) {
     let mut stored = load(world);
+    let store: &dyn Store = &world.store;
     let mut state = world.state();
     let mut shadow = state.rows.clone();
     for rows in [&mut stored, &mut shadow] {
@@ -89,7 +92,10 @@ pub fn compare_shadow(world: &World) {
         let claims = rows.contradictions.values_mut();
         claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.reported, row.ordinal)));
     }
-    if stored != shadow {
+    let agreements = state.agreements.values().cloned();
+    let agreements: Vec<_> = agreements.map(|row| (now(store.agreement(row.id)), row)).collect();
+    let is_kept = agreements.iter().all(|(stored, row)| stored.as_ref() == Some(row));
+    if stored != shadow || !is_kept {
         state.violate("I-12: the store does not hold what was committed".to_owned());
     }
 }
@@ -108,6 +114,7 @@ pub fn judge(world: &World) {
     state.violations.extend(checked.told);
     check_exports(world, &mut state);
     check_answers(&mut state);
+    check_agreements(&mut state);
     check_lines(&mut state);
     check_statements(&mut state);
     check_accounting(&mut state);
@@ -132,6 +139,10 @@ pub fn judge(world: &World) {
         };
         *counter += 1;
         tally.orders += 1;
+        let named = order.instruction.instrument.as_ref().and_then(InstrumentFacts::agreement);
+        let is_paid =
+            order.status == OrderStatus::Succeeded && !order.instruction.kind.is_follow_up();
+        tally.paid_by_agreement += u64::from(named.is_some() && is_paid);
     }
     state.tally = tally;
 }
@@ -157,6 +168,11 @@ fn check_answers(state: &mut State) {
     for wish in &state.wishes {
         let name = &wish.caller_order_id;
         let Some((id, status)) = wish.answered else {
+            let mut orders = state.rows.orders.values();
+            let own = |order: &Order| order.instruction.caller_order_id.as_str() == name;
+            if wish.is_refused && !orders.any(own) {
+                continue;
+            }
             found.push(format!("I-12: {name} was never answered"));
             continue;
         };

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchyard::clock::{Clock, LastSeen};
+use switchyard::domain::agreement::Agreement;
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::command::Decider;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source, VolumeKind};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
-use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::{Reason, UnknownCause};
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;
@@ -20,9 +21,11 @@ use switchyard::engine::EngineError;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
+use crate::agreements::WantedAgreement;
 use crate::auditor::{Auditor, Rows};
 use crate::bank::Ledger;
 use crate::bank_side::MARGIN;
+use crate::bindings::Binding;
 use crate::terms;
 
 /// 2026-11-22T14:40:00Z: twenty minutes before the channels' clearing day ends.
@@ -41,6 +44,11 @@ pub enum Event {
     Notice { order: OrderId, evidence: Evidence, sure: bool },
     /// A channel comes up with a claim against what it had said before.
     Claim { number: ChannelOrderNo },
+    /// A confirmation that was long on its way reaches its channel.
+    Bind { number: ChannelOrderNo },
+    /// What a confirmation has bound is made void: by a request that was long on its way, or by the
+    /// card's holder at the channel.
+    Unbind { number: ChannelOrderNo, by_holder: bool },
 }
 
 /// A payment as the core knows it.
@@ -51,6 +59,10 @@ pub struct Wish {
     pub settlement_mode: SettlementMode,
     pub channels: Vec<&'static str>,
     pub answered: Option<(OrderId, OrderStatus)>,
+    /// The agreement that it names, as a place among those that are wanted.
+    pub agreement: Option<usize>,
+    /// It was refused for good, since its agreement cannot be paid by.
+    pub is_refused: bool,
     pub releases: u8,
     pub hold: bool,
     /// Money is to be paid out: to the card, or to an account.
@@ -62,6 +74,13 @@ pub struct Wish {
     pub capture: Option<OrderId>,
     /// The last follow-up that was taken, and its answer.
     pub last_follow_up: Option<(FollowUp, OrderId)>,
+}
+
+impl Wish {
+    /// Whether the core has heard what it waits for.
+    pub const fn is_settled(&self) -> bool {
+        self.answered.is_some() || self.is_refused
+    }
 }
 
 macro_rules! tally {
@@ -143,7 +162,22 @@ tally!(
     late_successes,
     clock_jumps,
     clock_doubts,
-    never_arrived
+    never_arrived,
+    agreements,
+    differing_agreements,
+    refused_steps,
+    cards_gone,
+    bound,
+    not_bound,
+    confirmations_lost,
+    bound_by_inquiry,
+    unbound,
+    unbound_by_holder,
+    sent_by_agreement,
+    paid_by_agreement,
+    refused_by_channel,
+    refused_by_books,
+    expired
 );
 
 pub struct State {
@@ -162,6 +196,11 @@ pub struct State {
     pub booked: BTreeMap<RequestId, OrderId>,
     pub next_event: u64,
     pub rows: Rows,
+    /// The rows of agreements that were written.
+    pub agreements: BTreeMap<AgreementId, Agreement>,
+    pub wanted: Vec<WantedAgreement>,
+    /// What the channels have bound, by its confirmation.
+    pub bindings: BTreeMap<ChannelOrderNo, Binding>,
     pub wishes: Vec<Wish>,
     pub history: Vec<String>,
     pub violations: Vec<String>,
@@ -209,6 +248,9 @@ impl World {
             booked: BTreeMap::new(),
             next_event: 0,
             rows,
+            agreements: BTreeMap::new(),
+            wanted: Vec::new(),
+            bindings: BTreeMap::new(),
             wishes: Vec::new(),
             history: Vec::new(),
             violations: Vec::new(),
@@ -249,6 +291,9 @@ impl State {
             writes.clearing.iter().filter(|row| self.is_late(row)).count() as u64;
         self.hold_against_the_truth(writes);
         self.history.push(format!("{writes:?}"));
+        for row in &writes.agreements {
+            self.agreement_written(row);
+        }
         let found = self.rows.apply(writes);
         if !found.is_empty() {
             self.violations.extend(found);

@@ -133,7 +133,6 @@ pub(super) fn refusal(error: PayError) -> ApiError {
         PayError::NoSuchAgreement => {
             ApiError::of_field(ProblemCode::NoAgreement, "agreement", error.to_string())
         }
-        PayError::Agreement(refusal) => refusal.into(),
         PayError::ExpiredCard => {
             ApiError::of_field(ProblemCode::ExpiredCard, "card.expiry", error.to_string())
         }
