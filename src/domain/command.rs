@@ -3,11 +3,10 @@
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::card::SealedPan;
-use crate::domain::closed_set;
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Evidence, Operation};
 use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::flow::reversal::{Resolution, ReversalEntry};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{Objection, Outcome};
@@ -69,16 +68,6 @@ pub struct RepeatedCard {
     pub pan_digest: u128,
     /// The number, sealed for the follow-up's order.
     pub sealed: SealedPan,
-}
-
-closed_set! {
-    /// An operator's decision about an unknown.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Resolution {
-        Succeeded = 1 => "succeeded",
-        Failed = 2 => "failed",
-        Reversed = 3 => "reversed",
-    }
 }
 
 /// The person who decided, the second one who approved it where the settings ask for one, and the

@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
-use crate::domain::command::{Command, Decider, Refusal, Resolution, View};
+use crate::domain::command::{Command, Decider, Refusal, View};
 use crate::domain::flow::approval::{
     ApprovalRefusal, ApprovalRequest, ApprovalState, HeldAction, OpenEnd, OperatorKey,
 };
 use crate::domain::flow::order::Order;
+use crate::domain::flow::reversal::Resolution;
 use crate::domain::ids::{ApprovalId, OrderId};
 use crate::domain::time::Present;
 use crate::domain::write_set::{AuditEntry, WriteSet};

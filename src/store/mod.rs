@@ -17,6 +17,7 @@ pub mod embedded;
 pub mod postgres;
 
 mod form;
+mod head;
 mod key;
 mod plan;
 mod row;

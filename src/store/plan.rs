@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use super::row::{Entries, Head, identity};
+use super::head::{Entries, Head, identity};
 use super::sorted::StoreResult;
 use super::{CommitError, StoreError};
 

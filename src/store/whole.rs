@@ -10,8 +10,9 @@ use crate::domain::closed_set;
 use crate::domain::write_set::{AuditEntry, WriteSet};
 
 use super::embedded::EmbeddedStore;
+use super::head::identity;
 use super::key::{Parts, bounds};
-use super::row::{AnyTable, Following, RowPage, StoredRow, bytes_page, identity};
+use super::row::{AnyTable, Following, RowPage, StoredRow, bytes_page};
 use super::sorted::{Scan, SortedRows, StoreResult};
 use super::sql::read::field;
 use super::table::{TABLES, lease, table_name};

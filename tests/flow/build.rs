@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
-    CardInMemory, Command, Decider, Decision, OriginalView, Refusal, Resolution, View,
+    CardInMemory, Command, Decider, Decision, OriginalView, Refusal, View,
 };
 use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
@@ -15,7 +15,7 @@ use switchyard::domain::flow::decide;
 use switchyard::domain::flow::order::{
     Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
 };
-use switchyard::domain::flow::reversal::ReversalEntry;
+use switchyard::domain::flow::reversal::{Resolution, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{

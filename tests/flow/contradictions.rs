@@ -2,11 +2,11 @@
 
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::command::{Command, Resolution};
+use switchyard::domain::command::Command;
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::{OWN_CALLER, OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::ChannelOrderNo;
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::terms::Terms;

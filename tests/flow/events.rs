@@ -1,9 +1,10 @@
 //! What happened to an order is kept with it, since its entry goes with its cause (I-6).
 
-use switchyard::domain::command::{Command, Resolution};
+use switchyard::domain::command::Command;
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::event::{EventKind, OrderEvent};
 use switchyard::domain::flow::order::OrderStatus;
+use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::Terms;
 

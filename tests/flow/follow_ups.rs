@@ -7,14 +7,12 @@ use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, PostingSide, RequestId, VoucherType,
 };
 use switchyard::domain::card::SealedPan;
-use switchyard::domain::command::{
-    CardInMemory, Command, Refusal, RepeatedCard, Resolution, WantedBy,
-};
+use switchyard::domain::command::{CardInMemory, Command, Refusal, RepeatedCard, WantedBy};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor};
 use switchyard::domain::outcome::{Outcome, Reason};

@@ -1,10 +1,10 @@
 //! What an operator may do, in every phase; and what a repeated order must be equal in (I-9).
 
 use switchyard::domain::card::CardFacts;
-use switchyard::domain::command::{Command, Refusal, Resolution};
+use switchyard::domain::command::{Command, Refusal};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};

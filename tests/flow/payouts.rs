@@ -2,12 +2,12 @@
 
 use switchyard::domain::books::accounting::{BookingEvent, PostingSide, RequestId, VoucherType};
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
 use switchyard::domain::outcome::{Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, Terms};

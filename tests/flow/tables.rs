@@ -2,10 +2,11 @@
 
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::command::{CardInMemory, Command, Decision, Resolution, WantedBy};
+use switchyard::domain::command::{CardInMemory, Command, Decision, WantedBy};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::{OrderKind, SettlementMode};
+use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::{ReportedSuccessRule, Terms};

@@ -1,10 +1,10 @@
 //! An owed undo: it is sent until the channel has done it, or a person must look.
 
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
-use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::Terms;

@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::shown::{cell, money};
-use crate::domain::command::Resolution;
-use crate::domain::flow::reversal::Phase;
+use crate::domain::flow::reversal::{Phase, Resolution};
 
 #[derive(Debug, Args)]
 pub struct ReversalArgs {

@@ -10,10 +10,9 @@
 use crate::domain::bin::StatedDate;
 use crate::domain::books::difference::{Difference, Remedy};
 use crate::domain::closed_set;
-use crate::domain::command::Resolution;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::flow::reversal::{Resolution, ReversalEntry};
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };

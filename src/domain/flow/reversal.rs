@@ -38,6 +38,16 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// An operator's decision about an unknown.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Resolution {
+        Succeeded = 1 => "succeeded",
+        Failed = 2 => "failed",
+        Reversed = 3 => "reversed",
+    }
+}
+
 /// One line of an entry's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryLine {

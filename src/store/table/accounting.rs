@@ -12,9 +12,10 @@ use crate::domain::ids::{
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, plan_put};
+use crate::store::row::{Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::StoreResult;
 use crate::store::sql::read::parameters;
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};

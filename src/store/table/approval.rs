@@ -5,20 +5,21 @@ use serde::{Deserialize, Serialize};
 use crate::domain::bin::StatedDate;
 use crate::domain::books::difference::Remedy;
 use crate::domain::closed_set::StoredNumber;
-use crate::domain::command::Resolution;
 use crate::domain::flow::approval::{
     ApprovalDecision, ApprovalRequest, HeldAction, HeldBinTable, HeldRefund, HeldRemedy,
     HeldResolve, OpenEnd, OperatorKey,
 };
+use crate::domain::flow::reversal::Resolution;
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };
 use crate::domain::money::Currency;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, list_indexed, plan_put};
+use crate::store::row::{Table, Versioned, get, holder, list_indexed, plan_put};
 use crate::store::sorted::{Scan, SortedRows, StoreResult, onward};
 use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};

@@ -7,9 +7,10 @@ use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, ChannelId, Mercha
 use crate::domain::payment_code::{CodeCall, CodePayer, PaymentCode, PaymentCodeRequest};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, plan_put};
+use crate::store::row::{Table, Versioned, get, plan_put};
 use crate::store::sorted::StoreResult;
 use crate::store::sql::read::parameters;
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};

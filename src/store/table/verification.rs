@@ -8,9 +8,10 @@ use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, Verific
 use crate::domain::verification::{CardVerification, VerificationEnd, VerificationRequest};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, plan_put};
+use crate::store::row::{Table, Versioned, get, holder, plan_put};
 use crate::store::sorted::StoreResult;
 use crate::store::sql::read::parameters;
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};

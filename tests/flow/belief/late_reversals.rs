@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 

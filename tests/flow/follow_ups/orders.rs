@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use switchyard::domain::books::accounting::{BookingEvent, DeliveryStatus};
-use switchyard::domain::command::{CardInMemory, Command, Resolution};
+use switchyard::domain::command::{CardInMemory, Command};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
+use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::Outcome;
 

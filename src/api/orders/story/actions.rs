@@ -2,10 +2,9 @@
 //! (a channel's abilities, a day that has ended) is its own to refuse.
 
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use crate::domain::command::Resolution;
 use crate::domain::flow::attempt::AttemptState;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
-use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::flow::reversal::{Resolution, ReversalEntry};
 use crate::domain::write_set::CoreNotice;
 
 use super::{ActionBody, ActionFieldBody};

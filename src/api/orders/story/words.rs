@@ -163,11 +163,10 @@ mod tests {
     use crate::domain::books::reconcile::Class;
     use crate::domain::books::settlement::SettlementState;
     use crate::domain::closed_set::ClosedSet;
-    use crate::domain::command::Resolution;
     use crate::domain::flow::attempt::{AttemptState, Operation, Source};
     use crate::domain::flow::event::EventRemark;
     use crate::domain::flow::order::{OrderKind, OrderStatus};
-    use crate::domain::flow::reversal::Phase;
+    use crate::domain::flow::reversal::{Phase, Resolution};
     use crate::domain::outcome::{NotSentCause, Reason, UnknownCause};
     use crate::domain::write_set::ReportedEnd;
 

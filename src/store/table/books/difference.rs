@@ -13,10 +13,11 @@ use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, Order
 use crate::domain::time::{BusinessDate, DueWindow, Timestamp};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Following, Head, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
+    Following, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
 };
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 use crate::store::sql::read::{after_id, page_limit, parameters};

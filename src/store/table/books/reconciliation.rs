@@ -17,11 +17,11 @@ use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{ReadGuard, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::head::{Entries, Head, identity};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Following, Head, Table, Versioned, get, holder, identity, list_indexed, list_rows,
-    plan_put,
+    Following, Table, Versioned, get, holder, list_indexed, list_rows, plan_put,
 };
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::sql::read::{after_id, page_limit, parameter, parameters};

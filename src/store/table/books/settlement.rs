@@ -7,11 +7,10 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
+use crate::store::head::{Entries, Head};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{
-    Entries, Following, Head, Table, Versioned, get, holder, list_indexed, plan_put,
-};
+use crate::store::row::{Following, Table, Versioned, get, holder, list_indexed, plan_put};
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::sql::read::{after_id, page_limit, parameters};
 use crate::store::sql::step::{Answer, Field, SqlPlan, Step, VersionChange, latest, versioned};

@@ -5,11 +5,11 @@ use super::samples::{first_id, moment};
 use super::{SampleTable, head_fits};
 use crate::domain::bin::StatedDate;
 use crate::domain::books::difference::Remedy;
-use crate::domain::command::Resolution;
 use crate::domain::flow::approval::{
     ApprovalDecision, ApprovalRequest, ApprovalState, HeldAction, HeldBinTable, HeldRefund,
     HeldRemedy, HeldResolve, OpenEnd, OperatorKey,
 };
+use crate::domain::flow::reversal::Resolution;
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };
