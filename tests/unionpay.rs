@@ -34,6 +34,7 @@ use switchyard::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
+use switchyard::domain::payment_code::{CodedCharge, CodedKind};
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
     DurationRange, EntryKind, EntryState, Faults, MERCHANT_ID, Simulator, SimulatorKeys,
@@ -287,9 +288,9 @@ async fn a_card_is_bound_paid_by_its_token_and_unbound() {
     assert_eq!(entry.card.as_deref(), Some("621626*********0018"));
     let (no_code, ..) = pay(6, Some(TEST_SMS_CODE)).await;
     assert!(matches!(&no_code, Outcome::Declined(no) if no.reason == Reason::WrongSmsCode));
-    let money = Some((AmountMinor::new(700).expect("an amount"), Currency::Cny));
+    let charge = Some(coded_for(CodedKind::Payment));
     let token = Some(Arc::new(issued.token.clone()));
-    let of_payment = ServiceSubject { token, money, ..ServiceSubject::default() };
+    let of_payment = ServiceSubject { token, charge, ..ServiceSubject::default() };
     assert_eq!(line.step(PaymentCode, 7, &of_payment).await.outcome.name(), "approved");
     let (other, ..) = pay(8, Some(TEST_SMS_CODE)).await;
     assert_eq!(other.name(), "declined", "the code is of number 7");
@@ -299,7 +300,7 @@ async fn a_card_is_bound_paid_by_its_token_and_unbound() {
     }
     line.done(line.facts(Operation::Refund, 9, 300), Some(&paid)).await;
 
-    let ends = ServiceSubject { money: None, ..of_payment };
+    let ends = ServiceSubject { charge: None, ..of_payment };
     assert_eq!(line.step(AgreementEnd, 10, &ends).await.outcome.name(), "approved");
     let twice = line.step(AgreementEnd, 11, &ends).await;
     assert_eq!(reason(&twice), Some(Reason::NotEnrolled), "it is void already");
@@ -317,34 +318,10 @@ async fn a_card_is_bound_paid_by_its_token_and_unbound() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_by_card_is_known_by_the_number_and_time_of_its_code() {
     let line = Line::open_with(5, "000301", SimulatorSettings::wanting_codes).await;
-    let card = || {
-        let number = Pan::parse("6216261000000000018").expect("a card number");
-        let mut card = CardInput::of_number(number);
-        card.phone = Some("13800138000".to_owned());
-        card
-    };
-    let by_card = |code: Option<&str>| {
-        let sms_code = code.and_then(SmsCode::parse);
-        Arc::new(Instrument::Card { card: card(), sms_code })
-    };
-    let pay = async |facts: AttemptFacts, code: Option<&str>| {
-        let charge = ChannelRequest::Charge { facts: facts.clone(), instrument: by_card(code) };
-        (line.ask(&charge).await, facts)
-    };
-    let declined = |outcome: &Outcome, expected| match outcome {
-        Outcome::Declined(Decline { reason, .. }) => assert_eq!(*reason, expected),
-        other => panic!("it is not declined: {other:?}"),
-    };
-    let money = Some((AmountMinor::new(700).expect("an amount"), Currency::Cny));
-    let target = ServiceSubject { money, ..Arc::new(card()).into() };
-    let sent_of = |sequence, amount| {
-        let facts = line.facts(Operation::Payment, sequence, amount);
-        let (announced_at, sent_at) = (Some(facts.sent_at), facts.sent_at.plus(MINUTE));
-        AttemptFacts { announced_at, sent_at, ..facts }
-    };
-    let code = async |sequence| {
-        line.step(CardService::PaymentCode, sequence, &target).await.outcome.name()
-    };
+    let coded = Coded { line: &line };
+    let pay = async |facts, code| coded.pay(facts, code).await;
+    let sent_of = |sequence, amount| coded.facts(Operation::Payment, sequence, amount);
+    let code = async |sequence| coded.send(CodedKind::Payment, sequence).await;
     declined(&pay(sent_of(1, 700), None).await.0, Reason::InvalidRequest);
     declined(&pay(sent_of(2, 700), Some(TEST_SMS_CODE)).await.0, Reason::WrongSmsCode);
     for (sequence, wrong) in [(3, "000000"), (4, TEST_SMS_CODE), (5, TEST_SMS_CODE)] {
@@ -375,6 +352,74 @@ async fn a_payment_by_card_is_known_by_the_number_and_time_of_its_code() {
     assert_ne!(noticed.sent_at_text, beijing(paid.sent_at));
     paid.channel_reference = approval.channel_reference;
     line.done(line.facts(Operation::Refund, 7, 300), Some(&paid)).await;
+}
+
+/// A hold has a kind of code of its own (77/04), and that of one kind is no other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_by_card_is_known_by_the_number_and_time_of_its_code() {
+    let line = Line::open_with(6, "000301", SimulatorSettings::wanting_codes).await;
+    let coded = Coded { line: &line };
+    let hold_of = |sequence| coded.facts(Operation::Preauth, sequence, 700);
+    declined(&coded.pay(hold_of(1), None).await.0, Reason::InvalidRequest);
+    assert_eq!(coded.send(CodedKind::Payment, 2).await, "approved");
+    declined(&coded.pay(hold_of(2), Some(TEST_SMS_CODE)).await.0, Reason::WrongSmsCode);
+    for sequence in [3, 4] {
+        assert_eq!(coded.send(CodedKind::Preauth, sequence).await, "approved");
+    }
+    let payment = coded.facts(Operation::Payment, 3, 700);
+    declined(&coded.pay(payment, Some(TEST_SMS_CODE)).await.0, Reason::WrongSmsCode);
+    let (accepted, mut held) = coded.pay(hold_of(4), Some(TEST_SMS_CODE)).await;
+    assert_eq!(accepted.name(), "pending");
+    let Outcome::Approved(approval) = line.inquire(&held).await else { panic!("it is not held") };
+    held.channel_reference = approval.channel_reference;
+    line.done(line.facts(Operation::Capture, 5, 700), Some(&held)).await;
+}
+
+/// Orders by one card that bring codes of 7.00 yuan.
+struct Coded<'line> {
+    line: &'line Line,
+}
+
+impl Coded<'_> {
+    fn card() -> CardInput {
+        let number = Pan::parse("6216261000000000018").expect("a card number");
+        let mut card = CardInput::of_number(number);
+        card.phone = Some("13800138000".to_owned());
+        card
+    }
+
+    /// An attempt that was announced by its code a minute before.
+    fn facts(&self, operation: Operation, sequence: u64, amount: i64) -> AttemptFacts {
+        let facts = self.line.facts(operation, sequence, amount);
+        let (announced_at, sent_at) = (Some(facts.sent_at), facts.sent_at.plus(MINUTE));
+        AttemptFacts { announced_at, sent_at, ..facts }
+    }
+
+    async fn send(&self, kind: CodedKind, sequence: u64) -> &'static str {
+        let charge = Some(coded_for(kind));
+        let target = ServiceSubject { charge, ..Arc::new(Self::card()).into() };
+        self.line.step(CardService::PaymentCode, sequence, &target).await.outcome.name()
+    }
+
+    async fn pay(&self, facts: AttemptFacts, code: Option<&str>) -> (Outcome, AttemptFacts) {
+        let sms_code = code.and_then(SmsCode::parse);
+        let instrument = Arc::new(Instrument::Card { card: Self::card(), sms_code });
+        let charge = ChannelRequest::Charge { facts: facts.clone(), instrument };
+        (self.line.ask(&charge).await, facts)
+    }
+}
+
+fn declined(outcome: &Outcome, expected: Reason) {
+    match outcome {
+        Outcome::Declined(Decline { reason, .. }) => assert_eq!(*reason, expected),
+        other => panic!("it is not declined: {other:?}"),
+    }
+}
+
+/// What a code of 7.00 yuan is for.
+fn coded_for(kind: CodedKind) -> CodedCharge {
+    let amount = AmountMinor::new(700).expect("an amount");
+    CodedCharge { kind, amount, currency: Currency::Cny }
 }
 
 /// `txnTime` as a notice repeats it.

@@ -56,24 +56,27 @@ impl JsonSchema for ShownCodeState {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PaymentCode")]
 pub struct PaymentCodeBody<'row> {
-    /// The caller's own id of the payment to come.
+    /// The caller's own id of the order to come.
     order_id: &'row str,
+    /// What the order is: a payment or a pre-authorisation.
+    #[schemars(with = "word::CodedKindWord")]
+    kind: &'static str,
     /// The merchant, as it was sent.
     merchant_id: &'row str,
-    /// The payment's amount, in minor units.
+    /// The order's amount, in minor units.
     amount: i64,
-    /// The payment's currency.
+    /// The order's currency.
     currency: &'static str,
-    /// The agreement that the payment will be by, where one was named.
+    /// The agreement that the order will be by, where one was named.
     #[serde(skip_serializing_if = "Option::is_none")]
     agreement: Option<Text<AgreementId>>,
-    /// What the last request for a code came to; `spent`: the payment has come, `ended`: it came
+    /// What the last request for a code came to; `spent`: the order has come, `ended`: it came
     /// too late, or not at all.
     #[schemars(with = "ShownCodeState")]
     state: &'static str,
-    /// The channel that was asked, to which the payment will go.
+    /// The channel that was asked, to which the order will go.
     channel: &'row str,
-    /// The number that the payment will have at the channel; absent where no code can have come.
+    /// The number that the order will have at the channel; absent where no code can have come.
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_order_no: Option<Text<ChannelOrderNo>>,
     /// How often the channel was asked for a code.
@@ -89,7 +92,7 @@ pub struct PaymentCodeBody<'row> {
     /// The channel's code, as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'row str>,
-    /// Until when the payment can come with it; absent where no code can have come.
+    /// Until when the order can come with it; absent where no code can have come.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_at: Option<MomentText>,
     /// When it was durable.
@@ -102,6 +105,7 @@ impl<'row> PaymentCodeBody<'row> {
     fn of(row: &'row PaymentCode, present: &Present) -> Self {
         Self {
             order_id: row.asked.caller_order_id.as_str(),
+            kind: row.asked.kind.name(),
             merchant_id: row.asked.merchant_id.as_str(),
             amount: row.asked.amount.get(),
             currency: row.asked.currency.name(),

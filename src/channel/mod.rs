@@ -34,6 +34,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Outcome, UnknownCause};
 use crate::domain::payee_account::AccountKind;
+use crate::domain::payment_code::CodedCharge;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
@@ -101,8 +102,8 @@ pub struct ServiceSubject {
     /// The code that the cardholder typed.
     pub sms_code: Option<Arc<SmsCode>>,
     pub token: Option<Arc<CardToken>>,
-    /// What the payment that a code is for will take.
-    pub money: Option<(AmountMinor, Currency)>,
+    /// What the code of a payment is for.
+    pub charge: Option<CodedCharge>,
 }
 
 impl ServiceSubject {
@@ -238,7 +239,7 @@ impl ChannelRequest {
                 sent_at: facts.sent_at,
                 named_at: facts.sent_at,
                 merchant_id: &facts.merchant_id,
-                money: subject.money,
+                money: subject.charge.map(|charge| (charge.amount, charge.currency)),
                 original: None,
             },
         }

@@ -17,6 +17,7 @@ pub type CardTypeWord = WordForm<crate::domain::bin::CardType>;
 pub type ChannelStateWord = WordForm<crate::domain::route::channel::ChannelState>;
 pub type ClassWord = WordForm<crate::domain::books::reconcile::Class>;
 pub type ClearingStateWord = WordForm<crate::domain::books::clearing::ClearingState>;
+pub type CodedKindWord = WordForm<crate::domain::payment_code::CodedKind>;
 pub type CurrencyWord = WordForm<crate::domain::money::Currency>;
 pub type DeliveryStatusWord = WordForm<crate::domain::books::accounting::DeliveryStatus>;
 pub type DifferenceStateWord = WordForm<crate::domain::books::difference::DifferenceState>;

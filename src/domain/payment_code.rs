@@ -1,12 +1,13 @@
 //! Codes of payments (支付验证码): a channel sends a code to the payer's phone, and takes the
-//! payment only with it.
+//! payment or pre-authorisation only with it. *Payment* stands for both below.
 //!
 //! The code is bound to what it was sent for: UnionPay's documents want the payment under the
-//! number, at the time, for the amount and from the card that the request for the code named. So
-//! that request takes the number of the payment to come, and rests before it leaves: whatever is
-//! lost, the payment finds the number under which its code was sent. Of the card a keyed digest
-//! rests, of the phone and the code nothing (I-11). It moves no money, and the books' invariants do
-//! not speak of it; what it shares with orders is that a caller's id is answered once (I-9).
+//! number, at the time, for the amount and from the card that the request for the code named; and
+//! the code of a payment is not that of a pre-authorisation. So that request takes the number of
+//! the payment to come, and rests before it leaves: whatever is lost, the payment finds the number
+//! under which its code was sent. Of the card a keyed digest rests, of the phone and the code
+//! nothing (I-11). It moves no money, and the books' invariants do not speak of it; what it shares
+//! with orders is that a caller's id is answered once (I-9).
 
 use std::time::Duration;
 
@@ -43,6 +44,23 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// The kind of order that a code is for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum CodedKind {
+        Payment = 1 => "payment",
+        Preauth = 2 => "preauth",
+    }
+}
+
+/// What a channel is told that a code is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodedCharge {
+    pub kind: CodedKind,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+}
+
 /// What the payment will be by, as far as it rests here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodePayer {
@@ -69,6 +87,7 @@ impl CodePayer {
 pub struct PaymentCodeRequest {
     pub caller: CallerId,
     pub caller_order_id: CallerOrderId,
+    pub kind: CodedKind,
     pub merchant_id: MerchantId,
     pub amount: AmountMinor,
     pub currency: Currency,
@@ -76,6 +95,11 @@ pub struct PaymentCodeRequest {
 }
 
 impl PaymentCodeRequest {
+    /// What its channel is told that the code is for.
+    pub const fn charge(&self) -> CodedCharge {
+        CodedCharge { kind: self.kind, amount: self.amount, currency: self.currency }
+    }
+
     /// The first field in which `other`, under the same id, is about something else (I-9).
     pub fn differs_from(&self, other: &Self) -> Option<&'static str> {
         let payer = match (self.payer, other.payer) {
@@ -83,6 +107,7 @@ impl PaymentCodeRequest {
             (CodePayer::Agreement(_), _) | (_, CodePayer::Agreement(_)) => "agreement",
         };
         let fields = [
+            ("kind", self.kind == other.kind),
             ("merchant_id", self.merchant_id == other.merchant_id),
             ("amount", self.amount == other.amount),
             ("currency", self.currency == other.currency),

@@ -129,8 +129,8 @@ impl Engine {
             sent_at: row.last_call.sent_at,
             merchant_id: row.asked.merchant_id.clone(),
         };
-        let money = Some((row.asked.amount, row.asked.currency));
-        let subject = ServiceSubject { money, ..target.into() };
+        let charge = Some(row.asked.charge());
+        let subject = ServiceSubject { charge, ..target.into() };
         let request = ChannelRequest::Service { facts, subject };
         let said = self.call_channel(&row.channel, request).await;
         let after = row.learn(&said.outcome, self.clock.now());

@@ -12,6 +12,7 @@ use crate::domain::card::MaskedPan;
 use crate::domain::time::Timestamp;
 
 use super::chance::hash;
+use super::ledger::EntryKind;
 
 /// The code that every phone gets, as on the schemes' test systems.
 pub const TEST_SMS_CODE: &str = "111111";
@@ -43,9 +44,10 @@ pub(in crate::simulator) enum CodePurpose {
     Payment(CodedPayment),
 }
 
-/// The one payment that a code is for.
+/// The one payment or authorisation that a code is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(in crate::simulator) struct CodedPayment {
+    pub kind: EntryKind,
     pub order_no: String,
     /// Empty where the channel does not go by it.
     pub sent_at: String,

@@ -149,7 +149,8 @@ impl fmt::Debug for Iso8583Settings {
 pub struct UnionPayAcpSettings {
     pub keys: Arc<SimulatorKeys>,
     pub merchant_id: String,
-    /// Whether the merchant's contract wants a code by SMS with each consume.
+    /// Whether the merchant's contract wants a code by SMS with each consume and
+    /// authorisation.
     pub wants_codes: bool,
 }
 
@@ -347,7 +348,8 @@ impl SimulatorSettings {
         self
     }
 
-    /// UnionPay's platform with a merchant whose contract wants a code by SMS with each consume.
+    /// UnionPay's platform with a merchant whose contract wants a code by SMS with each consume
+    /// and authorisation.
     pub fn wanting_codes(mut self) -> Self {
         if let DialectSettings::UnionPayAcp(acp) = &mut self.dialect {
             acp.wants_codes = true;

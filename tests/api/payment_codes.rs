@@ -6,9 +6,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use switchyard::channel::{AttemptFacts, ChannelRequest, IssuedToken, ReplyMeaning, ServiceFacts};
 use switchyard::domain::card::CardToken;
+use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{CallerId, CallerOrderId};
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
-use switchyard::domain::payment_code::{PaymentCode, PaymentCodeState};
+use switchyard::domain::payment_code::{CodedKind, PaymentCode, PaymentCodeState};
 use switchyard::domain::write_set::WriteSet;
 
 use crate::gateway::{Answer, CARD, Gateway, approved, payment, unknown, with};
@@ -96,6 +97,47 @@ async fn a_payment_has_the_number_and_time_under_which_its_code_was_sent() {
     let refused = send(&gateway, &again("A-1")).await;
     assert_eq!(refused.problem(), (409, "code_not_sent".to_owned()));
     assert_eq!(gateway.bank.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_pre_authorisation_has_the_number_and_time_under_which_its_code_was_sent() {
+    let gateway = able().await;
+    let hold = async |order_id: &str| gateway.post("core", "/v1/preauths", &coded(order_id)).await;
+    let of_hold = |order_id: &str| with(asked(order_id), "/kind", "preauth".into());
+    assert_eq!(hold("H-1").await.problem(), (409, "no_payment_code".to_owned()));
+    let sent = send(&gateway, &of_hold("H-1")).await.json();
+    assert_eq!((&sent["state"], &sent["kind"]), (&json!("sent"), &json!("preauth")), "{sent}");
+    gateway.later(Duration::from_secs(40));
+    let held = hold("H-1").await.json();
+    assert_eq!((&held["status"], &held["kind"]), (&json!("succeeded"), &json!("preauth")));
+    assert_eq!(held["channel_order_no"], sent["channel_order_no"]);
+    assert_eq!(held["attempts"][0]["announced_at"], sent["created_at"]);
+    let requests = gateway.bank.asked();
+    let Some(ChannelRequest::Service { subject, .. }) = requests.first() else { panic!("a code") };
+    assert_eq!(subject.charge.map(|charge| charge.kind), Some(CodedKind::Preauth));
+    assert_eq!(charge(&requests[1]).operation, Operation::Preauth);
+    assert_eq!(shown(&gateway, "H-1").await["state"], "spent");
+    assert_eq!(hold("H-1").await.header("idempotent-replayed"), Some("true"));
+    assert_eq!(gateway.bank.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_code_of_one_kind_is_no_order_of_the_other() {
+    let gateway = able().await;
+    send(&gateway, &asked("A-1")).await;
+    send(&gateway, &with(asked("H-1"), "/kind", "preauth".into())).await;
+    let held = gateway.post("core", "/v1/preauths", &coded("A-1")).await;
+    let paid = gateway.pay(&coded("H-1")).await;
+    let resent = send(&gateway, &with(again("A-1"), "/kind", "preauth".into())).await;
+    let untold = send(&gateway, &again("H-1")).await;
+    for refused in [held, paid, resent, untold] {
+        assert_eq!(refused.problem(), (409, "order_id_conflict".to_owned()), "{}", refused.text);
+        assert_eq!(refused.json()["field"], "kind");
+    }
+    assert_eq!(gateway.bank.calls(), 2, "two codes, and nothing by them");
+    let told = send(&gateway, &with(asked("A-1"), "/kind", "payment".into())).await;
+    assert_eq!(told.header("idempotent-replayed"), Some("true"), "a payment is meant if unsaid");
+    assert_eq!(gateway.pay(&coded("A-1")).await.json()["status"], "succeeded");
 }
 
 #[tokio::test]
@@ -379,6 +421,7 @@ async fn what_cannot_be_read_is_refused() {
     for (pointer, value, field) in [
         ("/amount", json!("1"), "amount"),
         ("/resend", json!("yes"), "resend"),
+        ("/kind", json!("refund"), "kind"),
         ("/card/pan", json!("1"), "card.pan"),
         ("/agreement", json!("2611220000000000917"), "card"),
         ("/sms_code", json!(CODE), "sms_code"),
@@ -389,8 +432,6 @@ async fn what_cannot_be_read_is_refused() {
     }
     let short = gateway.pay(&with(coded("A-1"), "/sms_code", "12".into())).await;
     assert_eq!(short.json()["field"], "sms_code");
-    let held = gateway.post("core", "/v1/preauths", &coded("A-1")).await;
-    assert_eq!(held.problem(), (400, "unknown_field".to_owned()), "no code is sent for a hold");
     let expired = with(asked("A-1"), "/card/expiry", "2001".into());
     assert_eq!(send(&gateway, &expired).await.problem(), (422, "expired_card".to_owned()));
     assert_eq!(gateway.bank.calls(), 0);

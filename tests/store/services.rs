@@ -12,7 +12,7 @@ use switchyard::domain::ids::{
 };
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Outcome};
-use switchyard::domain::payment_code::{CodePayer, PaymentCode, PaymentCodeRequest};
+use switchyard::domain::payment_code::{CodePayer, CodedKind, PaymentCode, PaymentCodeRequest};
 use switchyard::domain::time::Present;
 use switchyard::domain::verification::{CardVerification, VerificationRequest};
 use switchyard::domain::write_set::WriteSet;
@@ -76,6 +76,7 @@ pub fn code(sequence: u64, caller: &str, caller_order_id: &str) -> PaymentCode {
     let asked = PaymentCodeRequest {
         caller: CallerId::from_stored(caller),
         caller_order_id: CallerOrderId::from_stored(caller_order_id),
+        kind: CodedKind::Payment,
         merchant_id: MerchantId::from_stored("m-1"),
         amount: AmountMinor::new(1_230).expect("an amount"),
         currency: Currency::Cny,

@@ -17,6 +17,7 @@ use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantCategory,
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
+use crate::domain::payment_code::CodedKind;
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
 use crate::engine::intake::{NamedInstrument, NamedPayer, NewAgreement, NewPaymentCode};
@@ -56,18 +57,17 @@ pub fn read_payment(
     asked.settlement_mode = settlement(&mut fields)?;
     asked.merchant_category = merchant_category(&mut fields)?;
     asked.merchant_fee_minor = merchant_fee(&mut fields, asked.amount)?;
-    let named = instrument(&mut fields, kind, rules)?;
+    let named = instrument(&mut fields, rules)?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
     Ok((asked, named))
 }
 
-/// Reads what an order is to be paid by: a card or an agreement, with the code of this payment
+/// Reads what an order is to be paid by: a card or an agreement, with the code of this order
 /// where its payer was sent one, or the code that the payer shows.
 fn instrument(
     fields: &mut JsonFields<'_>,
-    kind: OrderKind,
     rules: FieldRules<'_>,
 ) -> Result<NamedInstrument, ApiError> {
     if let Some(payer) = fields.optional_object("payer", "payer.")? {
@@ -80,17 +80,11 @@ fn instrument(
         }
         return Ok(NamedInstrument::Code(code));
     }
-    let is_payment = kind == OrderKind::Payment;
-    let code = |fields: &mut JsonFields<'_>| match is_payment {
-        true => sms_code(fields, "sms_code"),
-        // No code is sent for a hold, so the field is not known there.
-        false => Ok(None),
-    };
     let Some(id) = agreement(fields)? else {
         let card = card_fields(fields.object("card", "card.")?, rules)?;
-        return Ok(NamedInstrument::Card { card, sms_code: code(fields)? });
+        return Ok(NamedInstrument::Card { card, sms_code: sms_code(fields, "sms_code")? });
     };
-    Ok(NamedInstrument::Agreement { id, sms_code: code(fields)? })
+    Ok(NamedInstrument::Agreement { id, sms_code: sms_code(fields, "sms_code")? })
 }
 
 /// The agreement that stands in a card's place, if one is named.
@@ -164,7 +158,8 @@ pub fn read_payment_code(
     rules: FieldRules<'_>,
 ) -> Result<NewPaymentCode, ApiError> {
     let mut fields = JsonFields::parse(body)?;
-    let mut asked = begun(&mut fields, OrderKind::Payment, caller)?;
+    let kind = coded_kind(&mut fields)?;
+    let mut asked = begun(&mut fields, kind.into(), caller)?;
     asked.settlement_mode = settlement(&mut fields)?;
     let by = match agreement(&mut fields)? {
         Some(id) => NamedPayer::Agreement { id, phone: phone(&mut fields)? },
@@ -173,6 +168,15 @@ pub fn read_payment_code(
     let resend = fields.boolean("resend")?.unwrap_or(false);
     fields.finish()?;
     Ok(NewPaymentCode { asked, by, resend })
+}
+
+/// The kind of order that a code is for: a payment, where nothing is said.
+fn coded_kind(fields: &mut JsonFields<'_>) -> Result<CodedKind, ApiError> {
+    let Some(text) = fields.text("kind")? else { return Ok(CodedKind::Payment) };
+    CodedKind::parse(&text).ok_or_else(|| {
+        let known = CodedKind::NAMES.join(", ");
+        fields.invalid("kind", format!("one of these is expected: {known}"))
+    })
 }
 
 /// A card whose phone gets a code.

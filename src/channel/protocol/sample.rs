@@ -12,6 +12,7 @@ use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::PayerCode;
+use crate::domain::payment_code::{CodedCharge, CodedKind};
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The day of [`sample_now`], as order numbers have it.
@@ -34,7 +35,7 @@ fn sample_number(sequence: u64) -> ChannelOrderNo {
     ChannelOrderNo { order: OrderId::compose(SAMPLE_DATE, 1, sequence), attempt: 1 }
 }
 
-/// A sample service to a card.
+/// A sample service to a card; a code is for a payment.
 pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
     let facts = ServiceFacts {
         service,
@@ -42,8 +43,6 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         sent_at: sample_now(),
         merchant_id: MerchantId::from_stored(SAMPLE_MERCHANT),
     };
-    let of_payment = sample_facts(Operation::Payment, 2);
-    let money = Some((of_payment.amount, of_payment.currency));
     let subject = match service {
         CardService::Verification | CardService::AgreementCode => Arc::new(card).into(),
         CardService::AgreementConfirmation => {
@@ -54,9 +53,18 @@ pub fn sample_service(service: CardService, card: CardInput) -> ChannelRequest {
         CardService::AgreementEnd => {
             ServiceSubject { token: Some(sample_token().into()), ..ServiceSubject::default() }
         }
-        CardService::PaymentCode => ServiceSubject { money, ..Arc::new(card).into() },
+        CardService::PaymentCode => {
+            let charge = Some(sample_coded(CodedKind::Payment));
+            ServiceSubject { charge, ..Arc::new(card).into() }
+        }
     };
     ChannelRequest::Service { facts, subject }
+}
+
+/// What a sample code is for.
+pub fn sample_coded(kind: CodedKind) -> CodedCharge {
+    let AttemptFacts { amount, currency, .. } = sample_facts(kind.into(), 2);
+    CodedCharge { kind, amount, currency }
 }
 
 /// The facts of a sample attempt; `sequence` tells attempts apart.

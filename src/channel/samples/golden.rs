@@ -23,6 +23,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
 use crate::domain::instrument::Instrument;
 use crate::domain::payee_account::AccountKind;
+use crate::domain::payment_code::CodedKind;
 
 const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
@@ -91,11 +92,12 @@ impl Golden {
         let merchant = section.optional_parsed("merchant", "shop-1", MerchantId::parse);
         let merchant = merchant.unwrap_or_else(|| MerchantId::from_stored(SAMPLE_MERCHANT));
         let request = match section.boolean_or("by_agreement", false) {
-            true if ask == Purpose::Service(CardService::PaymentCode) => sample_agreement_code(),
+            true if ask == CODE => sample_agreement_code(),
             true => sample_agreement_payment(),
             false => request_of(ask, operation, original, bare),
         };
         let mut request = request.of_merchant(merchant);
+        coded(&section, &mut request, operation);
         by_instrument(&section, &mut request);
         with_code(&section, &mut request, bare);
         if let Some(kind) = payee_kind(&section) {
@@ -173,6 +175,22 @@ impl Golden {
     }
 }
 
+/// The sending of a code.
+const CODE: Purpose = Purpose::Service(CardService::PaymentCode);
+
+/// Has the code be for the order that the sample says.
+fn coded(section: &Section<'_>, request: &mut ChannelRequest, of: Operation) {
+    let ChannelRequest::Service { subject, .. } = request else { return };
+    let Some(charge) = &mut subject.charge else { return };
+    match CodedKind::ALL.into_iter().find(|kind| Operation::from(*kind) == of) {
+        Some(kind) => charge.kind = kind,
+        None => {
+            let advice = "write \"payment\" or \"preauth\"";
+            section.mistake("of", "is no operation that a code goes with", advice);
+        }
+    }
+}
+
 /// Has the payment be made by what the sample says.
 fn by_instrument(section: &Section<'_>, request: &mut ChannelRequest) {
     if !section.choice_or("instrument", false, &[("card", false), ("code", true)]) {
@@ -186,18 +204,18 @@ fn by_instrument(section: &Section<'_>, request: &mut ChannelRequest) {
     }
 }
 
-/// Has the payment by card bring the code that the card's holder was sent.
+/// Has the payment or pre-authorisation by card bring the code that the card's holder was sent.
 fn with_code(section: &Section<'_>, request: &mut ChannelRequest, bare: bool) {
     if !section.boolean_or("with_code", false) {
         return;
     }
     match request {
         ChannelRequest::Charge { facts, instrument }
-            if facts.operation == Operation::Payment && instrument.card().is_some() =>
+            if facts.operation != Operation::Payout && instrument.card().is_some() =>
         {
             *instrument = Arc::new(with_sample_code(card_of(bare)));
         }
-        _ => section.mistake("with_code", "is for payments by card only", "take it out"),
+        _ => section.mistake("with_code", "is for charges to a card only", "take it out"),
     }
 }
 

@@ -4,6 +4,7 @@ use crate::domain::card::SealedPan;
 use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Objection, Outcome, Reason, UnknownCause};
+use crate::domain::payment_code::CodedKind;
 use crate::domain::time::Timestamp;
 
 closed_set! {
@@ -24,6 +25,15 @@ closed_set! {
         Capture = 6 => "capture",
         /// Pay money out to a card (代付).
         Payout = 7 => "payout",
+    }
+}
+
+impl From<CodedKind> for Operation {
+    fn from(kind: CodedKind) -> Self {
+        match kind {
+            CodedKind::Payment => Self::Payment,
+            CodedKind::Preauth => Self::Preauth,
+        }
     }
 }
 

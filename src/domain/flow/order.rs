@@ -14,7 +14,7 @@ use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
 use crate::domain::payee_account::AccountDigests;
-use crate::domain::payment_code::{CodePayer, PaymentCodeRequest};
+use crate::domain::payment_code::{CodePayer, CodedKind, PaymentCodeRequest};
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The caller name of orders that we owe ourselves (undos).
@@ -104,6 +104,20 @@ impl OrderKind {
         }
     }
 
+    /// The kind of a code by SMS for such an order; `None` where no code goes with it.
+    pub const fn coded(self) -> Option<CodedKind> {
+        match self {
+            Self::Payment => Some(CodedKind::Payment),
+            Self::Preauth => Some(CodedKind::Preauth),
+            Self::Undo { .. }
+            | Self::Release { .. }
+            | Self::Capture { .. }
+            | Self::Refund { .. }
+            | Self::Void { .. }
+            | Self::Payout => None,
+        }
+    }
+
     /// Whether its success takes money from a card for a merchant: such an order can be refunded.
     pub const fn is_paid_in(self) -> bool {
         match self {
@@ -114,6 +128,15 @@ impl OrderKind {
             | Self::Refund { .. }
             | Self::Void { .. }
             | Self::Payout => false,
+        }
+    }
+}
+
+impl From<CodedKind> for OrderKind {
+    fn from(kind: CodedKind) -> Self {
+        match kind {
+            CodedKind::Payment => Self::Payment,
+            CodedKind::Preauth => Self::Preauth,
         }
     }
 }
@@ -286,11 +309,13 @@ impl Instruction {
         }
     }
 
-    /// What a code by SMS for it is bound to; `None` where no such code goes with what it names.
+    /// What a code by SMS for it is bound to; `None` where no such code goes with its kind, or with
+    /// what it names.
     pub fn code_request(&self) -> Option<PaymentCodeRequest> {
         Some(PaymentCodeRequest {
             caller: self.caller.clone(),
             caller_order_id: self.caller_order_id.clone(),
+            kind: self.kind.coded()?,
             merchant_id: self.merchant_id.clone(),
             amount: self.amount,
             currency: self.currency,

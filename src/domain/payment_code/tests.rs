@@ -24,6 +24,7 @@ fn asked() -> PaymentCodeRequest {
     PaymentCodeRequest {
         caller: CallerId::from_stored("core"),
         caller_order_id: CallerOrderId::from_stored("A-1"),
+        kind: CodedKind::Payment,
         merchant_id: MerchantId::from_stored("m"),
         amount: AmountMinor::new(1_230).expect("an amount"),
         currency: Currency::Cny,

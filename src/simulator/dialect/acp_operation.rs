@@ -49,8 +49,8 @@ pub enum AcpOperation {
     /// Opens it, and gives its token.
     Open,
     OpeningQuery,
-    /// Sends the code of a payment, by card or token.
-    PaymentCode,
+    /// Sends the code of a consume, or of an authorisation, by card or token.
+    PaymentCode(EntryKind),
     EndToken,
 }
 
@@ -72,7 +72,8 @@ impl AcpOperation {
             ("77", "00") => (Self::OpeningCode, path == BACK_PATH),
             ("79", "00") => (Self::Open, path == BACK_PATH),
             ("78", "02") => (Self::OpeningQuery, path == BACK_PATH),
-            ("77", "02") => (Self::PaymentCode, path == BACK_PATH),
+            ("77", "02") => (Self::PaymentCode(EntryKind::Charge), path == BACK_PATH),
+            ("77", "04") => (Self::PaymentCode(EntryKind::Preauth), path == BACK_PATH),
             ("74", "01") => (Self::EndToken, path == BACK_PATH),
             ("99", "01") => (Self::Reverse, path == BACK_PATH || path == QUERY_PATH),
             ("00", "00") => (Self::Query, path == QUERY_PATH),
@@ -97,7 +98,7 @@ impl AcpOperation {
             Self::OpeningCode => "opening_code",
             Self::Open => "open",
             Self::OpeningQuery => "opening_query",
-            Self::PaymentCode => "payment_code",
+            Self::PaymentCode(_) => "payment_code",
             Self::EndToken => "end_token",
         }
     }
@@ -111,7 +112,7 @@ impl AcpOperation {
             | Self::Verify
             | Self::OpeningCode
             | Self::Open
-            | Self::PaymentCode => true,
+            | Self::PaymentCode(_) => true,
             Self::Capture
             | Self::Undo(_)
             | Self::Refund
@@ -136,7 +137,7 @@ impl AcpOperation {
             | Self::Capture
             | Self::Undo(_)
             | Self::Refund
-            | Self::PaymentCode => true,
+            | Self::PaymentCode(_) => true,
             Self::Reverse
             | Self::Query
             | Self::File
@@ -199,7 +200,7 @@ pub fn check_own(
         }
         AcpOperation::Open => &["channelType", "accType", "accNo", "customerInfo", "tokenPayData"],
         AcpOperation::OpeningQuery => &["channelType"],
-        AcpOperation::PaymentCode => {
+        AcpOperation::PaymentCode(_) => {
             let payer = if by_token { "tokenPayData" } else { "accNo" };
             &["channelType", "currencyCode", "txnAmt", "accType", "customerInfo", payer]
         }
@@ -212,7 +213,7 @@ pub fn check_own(
     // Tokens are a product of their own, and nothing else is spoken in it.
     let is_consume = matches!(
         operation,
-        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::PaymentCode
+        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::PaymentCode(_)
     );
     let of_tokens = operation.is_of_tokens() || by_token;
     let in_product = fields.get("bizType") == Some(TOKEN_PRODUCT);

@@ -73,6 +73,8 @@ pub(in crate::simulator) struct BankRequest {
     /// The number of an agreement, in place of a card.
     pub token: Option<String>,
     pub sms_code: Option<String>,
+    /// What a code is for, in a request to send one.
+    pub coded_kind: Option<EntryKind>,
     /// Whether the person that a verification names can be anybody.
     pub is_somebody: bool,
     /// The bank's host as the merchant wrote it, for replies that name an address.
@@ -95,6 +97,7 @@ impl BankRequest {
             payee: None,
             token: None,
             sms_code: None,
+            coded_kind: None,
             is_somebody: true,
             host: String::new(),
         }

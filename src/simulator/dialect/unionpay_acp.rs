@@ -27,8 +27,8 @@ use super::super::agreements::{
 use super::super::chance::Chance;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    BankOrder, EntryFacts, EntryState, EntryView, FollowUpResult, IssuerDecision, OrderResult,
-    ReversalResult,
+    BankOrder, EntryFacts, EntryKind, EntryState, EntryView, FollowUpResult, IssuerDecision,
+    OrderResult, ReversalResult,
 };
 use super::super::message::{HttpReply, HttpRequest};
 use super::super::notices::{BankNotice, Letter, schedule};
@@ -108,14 +108,21 @@ pub(in crate::simulator) struct AcpRequest {
 }
 
 impl AcpRequest {
-    /// The payment that a code is for: number, time, amount and payer are those of its request.
+    /// The payment or authorisation that a code is for: kind, number, time, amount and payer are
+    /// those of its request.
     fn coded_payment(&self) -> Option<CodePurpose> {
+        let kind = match self.operation {
+            AcpOperation::PaymentCode(kind) => kind,
+            AcpOperation::Preauth => EntryKind::Preauth,
+            _ => EntryKind::Charge,
+        };
         let payer = match (&self.card, &self.token) {
             (Some(card), _) => CodedPayer::Card(card.known.hash),
             (None, Some(token)) => CodedPayer::Token(token.clone()),
             (None, None) => return None,
         };
         Some(CodePurpose::Payment(CodedPayment {
+            kind,
             order_no: self.order_no.clone(),
             sent_at: self.sent_at.clone(),
             amount_minor: self.money?.0.get(),
@@ -261,7 +268,7 @@ impl UnionPayPlatform {
             | AcpOperation::OpeningCode
             | AcpOperation::Open
             | AcpOperation::OpeningQuery
-            | AcpOperation::PaymentCode
+            | AcpOperation::PaymentCode(_)
             | AcpOperation::EndToken => return AcpResult::bare(NO_PERMISSION),
         };
         match entered {
@@ -370,10 +377,10 @@ impl UnionPayPlatform {
         AcpResult::bare(SUCCESS)
     }
 
-    /// What is wrong with the code of a consume. The merchant may send none, unless its contract
-    /// wants one.
+    /// What is wrong with the code of a consume or an authorisation. The merchant may send none,
+    /// unless its contract wants one.
     fn code_problem(&self, running: &SimulatorState, call: &AcpRequest) -> Option<&'static str> {
-        if call.operation != AcpOperation::Consume {
+        if !matches!(call.operation, AcpOperation::Consume | AcpOperation::Preauth) {
             return None;
         }
         let Some(code) = call.sms_code.as_deref() else {
@@ -469,7 +476,7 @@ impl Dialect for UnionPayPlatform {
             AcpOperation::OpeningCode => Self::send_opening_code(running, call),
             AcpOperation::Open => Self::open(running, call),
             AcpOperation::OpeningQuery => Self::opening_query(running, call),
-            AcpOperation::PaymentCode => Self::send_payment_code(running, call),
+            AcpOperation::PaymentCode(_) => Self::send_payment_code(running, call),
             AcpOperation::EndToken => Self::end_token(running, call),
         }
     }

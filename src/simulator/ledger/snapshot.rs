@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::domain::ids::ORDER_ID_DIGITS;
 
 /// The kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     Charge,

@@ -240,15 +240,14 @@ async fn a_card_is_bound_by_a_code_and_pays_by_the_number() {
 
     let by_number = serde_json::json!({ "agreementNo": number });
     let amount = HarbourMerchant::charge_body(&order_no(1))["amount"].clone();
-    let for_code = |payer: &serde_json::Value| {
+    let code_of = async |kind: &str, number: u32, payer: &serde_json::Value| {
         let mut asked = payer.clone();
-        asked["amount"] = amount.clone();
-        asked
-    };
-    let code = async |number: u32, asked: &serde_json::Value| {
-        let answer = merchant.ask("/v1/payment-codes", &body(number, for_code(asked))).await;
+        (asked["amount"], asked["operation"]) = (amount.clone(), kind.into());
+        let answer = merchant.ask("/v1/payment-codes", &body(number, asked)).await;
         answer.text("code").to_owned()
     };
+    let code =
+        async |number: u32, payer: &serde_json::Value| code_of("payment", number, payer).await;
     let pay = async |number: u32, code: Option<&str>| {
         let mut charge = HarbourMerchant::charge_body(&order_no(number));
         let members = charge.as_object_mut().expect("an object");
@@ -263,11 +262,14 @@ async fn a_card_is_bound_by_a_code_and_pays_by_the_number() {
     assert_eq!(pay(13, Some(TEST_SMS_CODE)).await, "1071", "it is another payment's");
     assert_eq!(pay(12, Some(TEST_SMS_CODE)).await, "0000");
     assert_eq!(code(18, &card()).await, "0000", "a card gets one too");
+    assert_eq!(code_of("preauth", 19, &by_number).await, "0000");
+    assert_eq!(pay(19, Some(TEST_SMS_CODE)).await, "1071", "it is a hold's");
+    assert_eq!(code_of("refund", 20, &by_number).await, "1400");
     assert_eq!(ask("/end", 14, by_number.clone()).await.text("code"), "0000");
     assert_eq!(ask("/end", 15, by_number.clone()).await.text("code"), "1073");
     assert_eq!(code(16, &by_number).await, "1073");
     assert_eq!(pay(17, None).await, "1073");
     let ledger = simulator.stop().await;
     let masked: Vec<_> = ledger.entries().iter().map(|entry| entry.card.as_deref()).collect();
-    assert_eq!(masked, [Some("621626*********0018"); 4], "of the right card, and the refused ones");
+    assert_eq!(masked, [Some("621626*********0018"); 5], "of the right card, and the refused ones");
 }

@@ -97,7 +97,7 @@ impl HeardOrder {
             | AcpOperation::OpeningCode
             | AcpOperation::Open
             | AcpOperation::OpeningQuery
-            | AcpOperation::PaymentCode
+            | AcpOperation::PaymentCode(_)
             | AcpOperation::EndToken => false,
         }
     }
@@ -161,7 +161,9 @@ impl AcpVoice {
             memory.openings.insert(number, (sent_at, card.known.clone()));
             return Ok(());
         }
-        let Some(money) = call.money.filter(|_| call.operation != AcpOperation::PaymentCode) else {
+        let Some(money) =
+            call.money.filter(|_| !matches!(call.operation, AcpOperation::PaymentCode(_)))
+        else {
             return Ok(());
         };
         if memory.orders.contains_key(&number) {
@@ -231,7 +233,7 @@ impl AcpVoice {
             | AcpOperation::File
             | AcpOperation::Verify
             | AcpOperation::OpeningCode
-            | AcpOperation::PaymentCode => {}
+            | AcpOperation::PaymentCode(_) => {}
         }
     }
 

@@ -613,6 +613,7 @@ CREATE INDEX agreements_of_merchant ON agreements (merchant_id, id);
 CREATE TABLE payment_codes (
   caller text NOT NULL,
   caller_order_id text NOT NULL,
+  kind text NOT NULL CHECK (kind IN ('payment', 'preauth')),
   merchant_id text NOT NULL,
   amount_minor bigint NOT NULL CHECK (amount_minor > 0),
   currency text NOT NULL,

@@ -101,6 +101,7 @@ impl SqlTable for PaymentCodes {
             caller_order_id: row.asked.caller_order_id.as_str(),
         }
         fixed {
+            kind: row.asked.kind,
             merchant_id: row.asked.merchant_id.as_str(),
             amount_minor: row.asked.amount,
             currency: row.asked.currency,
@@ -137,6 +138,7 @@ impl SqlTable for PaymentCodes {
             asked: PaymentCodeRequest {
                 caller: row.get("caller")?,
                 caller_order_id: row.get("caller_order_id")?,
+                kind: row.get("kind")?,
                 merchant_id: row.get("merchant_id")?,
                 amount: row.get("amount_minor")?,
                 currency: row.get("currency")?,
@@ -181,6 +183,7 @@ impl dyn Store + '_ {
 #[derive(Serialize, Deserialize)]
 struct CodeRecord<'a> {
     version: u32,
+    kind: u8,
     merchant_id: &'a str,
     amount_minor: i64,
     currency: u8,
@@ -222,6 +225,7 @@ fn read_call(record: &CodeCallRecord) -> Result<CodeCall, StoreError> {
 fn code_bytes(row: &PaymentCode) -> Vec<u8> {
     encode(&CodeRecord {
         version: row.version,
+        kind: row.asked.kind.number(),
         merchant_id: row.asked.merchant_id.as_str(),
         amount_minor: row.asked.amount.get(),
         currency: row.asked.currency.number(),
@@ -253,6 +257,7 @@ fn read_code(
         asked: PaymentCodeRequest {
             caller,
             caller_order_id,
+            kind: fields.code("kind", record.kind)?,
             merchant_id: MerchantId::from_stored(record.merchant_id),
             amount: fields.amount(record.amount_minor)?,
             currency: fields.currency(record.currency)?,

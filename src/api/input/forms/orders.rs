@@ -8,9 +8,11 @@ use super::{
     payee, payer, paying_card, required, settlement,
 };
 use crate::api::input::order::PHONE_LENGTH_MAX;
+use crate::domain::closed_set::ClosedSet as _;
 use crate::domain::payer_code::PayerCode;
+use crate::domain::payment_code::CodedKind;
 
-fn charge(name: &'static str, order_id_text: &str, sms_code: Option<FieldForm>) -> RequestForm {
+fn charge(name: &'static str, order_id_text: &str) -> RequestForm {
     let mut fields = vec![
         order_id(),
         required("merchant_id", merchant_id(), "The merchant, in the core's words."),
@@ -22,8 +24,8 @@ fn charge(name: &'static str, order_id_text: &str, sms_code: Option<FieldForm>) 
         field("card", paying_card(), "Required without an agreement or a payer's code."),
         field("payer", payer(*PayerCode::LENGTHS.start()), "In place of a card."),
     ]);
-    fields.extend(sms_code);
-    fields.extend([description(), notify_url()]);
+    let code = "The code that the payer was sent for this order id (`POST /v1/payment-codes`).";
+    fields.extend([field("sms_code", sms_code(), code), description(), notify_url()]);
     let example = json!({
         "order_id": order_id_text, "merchant_id": "m-42", "amount": 12_345, "currency": "CNY",
         "card": { "pan": CARD, "expiry": "3012" },
@@ -37,12 +39,11 @@ fn named_agreement() -> FieldForm {
 }
 
 pub fn payment() -> RequestForm {
-    let what = "The code that the payer was sent for this order id (`POST /v1/payment-codes`).";
-    charge("PaymentRequest", "A-20261122-17", Some(field("sms_code", sms_code(), what)))
+    charge("PaymentRequest", "A-20261122-17")
 }
 
 pub fn preauth() -> RequestForm {
-    charge("PreauthRequest", "H-20261122-3", None)
+    charge("PreauthRequest", "H-20261122-3")
 }
 
 pub fn payout() -> RequestForm {
@@ -117,8 +118,12 @@ pub fn payment_code() -> RequestForm {
     let phone = json!({
         "type": "string", "minLength": 1, "maxLength": PHONE_LENGTH_MAX, "pattern": "^[0-9+-]+$",
     });
+    let kind = json!({
+        "type": "string", "enum": CodedKind::NAMES, "default": CodedKind::Payment.name(),
+    });
     let mut fields = vec![
         order_id(),
+        field("kind", kind, "What the code is for: it is no other order's."),
         required("merchant_id", merchant_id(), "The merchant, in the core's words."),
     ];
     fields.extend(amount_and_currency());

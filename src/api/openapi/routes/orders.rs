@@ -58,8 +58,9 @@ const VERIFICATION_EXAMPLE: &str = r#"{
 
 /// The code of a payment that was sent.
 const PAYMENT_CODE_EXAMPLE: &str = r#"{
-    "order_id": "A-20261122-17", "merchant_id": "m-42", "amount": 12345, "currency": "CNY",
-    "state": "sent", "channel": "unionpay", "channel_order_no": "261122000000000001701",
+    "order_id": "A-20261122-17", "kind": "payment", "merchant_id": "m-42", "amount": 12345,
+    "currency": "CNY", "state": "sent", "channel": "unionpay",
+    "channel_order_no": "261122000000000001701",
     "requests": 1, "code": "00", "ends_at": "2026-11-22T08:15:00.000Z",
     "created_at": "2026-11-22T08:00:00.000Z", "changed_at": "2026-11-22T08:00:00.210Z"
 }"#;
@@ -151,7 +152,8 @@ pub(super) fn preauths_and_payouts() -> Vec<Endpoint> {
             Endpoint::post("/v1/preauths", "createPreauth", orders::preauth)
                 .says("Hold an amount on a card", "It moves no money; a capture does.")
                 .takes(forms::preauth()),
-        ),
+        )
+        .fails(&[P::NoPaymentCode]),
         showing(
             Endpoint::get("/v1/preauths/{id}", "getPreauth", orders::preauth_by_id)
                 .says("Show a pre-authorisation", "Orders of other kinds do not exist here."),
@@ -261,8 +263,8 @@ pub(super) fn payment_codes() -> Vec<Endpoint> {
         Endpoint::post(payment_codes::PATH, "sendPaymentCode", payment_codes::create)
             .says(
                 "Have the code of a payment sent",
-                "Before the payment, where its channel takes it only with a code by SMS. The \
-                 payment then has the same order id.",
+                "Before the payment or pre-authorisation, where its channel takes it only with a \
+                 code by SMS. The order then has the same id.",
             )
             .may(MAY_SEND)
             .alone("no money moves")
@@ -277,7 +279,7 @@ pub(super) fn payment_codes() -> Vec<Endpoint> {
             .fails(&[P::NoRoute, P::NoAgreement, P::AgreementNotActive, P::CodeNotSent])
             .fails(&[P::ChannelUnknown]),
         Endpoint::get(payment_codes::PATH, "findPaymentCode", payment_codes::by_order_id)
-            .says("Show the code of a payment", "By the caller's id of the payment.")
+            .says("Show the code of a payment", "By the caller's id of the order.")
             .may(MAY_ASK)
             .asks(callers_id())
             .gives::<PaymentCodeBody<'static>>(200, "What became of it; never the code.")

@@ -3,6 +3,7 @@
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::{CardInput, CardToken, SmsCode};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::PayeeAccount;
 use crate::domain::payer_code::PayerCode;
@@ -85,6 +86,14 @@ pub fn payer_code_of(request: &ChannelRequest) -> Option<&str> {
 pub fn account_of(request: &ChannelRequest) -> Option<&PayeeAccount> {
     let ChannelRequest::Charge { instrument, .. } = request else { return None };
     instrument.account()
+}
+
+/// The operation that a request is about: its attempt's, or that which a code is for.
+pub fn operation_of(request: &ChannelRequest) -> Option<Operation> {
+    match request {
+        ChannelRequest::Service { subject, .. } => subject.charge.map(|charge| charge.kind.into()),
+        request => request.attempt().map(|facts| facts.operation),
+    }
 }
 
 pub const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {

@@ -17,7 +17,8 @@ closed_set! {
         Now => "now",
         /// 32 hexadecimal digits that are new in each request.
         Nonce => "nonce",
-        /// The operation that the attempt is for: `payment`, `refund` and so on.
+        /// The operation that the attempt is for: `payment`, `refund` and so on; of a code by SMS,
+        /// that of the payment or pre-authorisation to come.
         Operation => "operation",
         /// Integer, in minor units.
         Amount => "amount",
@@ -175,11 +176,12 @@ impl Word {
             Self::CardExpiry | Self::CardCvv => opens,
             Self::SmsCode => matches!(service, CardService::AgreementConfirmation),
             Self::AgreementToken => is_payment_code || matches!(service, CardService::AgreementEnd),
-            Self::Amount | Self::AmountDecimal | Self::Currency | Self::CurrencyNumeric => {
-                is_payment_code
-            }
             Self::Operation
-            | Self::Description
+            | Self::Amount
+            | Self::AmountDecimal
+            | Self::Currency
+            | Self::CurrencyNumeric => is_payment_code,
+            Self::Description
             | Self::Reference
             | Self::PayerCode
             | Self::PayeeAccount

@@ -12,8 +12,8 @@ use minijinja::Value;
 use minijinja::value::Object;
 
 use super::asked::{
-    Subject, account_of, card_of, code_of, number_of, original_of, payer_code_of, token_of,
-    write_decimal,
+    Subject, account_of, card_of, code_of, number_of, operation_of, original_of, payer_code_of,
+    token_of, write_decimal,
 };
 use super::encrypt::{Encryption, Envelope};
 use super::word::Word;
@@ -70,7 +70,7 @@ impl Word {
             | Self::DateDigits
             | Self::Token
             | Self::EnvelopeKey => None,
-            Self::Operation => Some(facts?.operation.name().into()),
+            Self::Operation => operation_of(request).map(|operation| operation.name().into()),
             Self::Amount => stated.money.map(|(amount, _)| amount.get().into()),
             Self::AmountDecimal => {
                 stated.money.map(|(amount, currency)| write_decimal(amount, currency).into())

@@ -20,6 +20,7 @@ use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::Instrument;
 use crate::domain::money::Currency;
+use crate::domain::payment_code::CodedKind;
 use crate::domain::time::Timestamp;
 
 use super::UnionPayAcp;
@@ -37,6 +38,9 @@ const ACCOUNT_IS_CARD: &str = "01";
 
 /// `tokenType`: a token for a card.
 const CARD_TOKEN: &str = "01";
+
+/// Why the code of a payment is not asked for.
+const NO_CHARGE: &str = "what the code is for is missing";
 
 /// Fields that requests set themselves, so that no channel file may.
 pub(super) const RESERVED_FIELDS: [&str; 24] = [
@@ -84,7 +88,9 @@ pub(super) enum TransactionType {
     Verification,
     /// Has a code sent, by which a token is asked for or paid with.
     AgreementCode,
+    /// Has the code of a payment or of a pre-authorisation sent.
     PaymentCode,
+    PreauthCode,
     /// Opens the card for payments by token.
     Opening,
     OpeningInquiry,
@@ -144,13 +150,16 @@ impl TransactionType {
             }
             ChannelRequest::Reversal { .. } => Ok(Self::Reversal),
             ChannelRequest::Inquiry { .. } => Ok(Self::Inquiry),
-            ChannelRequest::Service { facts, .. } => match facts.service {
+            ChannelRequest::Service { facts, subject } => match facts.service {
                 CardService::Verification => Ok(Self::Verification),
                 CardService::AgreementCode => Ok(Self::AgreementCode),
                 CardService::AgreementConfirmation => Ok(Self::Opening),
                 CardService::AgreementInquiry => Ok(Self::OpeningInquiry),
                 CardService::AgreementEnd => Ok(Self::TokenEnd),
-                CardService::PaymentCode => Ok(Self::PaymentCode),
+                CardService::PaymentCode => match subject.charge.ok_or(NO_CHARGE)?.kind {
+                    CodedKind::Payment => Ok(Self::PaymentCode),
+                    CodedKind::Preauth => Ok(Self::PreauthCode),
+                },
             },
         }
     }
@@ -184,7 +193,7 @@ impl TransactionType {
             Self::File => "76",
             Self::Verification => "72",
             Self::TokenEnd => "74",
-            Self::AgreementCode | Self::PaymentCode => "77",
+            Self::AgreementCode | Self::PaymentCode | Self::PreauthCode => "77",
             Self::OpeningInquiry => "78",
             Self::Opening => "79",
         }
@@ -196,6 +205,7 @@ impl TransactionType {
             Self::Verification => return None,
             Self::Payment | Self::Preauth | Self::Reversal | Self::File | Self::TokenEnd => "01",
             Self::PaymentCode | Self::OpeningInquiry => "02",
+            Self::PreauthCode => "04",
             Self::Capture
             | Self::Refund
             | Self::Payout
@@ -389,10 +399,10 @@ impl UnionPayAcp {
                 fields.set("tokenPayData", &self.token_of(token()?, pen)?);
             }
             CardService::PaymentCode => {
-                let (amount, currency) = subject.money.ok_or("the amount is missing")?;
-                self.check_currency(currency)?;
-                fields.set("currencyCode", currency.numeric());
-                fields.set("txnAmt", &amount.to_string());
+                let charge = subject.charge.ok_or(NO_CHARGE)?;
+                self.check_currency(charge.currency)?;
+                fields.set("currencyCode", charge.currency.numeric());
+                fields.set("txnAmt", &charge.amount.to_string());
                 let phone = if let Some(token) = &subject.token {
                     fields.set("accType", ACCOUNT_IS_CARD);
                     fields.set("tokenPayData", &self.token_of(token, pen)?);

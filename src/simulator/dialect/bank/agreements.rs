@@ -4,6 +4,7 @@
 use crate::domain::card::MaskedPan;
 use crate::simulator::agreements::{CodePurpose, CodeVerdict, CodedPayer, CodedPayment};
 use crate::simulator::dialect::decide;
+use crate::simulator::ledger::EntryKind;
 use crate::simulator::state::SimulatorState;
 
 use super::{Bank, BankOperation, BankRequest, BankResult};
@@ -66,7 +67,7 @@ impl Bank {
         answer
     }
 
-    /// Sends the code of one payment, by card or agreement.
+    /// Sends the code of one payment or authorisation, by card or agreement.
     fn send_payment_code(
         &self,
         running: &SimulatorState,
@@ -142,14 +143,20 @@ impl Bank {
     }
 }
 
-/// The payment that a code is for. The bank does not go by its time.
+/// The payment or authorisation that a code is for. The bank does not go by its time.
 fn coded_payment(request: &BankRequest) -> Option<CodePurpose> {
+    let kind = match request.operation {
+        BankOperation::PaymentCode => request.coded_kind?,
+        BankOperation::Preauth => EntryKind::Preauth,
+        _ => EntryKind::Charge,
+    };
     let payer = match (&request.card, &request.token) {
         (Some(card), _) => CodedPayer::Card(card.known.hash),
         (None, Some(token)) => CodedPayer::Token(token.clone()),
         (None, None) => return None,
     };
     Some(CodePurpose::Payment(CodedPayment {
+        kind,
         order_no: request.order_no.clone(),
         sent_at: String::new(),
         amount_minor: request.amount?.get(),

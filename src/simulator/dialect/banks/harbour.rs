@@ -22,7 +22,7 @@ use crate::simulator::dialect::bank::{
     RequestAccount, RequestCard,
 };
 use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
-use crate::simulator::ledger::{EntryFacts, EntryState};
+use crate::simulator::ledger::{EntryFacts, EntryKind, EntryState};
 use crate::simulator::message::{HttpReply, HttpRequest};
 use crate::simulator::notices::NoticeWriter;
 use crate::simulator::person::{is_mobile, is_somebody};
@@ -185,6 +185,16 @@ struct HarbourAgreement<'a> {
     sms_code: Option<Cow<'a, str>>,
     /// Of the payment that a code is for.
     amount: Option<i64>,
+    /// What it is: a payment, or a pre-authorisation.
+    operation: Option<HarbourCoded>,
+}
+
+/// What a code is for.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum HarbourCoded {
+    Payment,
+    Preauth,
 }
 
 #[derive(Deserialize)]
@@ -286,6 +296,10 @@ impl Harbour {
             card: asked.card_number.map(|number| RequestCard::new(&number, None, None)),
             token: asked.agreement_no.map(Cow::into_owned),
             sms_code: asked.sms_code.map(Cow::into_owned),
+            coded_kind: asked.operation.map(|coded| match coded {
+                HarbourCoded::Payment => EntryKind::Charge,
+                HarbourCoded::Preauth => EntryKind::Preauth,
+            }),
             ..BankRequest::new(operation, order_no)
         })
     }

@@ -11,7 +11,7 @@ use crate::domain::ids::{
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Reason, UnknownCause};
 use crate::domain::payment_code::{
-    CodeCall, CodePayer, PaymentCode, PaymentCodeRequest, PaymentCodeState,
+    CodeCall, CodePayer, CodedKind, PaymentCode, PaymentCodeRequest, PaymentCodeState,
 };
 use crate::domain::verification::{
     CardVerification, VerificationEnd, VerificationRequest, VerificationVerdict,
@@ -193,6 +193,7 @@ impl Draw {
             asked: PaymentCodeRequest {
                 caller: CallerId::from_stored(&self.word()),
                 caller_order_id: CallerOrderId::from_stored(&self.word()),
+                kind: self.of(&CodedKind::ALL),
                 merchant_id: MerchantId::from_stored(&self.word()),
                 amount: self.amount(),
                 currency: self.of(&Currency::ALL),
@@ -223,6 +224,7 @@ fn payment_code() -> PaymentCode {
         asked: PaymentCodeRequest {
             caller: CallerId::from_stored("core"),
             caller_order_id: CallerOrderId::from_stored("A-7"),
+            kind: CodedKind::Payment,
             merchant_id: MerchantId::from_stored("m-42"),
             amount: AmountMinor::new(1_230).expect("an amount"),
             currency: Currency::Cny,
@@ -247,7 +249,8 @@ impl SampleTable for PaymentCodes {
         let by_card = payment_code();
         let payer = CodePayer::Agreement(AgreementId::of(first_id()));
         let caller_order_id = CallerOrderId::from_stored("A-8");
-        let asked = PaymentCodeRequest { caller_order_id, payer, ..by_card.asked.clone() };
+        let kind = CodedKind::Preauth;
+        let asked = PaymentCodeRequest { caller_order_id, kind, payer, ..by_card.asked.clone() };
         let by_agreement = PaymentCode { asked, standing: None, ..by_card.clone() };
         vec![by_card, by_agreement]
     }
