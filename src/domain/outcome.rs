@@ -163,6 +163,9 @@ closed_set! {
         /// This node's lease of the books had ended when the first byte was to leave: another node
         /// may be at its work.
         LeaseEnded => "lease_ended",
+        /// It stood in the books for so long before it could leave that answers of "no such order"
+        /// and the search for lost calls would be wrong about it.
+        TooLate => "too_late",
         /// The channel did not hand out the credential that the request must carry.
         NoCredential => "no_credential",
         /// The request that goes before the operation's own did not go well.
@@ -179,6 +182,7 @@ impl NotSentCause {
             | Self::NoRateLeft
             | Self::DailyLimit
             | Self::LeaseEnded
+            | Self::TooLate
             | Self::NoCredential
             | Self::FirstFailed => true,
             Self::Disabled | Self::NotEncodable => false,

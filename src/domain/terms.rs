@@ -83,6 +83,10 @@ pub struct Terms {
     /// Whether inquiry or reversal need the full card number again; the number is kept sealed then
     /// (I-11).
     pub keeps_pan: bool,
+    /// How long after it was decided a request may still set out. Its commit may stand still for
+    /// longer, with the disk or the whole process: then it is not sent, since by its age it would
+    /// be taken for a lost call, or for one that has had its time to arrive.
+    pub sets_out_within: Duration,
     /// After this long without an end, an attempt in `sending` has lost the call that sent it.
     pub call_ends_after: Duration,
     pub statement_claims: ReportedSuccessRule,

@@ -60,6 +60,9 @@ impl Engine {
     }
 
     async fn reverse(&self, id: OrderId) -> Result<Option<Order>, EngineError> {
+        // From before the commit, which may stand still: what is judged by this moment is judged
+        // by an earlier one than that of the first byte.
+        let asked_at = self.clock().now();
         let begun = self.run(id, None, |_| Command::BeginReversal).await?;
         let number = begun.effects.iter().find_map(|effect| match effect {
             Effect::SendReversal { attempt, .. } => Some(*attempt),
@@ -73,7 +76,6 @@ impl Engine {
         let Some(number) = number else { return Ok(Some(begun.order)) };
         let attempt = begun.order.attempt(number).expect("the decision names its attempt").clone();
         let original = self.original_facts(&begun.order).await?;
-        let asked_at = self.clock().now();
         let request = ChannelRequest::Reversal {
             facts: facts(&begun.order, number),
             original,

@@ -53,6 +53,7 @@ pub fn terms() -> Terms {
         preauth_days: 30,
         follow_up_needs_card: false,
         keeps_pan: true,
+        sets_out_within: seconds(20),
         call_ends_after: seconds(40),
         statement_claims: ReportedSuccessRule::Undo,
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },

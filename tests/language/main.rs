@@ -11,6 +11,7 @@ mod constructs;
 mod envelopes;
 mod first;
 mod formats;
+mod late;
 mod mutual_tls;
 mod orders;
 mod sent;

@@ -73,6 +73,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         preauth_days: 30,
         follow_up_needs_card: name == SILENT,
         keeps_pan: name == DIRECT || name == SILENT,
+        sets_out_within: Duration::from_secs(10),
         call_ends_after: Duration::from_secs(20),
         statement_claims: ReportedSuccessRule::Undo,
         close_after: Duration::from_secs(90),

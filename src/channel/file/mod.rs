@@ -269,14 +269,18 @@ fn read_terms(
     ];
     let until = [("clearing_day", ReverseUntil::ClearingDay), ("always", ReverseUntil::Always)];
     let believed = longest_call..=30 * DAY;
+    let not_found_final_after = section.duration("not_found_final_after", believed.clone());
+    let not_found_final_after_of = read_not_found_of(&section, abilities, &believed);
+    let own = not_found_final_after_of.iter().map(|(_, wait)| *wait);
+    let soonest_final = own.fold(not_found_final_after, Duration::min);
     let terms = Terms {
         channel,
         inquire: section.durations("inquire", WAITS),
         then: section.choice("then", &then),
         reverse: section.durations("reverse", WAITS),
         reverse_until: section.choice_or("reverse_until", ReverseUntil::ClearingDay, &until),
-        not_found_final_after: section.duration("not_found_final_after", believed.clone()),
-        not_found_final_after_of: read_not_found_of(&section, abilities, &believed),
+        not_found_final_after,
+        not_found_final_after_of,
         operations: abilities.order_operations(),
         reversible: abilities.reversible.clone(),
         partial_refund: abilities.partial_refund,
@@ -284,6 +288,10 @@ fn read_terms(
         preauth_days: limits.preauth_days,
         follow_up_needs_card: abilities.follow_up_needs_card,
         keeps_pan: section.boolean_or("keeps_pan", false),
+        // What sets out then has ended before it counts as lost, and still has half of its time to
+        // arrive. A commit may take two seconds on a busy disk, whatever a file says.
+        sets_out_within: (longest_call + 10 * SECOND)
+            .min((soonest_final / 2).max(soonest_final.min(2 * SECOND))),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: longest_call * 2 + 10 * SECOND,
         statement_claims: ReportedSuccessRule::default(),

@@ -399,6 +399,9 @@ impl Registry {
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
         };
+        if self.comes_too_late(loaded, request) {
+            return not_sent(NotSentCause::TooLate);
+        }
         let begins = match request {
             ChannelRequest::Charge { .. } => true,
             ChannelRequest::Service { facts, .. } => !facts.service.is_inquiry(),
@@ -445,6 +448,26 @@ impl Registry {
             self.gives_back(loaded, kind, dates, minor);
         }
         understood
+    }
+
+    /// Whether at least so much time has passed since a request was decided that it must not leave
+    /// any more: its commit stood still. An inquiry is always in time.
+    fn comes_too_late(&self, loaded: &LoadedChannel, request: &ChannelRequest) -> bool {
+        let decided_at = match request {
+            ChannelRequest::Charge { .. }
+            | ChannelRequest::FollowUp { .. }
+            | ChannelRequest::Service { .. } => request.stated().sent_at,
+            ChannelRequest::Reversal { now, .. } => *now,
+            ChannelRequest::Inquiry { .. } => return false,
+        };
+        let age = self.clock.present().age(decided_at);
+        let is_too_late = age > loaded.terms.sets_out_within;
+        if is_too_late {
+            let (channel, age_s) = (&loaded.file.id, age.as_secs());
+            let what = "a request that stood still before it could leave is too late: not sent";
+            tracing::warn!(channel.name = %channel, about = request.name(), age_s, "{what}");
+        }
+        is_too_late
     }
 
     async fn carry(

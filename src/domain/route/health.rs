@@ -80,7 +80,8 @@ impl HealthMark {
             | NotSentCause::DailyLimit
             | NotSentCause::Disabled
             | NotSentCause::NotEncodable
-            | NotSentCause::LeaseEnded => Self::Nothing,
+            | NotSentCause::LeaseEnded
+            | NotSentCause::TooLate => Self::Nothing,
         }
     }
 
@@ -176,6 +177,7 @@ mod tests {
             (Outcome::NotSent(NotSentCause::Disabled), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NotEncodable), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::LeaseEnded), HealthMark::Nothing),
+            (Outcome::NotSent(NotSentCause::TooLate), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NoCredential), HealthMark::Fault),
             (Outcome::NotSent(NotSentCause::FirstFailed), HealthMark::Fault),
         ];

@@ -3,13 +3,14 @@
 //! Upholds I-2: *not sent* is said only where no connection was made for the request, or where it
 //! had ended before the first byte of the request was written. The transport never repeats a
 //! request that was begun, follows no redirect, and uses no proxy of the environment. It begins
-//! none once this node's lease of the books has ended.
+//! none once this node's lease of the books has ended, and none whose time is over: a process that
+//! stood still goes on where it was.
 
 mod connection;
 mod pool;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, DATE, HOST};
@@ -21,7 +22,7 @@ use self::connection::{HttpConnection, Silence, Site};
 use self::pool::HttpPool;
 
 use crate::channel::{WireReply, WireRequest};
-use crate::clock::{Timekeeper, Witness};
+use crate::clock::{Timekeeper, Witness, stopwatch};
 use crate::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 
 /// The most bytes of an ordinary reply that are read; a longer one is cut off and so unreadable.
@@ -52,6 +53,8 @@ pub enum TransportFailure {
     TooLong,
     #[error("this node's lease of the books has ended: nothing was sent")]
     LeaseEnded,
+    #[error("the process stood still until the request's time was over: nothing was sent")]
+    TooLate,
 }
 
 impl TransportFailure {
@@ -63,6 +66,7 @@ impl TransportFailure {
             Self::ConnectionLost => Outcome::Unknown(UnknownCause::ConnectionLost),
             Self::TooLong => Outcome::Unknown(UnknownCause::Garbled),
             Self::LeaseEnded => Outcome::NotSent(NotSentCause::LeaseEnded),
+            Self::TooLate => Outcome::NotSent(NotSentCause::TooLate),
         }
     }
 }
@@ -100,15 +104,19 @@ impl HttpTransport {
     /// Sends the request once and reads the whole reply.
     pub async fn send(&self, request: WireRequest) -> Result<WireReply, TransportFailure> {
         // Past the limit we cannot tell how far it came: that is unknown, never *not sent*.
-        tokio::time::timeout(self.limit, self.exchange(request))
+        tokio::time::timeout(self.limit, self.exchange(request, stopwatch()))
             .await
             .unwrap_or(Err(TransportFailure::TimedOut))
     }
 
-    async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportFailure> {
+    async fn exchange(
+        &self,
+        request: WireRequest,
+        since: Instant,
+    ) -> Result<WireReply, TransportFailure> {
         let (site, mut request) = addressed(request).ok_or(TransportFailure::NotSent)?;
         if let Some(kept) = self.pool.take(&site) {
-            match self.ask(kept, request).await {
+            match self.ask(kept, request, since).await {
                 // It had been closed while it waited, and the request has not left us.
                 Err(Silence::Unbegun(unwritten)) => request = *unwritten,
                 Err(Silence::Begun(failure)) => return Err(failure),
@@ -117,14 +125,18 @@ impl HttpTransport {
         }
         // Rare and large: it does not lie in the future of every call.
         let fresh = Box::pin(self.pool.connect(site)).await?;
-        Ok(self.ask(fresh, request).await?)
+        Ok(self.ask(fresh, request, since).await?)
     }
 
     async fn ask(
         &self,
         mut connection: HttpConnection,
         request: Request<Full<Bytes>>,
+        since: Instant,
     ) -> Result<WireReply, Silence> {
+        if since.elapsed() > self.limit {
+            return Err(Silence::Begun(TransportFailure::TooLate));
+        }
         if self.witness.as_ref().is_some_and(|witness| !witness.keeper().may_act()) {
             return Err(Silence::Begun(TransportFailure::LeaseEnded));
         }

@@ -273,12 +273,17 @@ impl Link {
         let mut starts = Vec::with_capacity(batch.len());
         out.clear();
         let may_act = self.shared.context.clock.may_act();
+        let limit = self.shared.timeouts.reply;
         {
             let mut entering = self.waiting.guard(self.shared.terms.in_flight_max);
             for outbound in batch.drain(..).filter(|outbound| outbound.turn.take()) {
                 if let Some((key, waiting)) = outbound.waits {
                     if waiting.is_of_attempt() && !may_act {
                         waiting.fail(TransportFailure::LeaseEnded);
+                        continue;
+                    }
+                    if waiting.is_of_attempt() && waiting.has_waited_for(limit) {
+                        waiting.fail(TransportFailure::TooLate);
                         continue;
                     }
                     if let Err(refused) = entering.enter(key, waiting) {

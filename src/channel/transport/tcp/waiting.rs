@@ -82,6 +82,11 @@ impl PendingReply {
         self.asked.is_some()
     }
 
+    /// Whether its time is over; it takes a process that stood still to find one so.
+    pub fn has_waited_for(&self, limit: Duration) -> bool {
+        self.since.elapsed() > limit
+    }
+
     pub fn fail(self, failure: TransportFailure) {
         // Nobody listens any more where the caller has given up.
         let _ = self.reply.map(|reply| reply.send(Err(failure)));
