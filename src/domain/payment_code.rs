@@ -23,8 +23,8 @@ use crate::domain::time::{Present, Timestamp};
 /// How often the channel is asked for the codes of one payment within [`CODE_LASTS`].
 pub const REQUESTS_MAX: u8 = 5;
 /// How long a payment can name its code: longer than a code is good anywhere. What is good for less
-/// the channel refuses itself. So old can the number of an order be when the order is made, as long
-/// as the clock goes right: whoever looks for orders by time reckons with it.
+/// the channel refuses itself. So old can the number of an order be when the order is made, by the
+/// clock too: whoever looks for orders by time reckons with it.
 pub const CODE_LASTS: Duration = Duration::from_secs(15 * 60);
 
 closed_set! {
@@ -132,8 +132,10 @@ impl CodeCall {
         ChannelOrderNo { order: self.order, attempt: 1 }
     }
 
+    /// By what is borne out, and by the clock, which has told the core when it ends: after a
+    /// standstill that nobody bears out, too. Another code costs the payer little.
     fn has_ended(self, present: &Present) -> bool {
-        present.age(self.sent_at) >= CODE_LASTS
+        present.age(self.sent_at) >= CODE_LASTS || present.now() >= self.sent_at.plus(CODE_LASTS)
     }
 }
 

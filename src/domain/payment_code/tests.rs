@@ -102,9 +102,12 @@ fn nothing_is_paid_by_a_code_that_never_came_has_ended_or_was_spent() {
     assert!(sent.check_payment(&asked(), &certain(899)).is_ok());
     assert_eq!(sent.check_payment(&asked(), &certain(900)), Err(PaymentCodeRefusal::Ended));
     assert!(sent.has_ended(&certain(900)));
-    // A clock that runs ahead ends nothing.
-    let ahead = Present::new(at(9_000), at(10), Duration::from_secs(5));
-    assert!(sent.check_payment(&asked(), &ahead).is_ok());
+    // After a standstill nothing bears the clock out, which is what orders are found by.
+    let stood_still = Present::new(at(900), at(5), Duration::from_secs(5));
+    assert_eq!(sent.check_payment(&asked(), &stood_still), Err(PaymentCodeRefusal::Ended));
+    // A clock that was set back makes it no younger.
+    let set_back = Present::new(at(-3_600), at(900), Duration::from_secs(900));
+    assert_eq!(sent.check_payment(&asked(), &set_back), Err(PaymentCodeRefusal::Ended));
     let spent = sent.spent(at(5));
     assert_eq!((spent.state, spent.version), (Spent, 3));
     assert_eq!(spent.check_payment(&asked(), &certain(6)), Err(PaymentCodeRefusal::Spent));
