@@ -64,11 +64,29 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
         }
     }
     drop((http, root));
-    mistakes.into_result()
+    let found = mistakes.into_result();
+    found.map_err(|found| in_one(found, bank.map_or("", |(name, ..)| name)))
 }
 
+/// So many differences are slips of a file that means a simulated bank; more are another bank.
+const SLIPS_MAX: usize = 5;
+
 /// Advice for a file that no simulator plays.
-const OTHERWISE: &str = "check other files with golden samples (`switchyard channel check`)";
+const OTHERWISE: &str = "`switchyard channel certify` plays every case of any bank's file, and \
+                         golden samples hold it against the bank's manual";
+
+/// Another bank's file differs everywhere: that is told once.
+fn in_one(found: Vec<Mistake>, bank: &str) -> Vec<Mistake> {
+    let (count, Some(first)) = (found.len(), found.first()) else { return found };
+    if count <= SLIPS_MAX {
+        return found;
+    }
+    let problem = format!(
+        "the simulator plays no such bank: {count} keys differ from {bank}.toml, the nearest that \
+         it plays"
+    );
+    vec![Mistake::new(&first.file, first.line, "http", &problem, OTHERWISE)]
+}
 
 struct FilePair<'a> {
     /// The name of the shipped file.
@@ -187,6 +205,17 @@ mod tests {
         assert_eq!(signs.len(), 1);
         assert_eq!(signs[0].1, "http.sign");
         assert_eq!(changed("[http.sign]\nalgorithm = \"hmac-sha256\"", "[http.other]").len(), 1);
+    }
+
+    #[test]
+    fn another_banks_file_is_refused_once_with_what_plays_it() {
+        let (_, _, harbour) = BANKS[0];
+        let other = harbour.replace("\"/orderNo", "\"/head/no").replace("orderNo = ", "no = ");
+        let document = Document::parse("own.toml", &other).expect("TOML");
+        let found = playable(&document).expect_err("another bank");
+        let [told] = &found[..] else { panic!("{found:?}") };
+        assert!(told.problem.contains("harbour-bank.toml"), "{told}");
+        assert!(told.advice.contains("certify"), "{told}");
     }
 
     #[test]
