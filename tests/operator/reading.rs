@@ -221,6 +221,11 @@ async fn orders_are_listed_found_and_exported() {
     assert!(story.contains("订单结束：成功"), "{story}");
     let story = ask(&app, folder, &["order", "story", first.id(), "--json"]).await;
     assert!(story.lines().all(|line| line.contains("\"kind\"")), "{story}");
+    for more in [&[][..], &["--caller", "core"]] {
+        let words = [&["order", "story", "A-1", "--json"], more].concat();
+        let told = ask(&app, folder, &words).await;
+        assert_eq!(told.lines().next(), story.lines().next(), "the caller's id leads there too");
+    }
 
     shows_what_was_sent(&app, &core, folder).await;
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::output::{Output, UNWRITTEN, is_closed, note, say};
 use crate::cli::remote::listing::{Listing, list};
-use crate::cli::remote::{DaemonArgs, blocking, card_from_input, encoded, given, one_of};
+use crate::cli::remote::{DaemonArgs, blocking, card_from_input, given, one_of};
 use crate::cli::shown::{cell, money, second, state_with_reason};
 use crate::cli::table::TextTable;
 use crate::cli::typed;
@@ -54,8 +54,11 @@ enum OrderCommand {
     },
     /// Tell everything that the books have of one order, in order of time
     Story {
-        /// Our order id (19 digits)
+        /// Our order id (19 digits), or the caller's
         id: String,
+        /// The caller of the order id, where the key is another caller's
+        #[arg(long, value_name = "NAME")]
+        caller: Option<String>,
     },
     /// Find orders by any number: ours, the caller's, the channel's, its reference, the bank's
     Find {
@@ -194,7 +197,7 @@ pub fn run(args: &OrderArgs) -> anyhow::Result<ExitCode> {
             blocking(list_orders(daemon, filter.body()?, *limit, after.clone()))?;
         }
         OrderCommand::Show { id, caller } => show(daemon, id, caller.as_deref())?,
-        OrderCommand::Story { id } => blocking(tell(daemon, id))?,
+        OrderCommand::Story { id, caller } => blocking(tell(daemon, id, caller.as_deref()))?,
         OrderCommand::Find { number, caller, from, to } => {
             let filters = [
                 ("number", Some(number.as_str())),
@@ -215,8 +218,16 @@ fn show(daemon: &DaemonArgs, id: &str, caller: Option<&str>) -> anyhow::Result<(
 }
 
 /// Prints what happened as a table, and below it what was sent and what came.
-async fn tell(daemon: &DaemonArgs, id: &str) -> anyhow::Result<()> {
-    let path = format!("/v1/orders/{}/story", encoded(id));
+async fn tell(daemon: &DaemonArgs, id: &str, caller: Option<&str>) -> anyhow::Result<()> {
+    let id = match (OrderId::parse(id), caller) {
+        (Some(ours), None) => ours.to_string(),
+        (Some(_) | None, _) => {
+            let path = one_of("/v1/payments", id, false, caller);
+            let order = daemon.json(Method::GET, &path, None).await?;
+            order["id"].as_str().unwrap_or_default().to_owned()
+        }
+    };
+    let path = format!("/v1/orders/{id}/story");
     let story = daemon.json(Method::GET, &path, None).await?;
     EVENTS.print_page(daemon, &mut TextTable::new(EVENTS.heading), &story)?;
     let events = list(&story, EVENTS.rows).filter(|_| !daemon.json);
