@@ -34,15 +34,19 @@ const STANDING: &str =
 const OWNER: &str = "SELECT id FROM orders WHERE caller = $1 AND caller_order_id = $2";
 
 /// Why a group was not written.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// The connection is gone, or the database takes nothing just now.
+    #[error("{0}")]
     Away(String),
     /// Others were in the way: the same again.
+    #[error("others were in the way")]
     Again,
     /// A key is taken: the same again, and each statement tells which.
+    #[error("a key is taken")]
     Taken,
     /// A row is none that the tables take.
+    #[error("{0}")]
     Refused(String),
 }
 

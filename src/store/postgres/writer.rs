@@ -327,7 +327,7 @@ impl TransactionWriter {
     async fn settle(&mut self, number: i64) -> Result<Option<GroupEnd>, String> {
         self.session = None;
         let (shared, writer) = (Arc::clone(&self.shared), self.number);
-        let session = self.session().await.map_err(|trouble| format!("{trouble:?}"))?;
+        let session = self.session().await.map_err(|trouble| trouble.to_string())?;
         let told = |error: Error| error.to_string();
         let token = Token { writer, number };
         session.take_alone(&shared, token, true).await.map_err(told)?;
@@ -348,7 +348,7 @@ impl TransactionWriter {
     /// warning, the group is where it has to be, too.
     async fn confirm(&mut self, number: i64) -> Result<Option<GroupEnd>, String> {
         let (shared, writer) = (Arc::clone(&self.shared), self.number);
-        let session = self.session().await.map_err(|trouble| format!("{trouble:?}"))?;
+        let session = self.session().await.map_err(|trouble| trouble.to_string())?;
         let told = |error: Error| error.to_string();
         let standing = session.standing(&shared, writer).await.map_err(told)?;
         if standing.last < number {
@@ -375,7 +375,7 @@ impl TransactionWriter {
         while self.shared.ended().is_none() {
             let waited = match self.session().await {
                 Ok(session) => session.wait_for_others().await.map_err(|error| error.to_string()),
-                Err(trouble) => Err(format!("{trouble:?}")),
+                Err(trouble) => Err(trouble.to_string()),
             };
             let Err(detail) = waited else { return };
             tracing::warn!(%detail, "a shut day waits for the groups that are under way");
