@@ -84,7 +84,8 @@ codes = { "成功" = "approved" }
     // Another encoding's bytes, and half a character.
     assert!(is_unknown(&answered(&bank, &payment(), "{\"代码\":\"成功\"}")));
     assert!(is_unknown(&told(&bank, &payment(), 200, &[], &gbk[..10])));
-    assert!(bank.encode(&paid_for("😀"), sample_now()).is_err(), "GBK lacks it");
+    let lacking = bank.encode(&paid_for("😀"), sample_now()).map(|_| ()).expect_err("an emoji");
+    assert_eq!(lacking.problem, "a text has a character that GBK lacks");
     let wrong = text.replace("\"GBK\"", "\"utf-16\"");
     assert!(refused(&wrong).contains("names no encoding"));
 }

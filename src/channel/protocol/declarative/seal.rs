@@ -183,6 +183,12 @@ impl Seal {
         self.element.is_none() && self.over.contains(&SignedPart::Element)
     }
 
+    /// Why a message has nothing that could be signed, as far as is known.
+    pub fn why_unsigned(&self, facts: &Facts<'_>) -> String {
+        let unwritten = facts.document.and_then(|one| one.encode(self.form.charset).err());
+        unwritten.unwrap_or_else(|| "the request has not what is signed".to_owned())
+    }
+
     pub fn needs_bytes(&self) -> bool {
         let parts = self.over.iter().chain(self.headers.iter().flat_map(|(_, parts)| parts));
         let mut parts = parts.filter(|part| part.is_content());

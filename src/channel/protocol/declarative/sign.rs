@@ -87,7 +87,7 @@ impl Signing {
             key_id: &self.key_id,
             signature: "",
         };
-        let message = seal.message(&facts).ok_or("the request has not what is signed")?;
+        let message = seal.message(&facts).ok_or_else(|| seal.why_unsigned(&facts))?;
         let signature = self.key.sign(&message).ok_or("the key refuses to sign")?;
         let signature = seal.encoding.write(&signature);
         facts.signature = &signature;
