@@ -14,6 +14,8 @@ const HEIGHT: i64 = 180;
 const LEFT: i64 = 56;
 const BELOW: i64 = 22;
 const ABOVE: i64 = 8;
+/// Half of an hour's name, which must not stand out over the right edge.
+const HALF_NAME: i64 = 18;
 /// Slots of the axis: 24 hours of five minutes.
 const SLOTS: i64 = 288;
 const HOURS_BETWEEN_TICKS: i64 = 3;
@@ -103,8 +105,9 @@ impl Axes {
                 let _ = write!(
                     self.svg,
                     "<line class=\"tick\" x1=\"{x}\" y1=\"{y}\" x2=\"{x}\" y2=\"{}\"/>\
-                     <text class=\"axis mid\" x=\"{x}\" y=\"{}\">{:02}:00</text>",
+                     <text class=\"axis mid\" x=\"{}\" y=\"{}\">{:02}:00</text>",
                     y + 4,
+                    x.min(WIDTH - HALF_NAME),
                     HEIGHT - 4,
                     shown.hour()
                 );
@@ -235,6 +238,18 @@ mod tests {
             assert!(off.is_some_and(|off| off <= 1), "{zone}: {found:?} is not {x}: {svg}");
             assert_eq!(svg.matches("class=\"tick\"").count(), 8, "{zone}");
         }
+    }
+
+    #[test]
+    fn the_name_of_an_hour_that_has_just_struck_is_whole() {
+        // 09:00 in Lagos is five minutes before the end.
+        let zone = TimeZone::get("Africa/Lagos").expect("a zone");
+        let svg = requests(&day(), &zone, Language::English);
+        let (before, _) = svg.split_once(">09:00</text>").expect("it is named");
+        let (_, at) = before.rsplit_once(" x=\"").expect("a place");
+        let x = at.split('"').next().and_then(|x| x.parse::<i64>().ok());
+        assert_eq!(x, Some(WIDTH - HALF_NAME), "{svg}");
+        assert!(svg.contains("x1=\"957\"") || svg.contains("x1=\"956\""), "its tick stays: {svg}");
     }
 
     #[test]
