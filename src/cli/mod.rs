@@ -81,6 +81,8 @@ enum CliCommand {
     Agreement(remote::agreement::AgreementArgs),
     /// Show a card verification
     Verification(remote::verification::VerificationArgs),
+    /// Show what became of the code by SMS of a payment
+    PaymentCode(remote::payment_code::PaymentCodeArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::reversal::ReversalArgs),
     /// List what waits for a second person, and approve, refuse or withdraw it
@@ -144,6 +146,7 @@ pub fn main() -> ExitCode {
         CliCommand::Order(args) => remote::order::run(args),
         CliCommand::Agreement(args) => remote::agreement::run(args),
         CliCommand::Verification(args) => remote::verification::run(args),
+        CliCommand::PaymentCode(args) => remote::payment_code::run(args),
         CliCommand::Reversal(args) => remote::reversal::run(args),
         CliCommand::Approval(args) => remote::approval::run(args),
         CliCommand::Proposal(args) => remote::proposal::run(args),

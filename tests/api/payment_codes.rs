@@ -87,6 +87,17 @@ async fn a_payment_has_the_number_and_time_under_which_its_code_was_sent() {
     assert_eq!(code.channel_order_no, charge.channel_order_no);
     assert_eq!((charge.announced_at, charge.named_at()), (Some(code.sent_at), code.sent_at));
     assert!(charge.sent_at > code.sent_at, "it ages from when it was sent itself");
+    let id = order["id"].as_str().expect("an id");
+    let path = format!("/v1/orders/{id}/story?language=en");
+    let story = gateway.get("operator", &path).await.json();
+    let told = &story["events"][0];
+    assert_eq!((&told["kind"], &told["at"]), (&json!("code_sent"), &body["created_at"]), "{story}");
+    let words = format!(
+        "unionpay was asked to send the payer a code for a payment of 123.45 CNY, under {}",
+        body["channel_order_no"].as_str().expect("a number")
+    );
+    assert_eq!(told["words"].as_str().map(str::to_lowercase), Some(words.to_lowercase()));
+    assert_eq!(story["events"][1]["kind"], "asked");
     // Both are spent, and repeats are answered without the channel (I-9).
     let repeat = gateway.pay(&coded("A-1")).await;
     assert_eq!(repeat.header("idempotent-replayed"), Some("true"));

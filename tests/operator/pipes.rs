@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use switchyard::app::App;
 
 use crate::reading::contracted;
-use crate::services::verification;
+use crate::services::{payment_code, verification};
 use crate::support::Scratch;
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::program;
@@ -15,7 +15,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 59] = [
+const LINES: [&str; 60] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -46,6 +46,7 @@ const LINES: [&str; 59] = [
     "order export",
     "agreement list shop-1",
     "verification show V-1",
+    "payment-code show C-1",
     "reversal list",
     "reversal list --json",
     "approval list",
@@ -106,7 +107,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     let asks = ["order", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
     let asks = asks.chain(["accounting", "agreement", "audit", "verification", "worker", "today"]);
-    let asks = asks.chain(["channel rates", "channel switch", "proposal"]);
+    let asks = asks.chain(["channel rates", "channel switch", "proposal", "payment-code"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }
@@ -131,6 +132,8 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
     assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
     let verified = core.post("/v1/verifications", &verification("V-1")).await;
     assert_eq!(verified.status, 200, "{}", verified.body);
+    let sent = core.post("/v1/payment-codes", &payment_code("C-1")).await;
+    assert_eq!(sent.status, 200, "{}", sent.body);
     let folder = town.folder().to_owned();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin-tables/unionpay.csv");
     std::fs::copy(shipped, folder.join("table.csv")).expect("a copy");

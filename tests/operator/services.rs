@@ -38,6 +38,14 @@ pub fn verification(order_id: &str) -> Value {
     json!({ "order_id": order_id, "merchant_id": "m-1", "card": card })
 }
 
+/// The code of a payment to come.
+pub fn payment_code(order_id: &str) -> Value {
+    json!({
+        "order_id": order_id, "merchant_id": "m-1", "amount": 12_345, "currency": "CNY",
+        "card": { "pan": TEST_CARD, "phone": PHONE },
+    })
+}
+
 fn object(text: &str) -> Value {
     serde_json::from_str(text).expect("one object")
 }
@@ -127,6 +135,25 @@ async fn refuses_what_there_is_not(app: &App, folder: &Path) {
     assert_eq!(refused.status.code(), Some(1), "{told}");
     assert!(told.contains("not_found: no agreement has this id"), "{told}");
     assert!(told.ends_with("\n  The resource does not exist\n  Check the id and the path.\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_a_payment_s_code_is_shown() {
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let sent = core.post("/v1/payment-codes", &payment_code("A-1")).await;
+    assert_eq!((sent.status, sent.text("state")), (200, "sent"), "{}", sent.body);
+    for words in [
+        &["payment-code", "show", "A-1"][..],
+        &["payment-code", "show", "A-1", "--json"],
+        &["payment-code", "show", "A-1", "--caller", "core", "--json"],
+    ] {
+        let shown = ask(&app, town.folder(), words).await;
+        assert_eq!(object(&shown), sent.body, "{words:?}");
+        assert!(!shown.contains(PHONE) && !shown.contains("621626"), "I-11: {shown}");
+    }
+    app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod listing;
 pub mod node;
 pub mod order;
+pub mod payment_code;
 pub mod proposal;
 pub mod reload;
 pub mod reversal;

@@ -35,6 +35,8 @@ closed_set! {
     /// What an event of a story is.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum StoryKind {
+        /// A code by SMS was sent to its payer.
+        CodeSent => "code_sent",
         Asked => "asked",
         Routed => "routed",
         AttemptSent => "attempt_sent",

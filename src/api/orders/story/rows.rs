@@ -26,6 +26,7 @@ impl StoryRows {
         let mut told = vec![self.asked()];
         told.extend(self.routed());
         for attempt in &self.order.attempts {
+            told.extend(self.code_sent(attempt));
             told.push(self.sent(attempt));
             let own = self.events.iter().filter(|event| event.attempt == attempt.number);
             told.extend(own.map(happened));
@@ -89,6 +90,19 @@ impl StoryRows {
             .with("bin_table", route.bin_table)
             .with("kept", kept)
             .with("struck", struck);
+        Some(event)
+    }
+
+    /// The attempt has the number and the time under which its payer was sent a code. That was
+    /// before the order itself was asked for.
+    fn code_sent(&self, attempt: &Attempt) -> Option<StoryEvent> {
+        let asked = &self.order.instruction;
+        let event = StoryEvent::new(attempt.announced_at?, StoryKind::CodeSent)
+            .with("channel", attempt.channel.as_str())
+            .with("channel_order_no", self.order.channel_order_no(attempt.number).to_string())
+            .with("operation", attempt.operation.name())
+            .with("amount", asked.amount.get())
+            .with("currency", asked.currency.name());
         Some(event)
     }
 
