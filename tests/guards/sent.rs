@@ -22,11 +22,12 @@ use switchyard::domain::card::{CardInput, CardToken, Cvv, Expiry, Pan, SmsCode};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::instrument::Instrument;
+use switchyard::domain::payee_account::{AccountKind, PayeeAccount};
 use switchyard::domain::payer_code::PayerCode;
 use switchyard::domain::terms::CommonTerms;
 
-/// One cardholder. Two of them share what may be shown: the first six and last four digits of the
-/// card, the first two and last four of the payer's code, and which facts are known at all.
+/// One cardholder or payee. Two of them share what may be shown: the first six and last four digits
+/// of the card, the first two and last four of the payer's code, and which facts are known at all.
 struct Person {
     pan: &'static str,
     expiry: &'static str,
@@ -38,6 +39,10 @@ struct Person {
     sms_code: &'static str,
     token: &'static str,
     payer_code: &'static str,
+    /// An id of an account of each kind, in the order of the kinds.
+    accounts: [&'static str; AccountKind::ALL.len()],
+    /// The name of the accounts' holder.
+    payee: &'static str,
 }
 
 const PEOPLE: [Person; 2] = [
@@ -52,6 +57,8 @@ const PEOPLE: [Person; 2] = [
         sms_code: "482913",
         token: "tok-3fa85f64-5717",
         payer_code: "134975510273381234",
+        accounts: ["zhang.three@mail.example", "2088104729356607", "oUpF8uMZhang", "65007391824"],
+        payee: "ZHANG QIANQIAN",
     },
     Person {
         pan: "6216269028461350018",
@@ -64,6 +71,8 @@ const PEOPLE: [Person; 2] = [
         sms_code: "105577",
         token: "tok-c0ffee00-9999",
         payer_code: "137306184429051234",
+        accounts: ["+86-15933334444", "2088999900001111", "oQr7-LiSi-77", "65118800224466"],
+        payee: "OUYANG FENG",
     },
 ];
 
@@ -112,27 +121,49 @@ impl Person {
     fn requests(&self) -> Vec<ChannelRequest> {
         let of_orders = |request: &ChannelRequest| request.attempt().is_some();
         let samples = sample_requests(sample_now()).into_iter().filter(of_orders);
+        let others = [Operation::Payment, Operation::Preauth].into_iter();
+        let others = others.flat_map(|operation| self.charges(operation));
+        let samples = samples.map(|request| self.asks(request));
+        samples.chain(others).chain(self.payouts()).collect()
+    }
+
+    /// Charges by what is no bare card.
+    fn charges(&self, operation: Operation) -> [ChannelRequest; 3] {
         let by = |instrument| ChannelRequest::Charge {
-            facts: sample_facts(Operation::Payment, 2),
+            facts: sample_facts(operation, 2),
             instrument: Arc::new(instrument),
         };
         let token = CardToken::parse(self.token, self.phone).expect("it is short and plain");
-        let sms_code = SmsCode::parse(self.sms_code);
         let code = PayerCode::parse(self.payer_code).expect("18 digits");
-        let others = [Instrument::Agreement { token, sms_code }, Instrument::Code(code)];
-        samples.map(|request| self.asks(request)).chain(others.map(by)).collect()
+        let sms_code = || SmsCode::parse(self.sms_code);
+        [
+            Instrument::Card { card: self.card(), sms_code: sms_code() },
+            Instrument::Agreement { token, sms_code: sms_code() },
+            Instrument::Code(code),
+        ]
+        .map(by)
+    }
+
+    /// Payouts to an account of each kind.
+    fn payouts(&self) -> impl Iterator<Item = ChannelRequest> {
+        AccountKind::ALL.into_iter().zip(self.accounts).map(|(kind, id)| {
+            let account = PayeeAccount::parse(kind, id, Some(self.payee)).expect("a right id");
+            let facts = sample_facts(Operation::Payout, 2);
+            let facts = AttemptFacts { payee_kind: Some(kind), ..facts };
+            ChannelRequest::Charge { facts, instrument: Arc::new(account.into()) }
+        })
     }
 
     /// What of this person stands in the words: nothing may.
     fn found_in(&self, words: &str) -> Option<&'static str> {
         let hidden = [&self.pan[6..15], self.expiry, self.cvv, self.holder, self.id_number];
-        let others = [self.phone, self.sms_code, self.token, &self.payer_code[2..14]];
+        let others = [self.phone, self.sms_code, self.token, &self.payer_code[2..14], self.payee];
         // The short ones of digits may be a part of some other number.
         let alone = |text: &str| {
             let mut runs = words.split(|sign: char| !sign.is_alphanumeric());
             if text.len() > 6 { words.contains(text) } else { runs.any(|run| run == text) }
         };
-        hidden.into_iter().chain(others).find(|text| alone(text))
+        hidden.into_iter().chain(others).chain(self.accounts).find(|text| alone(text))
     }
 }
 
@@ -178,7 +209,8 @@ fn same_words(name: &str, both: [String; 2], secrets: &[String]) -> String {
     words
 }
 
-fn over_http(name: &str, adapter: &dyn Adapter, secrets: &[String]) -> Vec<String> {
+/// The words of every request that the file has, and whether each is a payout to an account.
+fn over_http(name: &str, adapter: &dyn Adapter, secrets: &[String]) -> Vec<(bool, String)> {
     let [one, other] = PEOPLE.each_ref().map(Person::requests);
     let mut all = Vec::new();
     for (request, twin) in one.iter().zip(&other) {
@@ -194,7 +226,8 @@ fn over_http(name: &str, adapter: &dyn Adapter, secrets: &[String]) -> Vec<Strin
         assert!(!whole || request.echo().is_none(), "{name}: the signature proves guesses");
         let begins = stamp.signature.get(..12).unwrap_or_default();
         assert!(words.contains(begins), "{name}: the signature is not in {words}");
-        all.push(words);
+        let to_account = request.attempt().is_some_and(|facts| facts.payee_kind.is_some());
+        all.push((to_account, words));
     }
     all
 }
@@ -221,7 +254,7 @@ fn at_node(mut request: ChannelRequest, node: u16) -> ChannelRequest {
     request
 }
 
-fn over_links(name: &str, adapter: &Iso8583, secrets: &[String]) -> Vec<String> {
+fn over_links(name: &str, adapter: &Iso8583, secrets: &[String]) -> Vec<(bool, String)> {
     let node = adapter.first_node();
     let of_node = |person: &Person| -> Vec<ChannelRequest> {
         person.requests().into_iter().map(|request| at_node(request, node)).collect()
@@ -234,7 +267,7 @@ fn over_links(name: &str, adapter: &Iso8583, secrets: &[String]) -> Vec<String> 
         let words = same_words(name, both, secrets);
         if !words.starts_with("not to be shown") {
             assert!(words.ends_with("=0A1B2C3D"), "{name}: {words}");
-            all.push(words);
+            all.push((false, words));
         }
     }
     all
@@ -244,6 +277,7 @@ fn over_links(name: &str, adapter: &Iso8583, secrets: &[String]) -> Vec<String> 
 fn i_11_nothing_secret_can_be_in_the_words_of_a_request_of_any_shipped_file() {
     let files = shipped();
     assert!(files.len() > 10, "{files:?}");
+    let mut with_accounts = 0;
     for path in files {
         let name = path.display().to_string();
         let (built, secrets) = adapter(&path);
@@ -252,11 +286,17 @@ fn i_11_nothing_secret_can_be_in_the_words_of_a_request_of_any_shipped_file() {
             ProtocolAdapter::Links(read) => over_links(&name, &read.adapter, &secrets),
         };
         assert!(all.len() > 3, "{name}: {all:#?}");
-        let is_masked = |words: &String| {
+        let is_masked = |(_, words): &(bool, String)| {
             ["621626*********0018", "13************1234", "***"]
                 .iter()
                 .any(|one| words.contains(one))
         };
         assert!(all.iter().any(is_masked), "{name}: {all:#?}");
+        let mut to_accounts = all.iter().filter(|(is_to_account, _)| *is_to_account).peekable();
+        with_accounts += usize::from(to_accounts.peek().is_some());
+        for (_, words) in to_accounts {
+            assert!(words.contains("***"), "{name}: the account and its holder: {words}");
+        }
     }
+    assert!(with_accounts > 1, "more than one file pays to accounts");
 }

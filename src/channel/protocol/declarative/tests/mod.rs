@@ -3,6 +3,7 @@
 mod doubts;
 mod examples;
 mod reading;
+mod sent;
 mod statements;
 
 use bytes::Bytes;
