@@ -36,6 +36,7 @@ fn the_demo_ends_with_nothing_owed_and_no_difference() {
     assert!(told["elapsed_ms"].is_u64(), "{told}");
     assert!(count("cards_bound") > 0 && count("paid_by_agreement") > 0, "{told}");
     assert!(count("cards_matched") > 0 && count("cards_differed") > 0, "{told}");
+    assert!(count("paid_to_accounts") > 0, "{told}");
     assert!(count("refunded") > 0 && count("voided") > 0 && count("captured") > 0, "{told}");
 }
 
@@ -61,6 +62,7 @@ fn a_seed_asks_for_the_same_again() {
         "voids",
         "holds",
         "payouts",
+        "account_payouts",
         "verifications",
         "agreements",
     ] {

@@ -11,7 +11,7 @@ use super::binding::BoundCard;
 use super::books::Books;
 use super::client::FollowUpOutcome;
 use super::drain::OpenWork;
-use super::load::{PaymentAnswer, VerifiedCard};
+use super::load::{AccountPayout, DemoPayee, PaymentAnswer, VerifiedCard};
 use super::sinks::{BookingLog, NoticeLog};
 use super::town::CHANNELS;
 use crate::domain::agreement::AgreementState;
@@ -20,6 +20,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::attempt::AttemptState;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::domain::instrument::InstrumentFacts;
 use crate::domain::verification::VerificationVerdict;
 use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
@@ -147,8 +148,13 @@ fn check_answers(
                 findings.broken("I-9", order.id, what);
             }
         }
+        if let Some(paid) = &answer.paid_out {
+            check_account_payout(findings, books, paid);
+        }
         let by_agreement = answer.bound.iter().filter_map(|bound| bound.payment.as_ref());
-        for one in answer.release.iter().chain(&answer.others).chain(by_agreement) {
+        let paid_out = answer.paid_out.iter().map(|paid| &paid.call);
+        let others = answer.release.iter().chain(&answer.others);
+        for one in others.chain(by_agreement).chain(paid_out) {
             let FollowUpOutcome::Taken { id, status } = &one.outcome else { continue };
             let kept = OrderId::parse(id).and_then(|id| books.orders.get(&id));
             let kept = kept.map(|order| order.status.name());
@@ -191,6 +197,22 @@ fn check_binding(findings: &mut DemoFindings, order: OrderId, bound: &BoundCard)
     }
     if bound.after_wrong_code == AgreementState::Active.name() {
         findings.broken("I-2", order, "a code that no phone has got has bound its card");
+    }
+}
+
+/// What goes to an account reaches nobody but its holder, and of the account no more is kept than
+/// its owner knows it by.
+fn check_account_payout(findings: &mut DemoFindings, books: &Books, paid: &AccountPayout) {
+    let FollowUpOutcome::Taken { id, .. } = &paid.call.outcome else { return };
+    // One that is not there is told of with the others.
+    let Some(order) = OrderId::parse(id).and_then(|id| books.orders.get(&id)) else { return };
+    let account = order.instruction.instrument.as_ref().and_then(InstrumentFacts::account);
+    if !account.is_some_and(|account| account.masked.as_str().contains("*******")) {
+        findings.broken("I-11", order.id, "its payee's account is not kept, or not masked");
+    }
+    if paid.payee != DemoPayee::Holder && order.status == OrderStatus::Succeeded {
+        let what = format!("it was paid, and its payee is {:?}", paid.payee);
+        findings.broken("I-2", order.id, what);
     }
 }
 

@@ -1,5 +1,5 @@
 //! The payment core's side: payments with made-up cards of real BINs, verifications of these cards,
-//! repeats and escrow releases, all over the daemon's own HTTP API.
+//! repeats, escrow releases, and payouts to cards and accounts, all over the daemon's own HTTP API.
 //!
 //! Like a real core it repeats a call that was refused for the moment, under the same order id, and
 //! remembers what it was answered. What it asks for is drawn beforehand, each payment's from a seed
@@ -39,8 +39,48 @@ pub struct PaymentAnswer {
     pub verification: Option<VerifiedCard>,
     /// Its card as it was bound, if it was, and the payment by the agreement.
     pub bound: Option<BoundCard>,
+    /// The payout to an account, if there was one.
+    pub paid_out: Option<AccountPayout>,
     /// Its other calls: holds, captures, refunds and voids.
     pub others: Vec<FollowUpCall>,
+}
+
+/// A payout to an account.
+#[derive(Debug, Clone)]
+pub struct AccountPayout {
+    pub payee: DemoPayee,
+    pub call: FollowUpCall,
+}
+
+/// Whose account a payout goes to, by what the bank knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DemoPayee {
+    /// The named person's.
+    Holder,
+    /// Somebody else's.
+    Stranger,
+    /// There is no such account.
+    Nobody,
+}
+
+impl DemoPayee {
+    /// Each of them in turn, so that a short demo has all.
+    const fn of(place: u32) -> Self {
+        match place % 4 {
+            1 => Self::Stranger,
+            3 => Self::Nobody,
+            _ => Self::Holder,
+        }
+    }
+
+    /// The account's number and the name of its holder, as the simulated bank has them.
+    fn account(self, number: u32) -> (String, &'static str) {
+        match self {
+            Self::Holder => (format!("6500{number:010}"), "ZHANG SAN"),
+            Self::Stranger => (format!("6500{number:010}"), "NOBODY"),
+            Self::Nobody => (format!("6501{number:010}"), "ZHANG SAN"),
+        }
+    }
 }
 
 /// A card verification, and the same asked again.
@@ -68,7 +108,9 @@ pub fn count(answers: &[PaymentAnswer]) -> BTreeMap<&'static str, usize> {
         if answer.bound.is_some() {
             add("agreements");
         }
-        answer.release.iter().chain(&answer.others).for_each(|one| add(one.what));
+        let paid_out = answer.paid_out.iter().map(|one| &one.call);
+        let all = answer.release.iter().chain(&answer.others).chain(paid_out);
+        all.for_each(|one| add(one.what));
     }
     counts
 }
@@ -85,6 +127,8 @@ struct PlannedPayment {
     verifies: Option<&'static str>,
     /// Whether its card is bound as well, and pays by the agreement.
     binds: bool,
+    /// The account to which a third of the amount is paid out: its number, and whose it is.
+    pays_account: Option<(u32, DemoPayee)>,
 }
 
 /// Identity numbers of nobody: the standard's example, and one whose check digit does not fit.
@@ -181,6 +225,7 @@ fn draw(seed: u64, number: u32) -> PlannedPayment {
             _ => None,
         },
         binds: below(entropy, 20) == 0,
+        pays_account: (number % 20 == 7).then(|| (number, DemoPayee::of(number / 20))),
     }
 }
 
@@ -197,7 +242,8 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
 }
 
 async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<PaymentAnswer> {
-    let PlannedPayment { body, wait_s, repeats, releases, then, verifies, binds } = payment;
+    let PlannedPayment { body, wait_s, repeats, releases, then, verifies, binds, pays_account } =
+        payment;
     let verification = match verifies {
         Some(id_number) => Some(verify(&api, &body, id_number).await?),
         None => None,
@@ -227,6 +273,10 @@ async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<Pay
     }
     let may_be_taken = answered.status == "succeeded" && gives_back;
     answered.others = caller.follow(&answered.id, may_be_taken, then).await?;
+    if let Some((number, payee)) = pays_account {
+        let call = caller.pay_account(number, payee).await?;
+        answered.paid_out = Some(AccountPayout { payee, call });
+    }
     if binds {
         answered.bound = Some(bind_and_pay(&api, &body).await?);
     }
@@ -318,6 +368,20 @@ impl PaymentCaller<'_> {
             "card": { "pan": self.payment["card"]["pan"], "holder": "演示收款人" },
         });
         expect(self.send("/v1/payouts", "payouts", &body).await?, true)
+    }
+
+    /// Pays a part out to an account, by the bank: no other channel pays to accounts.
+    async fn pay_account(&self, number: u32, payee: DemoPayee) -> anyhow::Result<FollowUpCall> {
+        let amount = self.payment["amount"].as_i64().unwrap_or_default();
+        let (account, name) = payee.account(number);
+        let body = json!({
+            "order_id": self.order_id("account"),
+            "merchant_id": self.payment["merchant_id"],
+            "amount": (amount / 3).max(1),
+            "currency": "CNY",
+            "payee": { "account": account, "kind": "bank_account", "name": name },
+        });
+        expect(self.send("/v1/payouts", "account_payouts", &body).await?, true)
     }
 
     /// Holds the payment's amount on its card once more, and uses it or lets it go.

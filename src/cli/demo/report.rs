@@ -14,7 +14,7 @@ use crate::cli::table::aligned;
 use crate::domain::agreement::AgreementState;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
-use crate::domain::flow::order::{OrderKind, OrderStatus};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::verification::VerificationVerdict;
 use crate::simulator::SimulatorEvent;
 
@@ -45,6 +45,14 @@ impl DemoReport<'_> {
         let of_kind =
             self.books.core_orders().filter(|order| order.instruction.kind.name() == kind);
         of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
+    }
+
+    /// Payouts to accounts.
+    fn to_accounts(&self) -> impl Iterator<Item = &Order> {
+        self.books.core_orders().filter(|order| {
+            let instrument = order.instruction.instrument.as_ref();
+            instrument.is_some_and(|one| one.account().is_some())
+        })
     }
 
     fn with_verdict(&self, verdict: VerificationVerdict) -> usize {
@@ -100,6 +108,8 @@ impl DemoReport<'_> {
             "refunded": self.succeeded("refund"),
             "voided": self.succeeded("void"),
             "captured": self.succeeded("capture"),
+            "paid_out": self.succeeded("payout"),
+            "paid_to_accounts": succeeded_of(self.to_accounts()),
             "cards_matched": self.with_verdict(VerificationVerdict::Matches),
             "cards_differed": self.with_verdict(VerificationVerdict::Differs),
             "cards_bound": self.bound(),
@@ -127,7 +137,7 @@ impl DemoReport<'_> {
         let columns = ["channel", ">succeeded", ">failed", ">reversed", ">open", ">all"];
         let mut rows = Vec::new();
         let mut sums = [0; 5];
-        let last = |order: &crate::domain::flow::order::Order| {
+        let last = |order: &Order| {
             order.approved().or(order.attempts.last()).map(|attempt| attempt.channel.clone())
         };
         for channel in CHANNELS {
@@ -151,9 +161,7 @@ impl DemoReport<'_> {
         let seconds = self.load.as_secs_f64().max(0.001);
         let per_second = self.books.payments().count() as f64 / seconds;
         line(text, &format!("sent in {seconds:.1} s: {per_second:.0} payments a second"));
-        let releases = |order: &&crate::domain::flow::order::Order| {
-            matches!(order.instruction.kind, OrderKind::Release { .. })
-        };
+        let releases = |order: &&Order| matches!(order.instruction.kind, OrderKind::Release { .. });
         let released = self.books.orders.values().filter(releases).count();
         let repeats = self.witnesses.answers.iter().filter(|one| one.repeat.is_some()).count();
         line(text, &format!("{repeats} repeated calls, {released} escrow payments released"));
@@ -188,6 +196,8 @@ impl DemoReport<'_> {
             rows.push(row_of(kind, &row));
         }
         text.push_str(&aligned(&columns, &rows));
+        let (to_accounts, reached) = (self.to_accounts().count(), succeeded_of(self.to_accounts()));
+        line(text, &format!("payouts to accounts: {reached} of {to_accounts} reached the payee"));
     }
 
     fn write_faults(&self, text: &mut String) {
@@ -222,9 +232,7 @@ impl DemoReport<'_> {
             &format!("{} were unknown for a while, {reversed} were reversed", unknown.len()),
         );
         let against = self.books.contradictions.values().map(Vec::len).sum::<usize>();
-        let is_undo = |order: &&crate::domain::flow::order::Order| {
-            matches!(order.instruction.kind, OrderKind::Undo { .. })
-        };
+        let is_undo = |order: &&Order| matches!(order.instruction.kind, OrderKind::Undo { .. });
         let undos = self.books.orders.values().filter(is_undo).count();
         let Operator { retried, resolved } = self.operator;
         line(
@@ -322,6 +330,10 @@ impl DemoReport<'_> {
             line(text, &format!("{number}  {about}: {}", violation.what));
         }
     }
+}
+
+fn succeeded_of<'order>(orders: impl Iterator<Item = &'order Order>) -> usize {
+    orders.filter(|order| order.status == OrderStatus::Succeeded).count()
 }
 
 /// From when its result was open to its end.

@@ -44,9 +44,12 @@ channels = ["unionpay", "harbour-bank"]
 weights = [3, 2]
 "#;
 
-/// Settings laid over every file: the keys are there, waits are short, and the pace is quick.
+/// Settings laid over every file: the keys are there, waits are short, the pace is quick, and the
+/// largest load stays below the day's limit of payouts.
 const EVERY_FILE: &str = r#"
 state = "live"
+[limits]
+payouts_per_day_minor = 1000000000000
 [pace]
 requests_per_second = 1000
 burst = 200
