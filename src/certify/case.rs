@@ -16,6 +16,7 @@ use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::flow::reversal::Phase;
+use crate::domain::verification::VerificationVerdict;
 use crate::engine::EngineError;
 
 /// What the books have of an order.
@@ -74,6 +75,7 @@ impl AgreementSeen {
 pub enum CaseBooks {
     Order(BooksSeen),
     Agreement(AgreementSeen),
+    Verification(VerificationVerdict),
 }
 
 impl From<BooksSeen> for CaseBooks {
@@ -97,6 +99,7 @@ impl CaseBooks {
                 let token = if seen.has_token { "a sealed token" } else { "no token" };
                 format!("agreement {}, {token}", seen.state.name())
             }
+            Self::Verification(verdict) => format!("verification: {}", verdict.name()),
         }
     }
 
@@ -106,6 +109,7 @@ impl CaseBooks {
             Self::Agreement(seen) => {
                 json!({ "status": seen.state.name(), "token": seen.has_token })
             }
+            Self::Verification(verdict) => json!({ "status": verdict.name() }),
         }
     }
 }

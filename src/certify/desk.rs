@@ -14,7 +14,7 @@ use crate::codec::seal::{DigestKey, SealKey, SealKeys};
 use crate::domain::agreement::{Agreement, AgreementRequest, mask_phone};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::card::{CardFacts, CardInput, CardToken};
+use crate::domain::card::{CardFacts, CardInput, CardToken, SmsCode};
 use crate::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{AgreementId, CallerId, CallerOrderId, MerchantId, OrderId};
@@ -25,6 +25,7 @@ use crate::domain::payer_code::CodeFacts;
 use crate::domain::payment_code::PaymentCode;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
+use crate::domain::verification::{CardVerification, VerificationRequest};
 use crate::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
 use crate::engine::agreements::GivenCode;
 use crate::engine::follow_ups::FollowUp;
@@ -89,6 +90,21 @@ pub enum CaseInstrument {
     Card,
     Code,
     Agreement(CardToken),
+}
+
+/// The sample card with what an issuer compares: a verification has no expiry and no CVV.
+fn verified_card() -> CardInput {
+    let mut card = sample_card();
+    (card.expiry, card.cvv) = (None, None);
+    card
+}
+
+/// Who pays with a code that is sent for the payment.
+#[derive(Clone, Copy)]
+pub enum CodedInstrument<'a> {
+    /// The sample card.
+    Card,
+    Agreement(&'a Agreement),
 }
 
 /// The core's side of a case: an engine with one channel, and what it has written.
@@ -249,34 +265,92 @@ impl CaseDesk {
         Ok(self.engine.end_agreement(id, patience()).await?.agreement)
     }
 
+    /// Has the sample card verified.
+    pub async fn verify(&self) -> Result<CardVerification, EngineError> {
+        let (caller, caller_order_id) = self.name();
+        let digests = self.engine.vault().digests(&verified_card());
+        let merchant_id = self.subject.merchant.clone();
+        let asked = VerificationRequest { caller, caller_order_id, merchant_id, digests };
+        self.verify_as(asked).await
+    }
+
+    /// Asks for the same once more.
+    pub async fn verify_again(
+        &self,
+        kept: &CardVerification,
+    ) -> Result<CardVerification, EngineError> {
+        self.verify_as(kept.asked.clone()).await
+    }
+
+    async fn verify_as(&self, asked: VerificationRequest) -> Result<CardVerification, EngineError> {
+        let channels = vec![self.terms.channel.clone()];
+        let answer = self.engine.verify(asked, verified_card(), channels, patience()).await?;
+        Ok(answer.verification)
+    }
+
     /// Has the code of one payment sent.
-    pub async fn send_payment_code(&self, by: &Agreement) -> Result<PaymentCode, EngineError> {
-        let (token, facts) = self.named_agreement(by)?;
+    pub async fn send_payment_code(
+        &self,
+        by: CodedInstrument<'_>,
+    ) -> Result<PaymentCode, EngineError> {
+        let (_, facts) = self.coded(by, None)?;
         let asked = self.instruction(OrderKind::Payment, facts).code_request();
-        let asked = asked.expect("codes by SMS go with agreements");
+        let asked = asked.expect("codes by SMS go with cards and agreements");
         let (channel, order) = (self.terms.channel.clone(), self.engine.next_order_id().await?);
         let row = PaymentCode::begun(asked, channel, order, self.engine.clock().now());
-        Ok(self.engine.send_code(row, CodeTarget::Agreement(token), patience()).await?.code)
+        self.send_code(row, by).await
     }
 
-    /// The token of an agreement, and what an order by it keeps.
-    fn named_agreement(&self, by: &Agreement) -> Result<(CardToken, InstrumentFacts), EngineError> {
-        let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
-        Ok((self.engine.payable_token(by)?, facts))
+    /// Has another code of the same payment sent.
+    pub async fn send_code_again(
+        &self,
+        kept: &PaymentCode,
+        by: CodedInstrument<'_>,
+    ) -> Result<PaymentCode, EngineError> {
+        let order = self.engine.next_order_id().await?;
+        let row = kept.again(order, None, &self.engine.clock().present())?;
+        self.send_code(row, by).await
     }
 
-    /// Takes a payment by an agreement as far as one call does, with the payment's own code where
-    /// it has one.
+    async fn send_code(
+        &self,
+        row: PaymentCode,
+        by: CodedInstrument<'_>,
+    ) -> Result<PaymentCode, EngineError> {
+        let target = match by {
+            CodedInstrument::Card => CodeTarget::Card(Arc::clone(&self.card)),
+            CodedInstrument::Agreement(by) => CodeTarget::Agreement(self.engine.payable_token(by)?),
+        };
+        Ok(self.engine.send_code(row, target, patience()).await?.code)
+    }
+
+    /// What a payment with a code is paid by, and what its order keeps of it.
+    fn coded(
+        &self,
+        by: CodedInstrument<'_>,
+        sms_code: Option<SmsCode>,
+    ) -> Result<(Instrument, InstrumentFacts), EngineError> {
+        Ok(match by {
+            CodedInstrument::Card => {
+                (Instrument::Card { card: sample_card(), sms_code }, self.card_facts().into())
+            }
+            CodedInstrument::Agreement(by) => {
+                let token = self.engine.payable_token(by)?;
+                let facts = InstrumentFacts::Agreement { id: by.id, card: by.asked.card.clone() };
+                (Instrument::Agreement { token, sms_code }, facts)
+            }
+        })
+    }
+
+    /// Takes a payment as far as one call does, with the payment's own code where it has one.
     pub async fn pay_by(
         &self,
-        by: &Agreement,
+        by: CodedInstrument<'_>,
         code: Option<PaymentCode>,
     ) -> Result<Order, EngineError> {
-        let (token, facts) = self.named_agreement(by)?;
         let code = code.filter(|code| code.payable().is_some());
-        let sms_code = code.is_some().then(sample_sms_code);
-        let instrument = Instrument::Agreement { token, sms_code };
-        self.take(OrderKind::Payment, (instrument, facts), code).await
+        let payer = self.coded(by, code.is_some().then(sample_sms_code))?;
+        self.take(OrderKind::Payment, payer, code).await
     }
 
     /// Takes a follow-up of an order, has it booked where that comes first, and carries it out.

@@ -242,6 +242,84 @@ fn the_links_of_a_file_are_opened_and_lose_their_answers() {
     assert!(payment.iter().any(|name| name == "a reversal is answered not found: code `25`"));
 }
 
+/// What the books say at the end of a case, and what its report notes.
+fn books(report: &CertifyReport, group: &str, name: &str) -> (String, Vec<String>) {
+    let is_it = |case: &&certify::CaseReport| case.group == group && case.name == name;
+    let case = report.cases.iter().find(is_it).unwrap_or_else(|| panic!("{group}: no {name}"));
+    let status = case.json()["books"]["status"].as_str().unwrap_or_default().to_owned();
+    (status, case.notes.clone())
+}
+
+#[test]
+fn a_verification_and_the_code_of_a_payment_have_their_cases() {
+    let harbour = certify(&shipped("harbour-bank"));
+    let token = certify(&shipped("unionpay-token"));
+    let rows = [
+        (&harbour, "verification", "1066", "`1005`"),
+        (of_unionpay(), "verification", "66", "`64`"),
+        (&harbour, "payment_code", "1066", "`1005`"),
+        (of_unionpay(), "payment_code", "66", "`64`"),
+        (&token, "payment_code", "66", "`64`"),
+    ];
+    for (report, group, _, refused) in rows {
+        let names = names(report, group);
+        let ways = ["approved: ", "time-out before", "time-out after", "HTTP 503", "a code that"];
+        for way in ways {
+            assert!(names.iter().any(|name| name.starts_with(way)), "{group}: {way}");
+        }
+        assert!(names.iter().any(|name| name.contains("wrong signature")), "{group}: {names:?}");
+        assert!(names.iter().any(|name| name.contains(refused)), "{group}: {refused}");
+        assert!(!report.left_out.iter().any(|one| one.group == group && one.name == "every case"));
+    }
+    for (report, group, other, _) in &rows[..2] {
+        let verdict = |name: &str| books(report, group, name).0;
+        assert_eq!(verdict(&format!("declined (identity_mismatch): code `{other}`")), "differs");
+        assert_eq!(verdict("time-out after the channel acted"), "unknown");
+        assert_eq!(verdict("a code that no table lists"), "unknown");
+    }
+    // Whatever was said of the code, its payment comes; where it was refused, by another one.
+    for (report, group, _, _) in &rows[2..] {
+        for name in names(report, group) {
+            let (status, notes) = books(report, group, &name);
+            assert_eq!(status, "succeeded", "{name}");
+            let is_refused = name.starts_with("declined");
+            assert_eq!(
+                notes.iter().any(|note| note.contains("another code")),
+                is_refused,
+                "{name}"
+            );
+        }
+    }
+    for name in ["approved: code `0000`, by agreement", "approved: code `0000`"] {
+        assert_eq!(books(&harbour, "payment_code", name).0, "succeeded", "{name}");
+    }
+}
+
+/// Whatever can be said to a payment by card is said to one by agreement too.
+#[test]
+fn payments_by_agreement_have_the_cases_of_payments_by_card() {
+    let report = certify(&shipped("harbour-bank"));
+    for group in ["payment", "preauth"] {
+        let by_agreement = names(&report, &format!("{group} by agreement"));
+        let is_of_request = |name: &&String| {
+            let other = ["an inquiry", "a reversal", "a stranger", "a notice"];
+            !other.iter().any(|front| name.starts_with(front))
+        };
+        for name in names(&report, group).iter().filter(is_of_request) {
+            assert!(by_agreement.contains(name), "{group}: {name}");
+        }
+        for way in ["an inquiry says approved", "a reversal whose answer is lost"] {
+            assert!(by_agreement.iter().any(|name| name.starts_with(way)), "{group}: {way}");
+        }
+    }
+    let approved = |case: &&certify::CaseReport| {
+        case.group == "payment by agreement" && case.name.starts_with("approved")
+    };
+    let case = report.cases.iter().find(approved).expect("an approved one").json();
+    let sent = case["exchanges"][0]["sent"]["body"].as_str().expect("a body");
+    assert!(sent.contains("agreementNo") && !sent.contains("number"), "no card: {sent}");
+}
+
 #[test]
 fn the_steps_of_an_agreement_have_their_cases() {
     let rows = [("harbour-bank", "1071"), ("unionpay-token", "71")];
@@ -257,11 +335,7 @@ fn the_steps_of_an_agreement_have_their_cases() {
         let inquiries = names(&report, "agreement_inquiry");
         assert!(inquiries.iter().any(|name| name.contains("says not found")), "{inquiries:?}");
         // What the row is at the end, and what the cardholder can do.
-        let books = |group: &str, name: &str| {
-            let is_it = |case: &&certify::CaseReport| case.group == group && case.name == name;
-            let case = report.cases.iter().find(is_it).unwrap_or_else(|| panic!("{id}: {name}"));
-            (case.json()["books"]["status"].clone(), case.notes.clone())
-        };
+        let books = |group: &str, name: &str| books(&report, group, name);
         let wrong = format!("declined (wrong_sms_code): code `{wrong_code}`");
         let again = vec!["the code can be given again".to_owned()];
         assert_eq!(books("agreement_confirmation", &wrong), ("active".into(), again), "{id}");

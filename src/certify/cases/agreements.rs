@@ -7,13 +7,14 @@
 
 use crate::certify::case::{AgreementSeen, BooksSeen, CaseBooks, CaseReport, judge_end};
 use crate::certify::channel::{CasePlay, CaseTarget, Fact, LaterWord};
+use crate::certify::desk::CodedInstrument;
 use crate::certify::far_side::FarAnswer;
 use crate::certify::rehearsal::Rehearsal;
 use crate::certify::report::{CertifyReport, LeftOut};
 use crate::certify::stage::RehearsalStage;
 use crate::channel::ChannelRequest;
 use crate::channel::file::Ability;
-use crate::channel::protocol::said::{Saying, ToldMeaning};
+use crate::channel::protocol::said::ToldMeaning;
 use crate::channel::protocol::sample::{sample_card, sample_service};
 use crate::domain::agreement::{Agreement, AgreementState};
 use crate::domain::card_service::CardService;
@@ -23,7 +24,7 @@ use crate::domain::payment_code::PaymentCodeState;
 use crate::engine::EngineError;
 
 use super::answers::{answers_of, lost_for};
-use super::{close, named, stage_of};
+use super::{close, named, stage_of, told};
 
 /// The steps that an agreement has rows of, in their order.
 const STEPS: [CardService; 4] = [
@@ -220,16 +221,17 @@ impl AgreementPlayer<'_> {
             return Ok(());
         }
         let abilities = &self.rehearsal.file.abilities;
+        let by = CodedInstrument::Agreement(&row);
         let mut code = None;
         if abilities.can(Ability::of_service(CardService::PaymentCode)) {
-            let sent = stage.send_payment_code(&row).await?;
+            let sent = stage.send_payment_code(by).await?;
             if sent.state != PaymentCodeState::Sent {
                 let state = sent.state.name();
                 case.wrong.push(format!("the payment's code is not sent: it is {state}"));
             }
             code = Some(sent);
         }
-        let order = stage.pay_by(&row, code).await?;
+        let order = stage.pay_by(by, code).await?;
         let order = stage.drain(order.id).await?;
         let books = BooksSeen::of(stage, &order).await?;
         let fact = stage.channel.fact(order.channel_order_no(1));
@@ -243,17 +245,6 @@ impl AgreementPlayer<'_> {
 
 fn inquiry() -> ChannelRequest {
     sample_service(CardService::AgreementInquiry, sample_card())
-}
-
-/// What an answer says; what is not believed says nothing.
-const fn told(first: &FarAnswer) -> ToldMeaning {
-    match first {
-        FarAnswer::Said(Saying { means, .. }) => *means,
-        FarAnswer::LostBefore
-        | FarAnswer::LostAfter
-        | FarAnswer::Status(_)
-        | FarAnswer::Forged(_) => ToldMeaning::Unclear,
-    }
 }
 
 const fn expected_code(means: ToldMeaning) -> AgreementState {

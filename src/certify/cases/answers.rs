@@ -7,7 +7,7 @@ use crate::certify::report::CertifyReport;
 use crate::channel::protocol::said::{Saying, ToldMeaning};
 use crate::channel::protocol::sample::sample_facts;
 
-use super::{CasePlayer, meaning, named};
+use super::{CasePlayer, named, said_first};
 
 impl CasePlayer<'_> {
     /// Everything that the answer to the request can be.
@@ -55,18 +55,32 @@ impl CasePlayer<'_> {
     /// Payouts to the kinds of accounts that no other case pays: each says yes, or says nothing.
     pub async fn play_payees(&self, report: &mut CertifyReport) {
         let words = self.far().vocabulary(&self.sample());
-        let good = [ToldMeaning::Approved, ToldMeaning::Pending];
-        let said = good.iter().find_map(|means| words.iter().find(|word| word.means == *means));
+        let answers = said_first(&words, &[ToldMeaning::Approved, ToldMeaning::Pending]);
         let kinds = &self.rehearsal.file.abilities.account_kinds;
         for kind in kinds.iter().filter(|kind| self.payee_kind != Some(**kind)) {
             let player = CasePlayer { payee_kind: Some(*kind), ..*self };
-            if let Some(said) = said {
-                let name = format!("{} to an account by {kind}", meaning(said.means));
-                let first = FarAnswer::Said(said.clone());
-                report.cases.push(player.run(player.script(&name, first, None)).await);
+            for (name, first) in &answers {
+                let name = format!("{name} to an account by {kind}");
+                report.cases.push(player.run(player.script(&name, first.clone(), None)).await);
             }
-            let name = format!("time-out after the channel acted to an account by {kind}");
-            report.cases.push(player.run(player.script(&name, FarAnswer::LostAfter, None)).await);
+        }
+    }
+
+    /// Of what is paid in a second way, all that can become of the answer to the request, which is
+    /// another one. Inquiry and reversal name the same number as ever, so that one of each shows
+    /// that they are made without the usual instrument.
+    pub async fn play_second_way(&self, report: &mut CertifyReport) {
+        self.play_answers(report).await;
+        let inquiries = self.far().vocabulary(&self.sample_inquiry());
+        if let Some(yes) = inquiries.into_iter().find(|word| word.means == ToldMeaning::Approved) {
+            let name = format!("an inquiry says {}", named(&yes));
+            let later = Some(LaterWord::Inquiry(yes));
+            report.cases.push(self.run(self.script(&name, FarAnswer::LostAfter, later)).await);
+        }
+        if self.reverses() {
+            let lost = Some(LaterWord::LostReversal);
+            let name = "a reversal whose answer is lost";
+            report.cases.push(self.run(self.script(name, FarAnswer::LostAfter, lost)).await);
         }
     }
 

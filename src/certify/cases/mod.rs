@@ -3,6 +3,7 @@
 
 mod agreements;
 mod answers;
+mod services;
 mod unasked;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use crate::certify::case::{BooksSeen, CaseReport, FirstTruth, judge_end, judge_first};
 use crate::certify::channel::{CasePlay, CaseRecord, CaseTarget, DeskChannel, Fact, LaterWord};
-use crate::certify::desk::CaseSubject;
+use crate::certify::desk::{CaseInstrument, CaseSubject};
 use crate::certify::far_side::{FarAnswer, FarSide, LinkOpening, OwnExchange};
 use crate::certify::rehearsal::Rehearsal;
 use crate::certify::report::{CertifyReport, LeftOut};
@@ -19,11 +20,11 @@ use crate::certify::stage::{RehearsalClock, RehearsalStage};
 use crate::channel::ChannelRequest;
 use crate::channel::file::Ability;
 use crate::channel::protocol::said::{Saying, ToldMeaning};
-use crate::channel::protocol::sample::{sample_now, sample_requests};
+use crate::channel::protocol::sample::{sample_now, sample_requests, sample_token};
 use crate::clock::Clock;
-use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::instrument::{Instrument, InstrumentKind};
 use crate::domain::payee_account::AccountKind;
 use crate::domain::terms::{AfterInquiry, Terms};
 use crate::engine::EngineError;
@@ -47,15 +48,12 @@ pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
         if operation == Operation::Payout {
             player.play_payees(&mut report).await;
         }
-    }
-    agreements::play_agreements(rehearsal, &mut report).await;
-    for service in [CardService::Verification, CardService::PaymentCode] {
-        if rehearsal.file.abilities.can(Ability::of_service(service)) {
-            let why =
-                "it moves no money and binds nothing; its golden samples are held against the file";
-            report.leave_out(LeftOut::new(service.name(), "every case", why));
+        if let Some(player) = player.by_agreement() {
+            player.play_second_way(&mut report).await;
         }
     }
+    agreements::play_agreements(rehearsal, &mut report).await;
+    services::play_services(rehearsal, &mut report).await;
     report
 }
 
@@ -87,11 +85,30 @@ struct CasePlayer<'r> {
     operation: Operation,
     /// The kind of account that payouts go to; `None` where they go to a card.
     payee_kind: Option<AccountKind>,
+    /// Paid by an agreement, where the usual way is another one.
+    by_agreement: bool,
 }
 
 impl<'r> CasePlayer<'r> {
     fn of(rehearsal: &'r Rehearsal, operation: Operation) -> Self {
-        Self { rehearsal, operation, payee_kind: rehearsal.subject().payee_kind }
+        let payee_kind = rehearsal.subject().payee_kind;
+        Self { rehearsal, operation, payee_kind, by_agreement: false }
+    }
+
+    /// The player of the same operation by an agreement, where the file takes that beside a card.
+    fn by_agreement(&self) -> Option<Self> {
+        let kinds = &self.rehearsal.file.abilities.instruments;
+        let takes_both = [InstrumentKind::Card, InstrumentKind::Agreement]
+            .into_iter()
+            .all(|kind| kinds.contains(&kind));
+        let pays = matches!(self.operation, Operation::Payment | Operation::Preauth);
+        (takes_both && pays).then_some(Self { by_agreement: true, ..*self })
+    }
+
+    /// The operation, and what it is paid by where that is not the usual way.
+    fn group(&self) -> String {
+        let name = self.operation.name();
+        if self.by_agreement { format!("{name} by agreement") } else { name.to_owned() }
     }
 
     fn far(&self) -> Box<dyn FarSide> {
@@ -104,9 +121,15 @@ impl<'r> CasePlayer<'r> {
 
     /// A made-up request of the operation, by which the file's words for it are found.
     fn sample(&self) -> ChannelRequest {
-        self.sample_of(|request| {
+        let mut sample = self.sample_of(|request| {
             matches!(request, ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. })
-        })
+        });
+        if let (true, ChannelRequest::Charge { instrument, .. }) = (self.by_agreement, &mut sample)
+        {
+            let by_token = Instrument::Agreement { token: sample_token(), sms_code: None };
+            *instrument = Arc::new(by_token);
+        }
+        sample
     }
 
     fn sample_inquiry(&self) -> ChannelRequest {
@@ -135,13 +158,13 @@ impl<'r> CasePlayer<'r> {
     }
 
     fn leave_out(&self, report: &mut CertifyReport, name: &str, why: &str) {
-        report.leave_out(LeftOut::new(self.operation.name(), name, why));
+        report.leave_out(LeftOut::new(&self.group(), name, why));
     }
 
     async fn run(&self, script: CaseScript) -> CaseReport {
         let first = FirstTruth::of(&script.play.first, self.operation);
         let mut case = CaseReport {
-            group: self.operation.name().to_owned(),
+            group: self.group(),
             name: script.name.clone(),
             expected: format!("{}; at the end what truly happened", first.words()),
             books: None,
@@ -158,7 +181,11 @@ impl<'r> CasePlayer<'r> {
     }
 
     fn stage(&self, play: CasePlay) -> RehearsalStage {
-        let subject = CaseSubject { payee_kind: self.payee_kind, ..self.rehearsal.subject() };
+        let mut subject = self.rehearsal.subject();
+        subject.payee_kind = self.payee_kind;
+        if self.by_agreement {
+            subject.instrument = CaseInstrument::Agreement(sample_token());
+        }
         stage_of(self.rehearsal, subject, self.terms().clone(), Some(play))
     }
 
@@ -318,6 +345,26 @@ fn meaning(means: ToldMeaning) -> String {
         ToldMeaning::NotFound => "not found".to_owned(),
         ToldMeaning::TakenBack => "taken back".to_owned(),
     }
+}
+
+/// What an answer says; what is not believed says nothing.
+const fn told(first: &FarAnswer) -> ToldMeaning {
+    match first {
+        FarAnswer::Said(Saying { means, .. }) => *means,
+        FarAnswer::LostBefore
+        | FarAnswer::LostAfter
+        | FarAnswer::Status(_)
+        | FarAnswer::Forged(_) => ToldMeaning::Unclear,
+    }
+}
+
+/// The two cases of a request that says in another way what others are played by: the first of the
+/// wanted words that the file has, and none.
+fn said_first(words: &[Saying], wanted: &[ToldMeaning]) -> Vec<(String, FarAnswer)> {
+    let said = wanted.iter().find_map(|means| words.iter().find(|word| word.means == *means));
+    let said = said.map(|said| (named(said), FarAnswer::Said(said.clone())));
+    let lost = ("time-out after the channel acted".to_owned(), FarAnswer::LostAfter);
+    said.into_iter().chain([lost]).collect()
 }
 
 /// The name of a case about one word.
