@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::certify::exchange::CaseExchange;
+use crate::certify::exchange::{CaseExchange, PageShown};
 use crate::certify::far_side::{
-    Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, HostLine, Unasked,
+    Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, HostLine, LateReversalAnswer, Unasked,
 };
 use crate::certify::only::CaseAnswers;
 use crate::channel::protocol::said::{FarWord, MessageSigner, Saying, ToldMeaning};
@@ -44,6 +44,18 @@ pub enum LaterWord {
     Reversal(Saying),
     /// Nothing: the answer to the first reversal is lost, and no inquiry is answered.
     LostReversal,
+    /// To the first reversal, when its call has ended; nothing is answered before it.
+    LateReversal(Saying),
+}
+
+impl LaterWord {
+    /// Whether no inquiry is answered before a reversal was asked for.
+    pub const fn mutes_inquiries(&self) -> bool {
+        match self {
+            Self::Inquiry(_) | Self::ForgedInquiry(_) => false,
+            Self::Reversal(_) | Self::LostReversal | Self::LateReversal(_) => true,
+        }
+    }
 }
 
 /// What a case is about.
@@ -122,7 +134,7 @@ impl DeskChannel {
         let Some(CasePlay { target, first, later }) = play else {
             return Self { far, terms, clock, began, host: None, state: Mutex::default() };
         };
-        let is_mute = matches!(later, Some(LaterWord::Reversal(_) | LaterWord::LostReversal));
+        let is_mute = later.as_ref().is_some_and(LaterWord::mutes_inquiries);
         let (target, first) = (Some(target), Some(first));
         let state = PlayState { target, first, later, is_mute, ..PlayState::default() };
         Self { far, terms, clock, began, host: None, state: Mutex::new(state) }
@@ -175,10 +187,25 @@ impl DeskChannel {
         Ok(told)
     }
 
-    /// Writes down what was told and what became of it.
-    pub fn record_told(&self, told: Unasked, heard: String) {
-        let what = self.far.unasked();
-        let one = CaseExchange::unasked(self.at_ms(), what, told.shown, heard);
+    /// The answer to the first reversal of an attempt, after its call. The error says why the
+    /// channel cannot give it. From here on reversals are answered as they come.
+    pub fn answer_reversal(
+        &self,
+        number: ChannelOrderNo,
+        saying: &Saying,
+        signer: MessageSigner,
+    ) -> Result<LateReversalAnswer, String> {
+        self.state().later = None;
+        let FarMoment { now, settle_date } = self.moment();
+        let word = FarWord { saying, settle_date, signer };
+        self.far.answer_reversal(number, &word, now).map_err(|problem| match problem {
+            FarProblem::Unsayable(words) | FarProblem::Refused(words) => words,
+        })
+    }
+
+    /// Writes down what was told unasked, or late, and what became of it.
+    pub fn record_told(&self, what: &str, shown: PageShown, heard: String) {
+        let one = CaseExchange::unasked(self.at_ms(), what, shown, heard);
         self.state().record.exchanges.push(one);
     }
 
@@ -317,15 +344,21 @@ impl DeskChannel {
         let no = Declined(Reason::ChannelFailure);
         let fact = self.fact(number);
         let is_there = matches!(fact, Fact::Done | Fact::Working);
+        // What the channel makes of it, and whether its answer is lost.
         let meant = {
             let mut state = self.state();
             let is_about = Self::is_about_target(&state, request);
             match state.later.take_if(|_| is_about) {
                 Some(LaterWord::Reversal(saying)) => {
                     state.is_mute = false;
-                    Some(FarAnswer::Said(saying))
+                    Some((Some(saying), false))
                 }
-                Some(LaterWord::LostReversal) => Some(FarAnswer::LostAfter),
+                Some(LaterWord::LostReversal) => Some((None, true)),
+                // The same is made of each that is sent until it is answered.
+                Some(LaterWord::LateReversal(saying)) => {
+                    state.later = Some(LaterWord::LateReversal(saying.clone()));
+                    Some((Some(saying), true))
+                }
                 Some(other) => {
                     state.later = Some(other);
                     None
@@ -333,18 +366,18 @@ impl DeskChannel {
                 None => None,
             }
         };
-        let takes = match &meant {
-            Some(FarAnswer::Said(saying)) => match saying.means {
-                Approved | TakenBack | Pending | Unclear => true,
-                Declined(_) | NotFound => false,
-            },
-            Some(_) | None => true,
-        };
+        let said = meant.as_ref().and_then(|(saying, _)| saying.as_ref());
+        let takes = said.is_none_or(|saying| match saying.means {
+            Approved | TakenBack | Pending | Unclear => true,
+            Declined(_) | NotFound => false,
+        });
         if is_there && takes {
             self.settle(number, TakenBack);
         }
-        if let Some(answer) = meant {
-            return answer;
+        match meant {
+            Some((Some(saying), false)) => return FarAnswer::Said(saying),
+            Some((_, _)) => return FarAnswer::LostAfter,
+            None => {}
         }
         let wanted: &[ToldMeaning] = match fact {
             Fact::Done | Fact::Working | Fact::TakenBack => &[Approved],

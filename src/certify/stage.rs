@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use crate::certify::channel::DeskChannel;
 use crate::certify::desk::{CaseDesk, CaseInstrument, CaseSubject};
-use crate::certify::far_side::Unasked;
+use crate::certify::far_side::{LateReversalAnswer, Unasked};
 use crate::channel::protocol::sample::sample_card;
 use crate::channel::{AttemptFacts, ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::flow::order::Order;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::outcome::{Approval, Outcome};
 use crate::domain::terms::Terms;
@@ -75,6 +75,19 @@ impl RehearsalStage {
             }
         }
         self.order(id).await
+    }
+
+    /// Works an order's entry until a reversal has left.
+    pub async fn work_until_reversed(&self, id: OrderId) -> Result<(), EngineError> {
+        let began = self.now();
+        for _ in 0..ROUNDS_MAX {
+            let entry = self.entry(id).await?;
+            let has_left = entry.is_none_or(|entry| entry.reversal_left_at.is_some());
+            if has_left || !self.work_due(id, began).await? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Works an order's entry when it is due next.
@@ -155,6 +168,22 @@ impl RehearsalStage {
         let heard = notice.understood.outcome.name().to_owned();
         let evidence = notice.understood.into_evidence(Source::Notice, number.attempt);
         self.engine().weigh(number.order, evidence).await?;
+        Ok(format!("taken: {heard}"))
+    }
+
+    /// Takes the answer to a reversal that comes after its call, as the daemon does.
+    pub async fn take_reversal(
+        &self,
+        number: ChannelOrderNo,
+        LateReversalAnswer { understood, asked_at, .. }: LateReversalAnswer,
+    ) -> Result<String, EngineError> {
+        let heard = understood.outcome.name().to_owned();
+        // An unknown outcome adds nothing to what is known.
+        if let Outcome::Unknown(_) = understood.outcome {
+            return Ok(format!("proves nothing: {heard}"));
+        }
+        let asked = (number.attempt, asked_at);
+        self.engine().learn_reversal(number.order, asked, understood, true).await?;
         Ok(format!("taken: {heard}"))
     }
 

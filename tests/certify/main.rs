@@ -242,6 +242,28 @@ fn the_links_of_a_file_are_opened_and_lose_their_answers() {
     assert!(payment.iter().any(|name| name == "a reversal is answered not found: code `25`"));
 }
 
+/// An answer to a reversal outlives its call on a link, and counts for what it is.
+#[test]
+fn reversals_of_links_are_answered_late() {
+    let report = certify(&shipped("lakeside-acquirer"));
+    for group in ["payment", "void", "preauth", "capture"] {
+        let status = |name: &str| books(&report, group, name).0;
+        for yes in ["approved: code `00`", "when an operator has the order"] {
+            assert_eq!(status(&format!("a reversal is answered late, {yes}")), "reversed", "{yes}");
+        }
+        // None of these proves that anything was taken back: a later reversal does, or nobody.
+        assert_eq!(status("a reversal is answered late with a wrong MAC"), "reversed", "{group}");
+        let not_found = status("a reversal is answered late, not found: code `25`");
+        assert_eq!(not_found, "failed", "{group}");
+        let late = names(&report, group);
+        let late = late.iter().filter(|name| name.starts_with("a reversal is answered late, "));
+        let in_time = names(&report, group);
+        let in_time = in_time.iter().filter(|name| name.starts_with("a reversal is answered "));
+        let in_time = in_time.filter(|name| !name.starts_with("a reversal is answered late"));
+        assert_eq!(late.count(), in_time.count() + 1, "{group}: each word, and one at the end");
+    }
+}
+
 /// What the books say at the end of a case, and what its report notes.
 fn books(report: &CertifyReport, group: &str, name: &str) -> (String, Vec<String>) {
     let is_it = |case: &&certify::CaseReport| case.group == group && case.name == name;

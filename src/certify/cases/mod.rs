@@ -3,6 +3,7 @@
 
 mod agreements;
 mod answers;
+mod late_reversals;
 mod services;
 mod unasked;
 
@@ -44,6 +45,7 @@ pub async fn play_all(rehearsal: &Rehearsal) -> CertifyReport {
         player.play_answers(&mut report).await;
         player.play_inquiries(&mut report).await;
         player.play_reversals(&mut report).await;
+        player.play_late_reversals(&mut report).await;
         player.play_unasked(&mut report).await;
         if operation == Operation::Payout {
             player.play_payees(&mut report).await;
@@ -257,7 +259,8 @@ impl<'r> CasePlayer<'r> {
         let told = match &script.play.later {
             Some(LaterWord::Inquiry(saying)) => Some(FirstTruth::of_word(saying, self.operation)),
             Some(LaterWord::ForgedInquiry(_)) => Some(FirstTruth::Open),
-            Some(LaterWord::Reversal(_) | LaterWord::LostReversal) | None => None,
+            Some(LaterWord::Reversal(_) | LaterWord::LostReversal | LaterWord::LateReversal(_))
+            | None => None,
         };
         if let Some(truth) = told {
             stage.work_next(order.id).await?;
@@ -265,12 +268,14 @@ impl<'r> CasePlayer<'r> {
             case.wrong.extend(judge_first(&BooksSeen::of(stage, &after).await?, truth));
         }
         self.early_word(stage, script, order.id, case).await?;
+        self.late_reversal(stage, script, order.id, case).await?;
         stage.pass(Duration::from_millis(1));
         let order = stage.drain(order.id).await?;
         let attempt = order.attempts.last().map_or(1, |attempt| attempt.number);
         let fact = stage.channel.fact(order.channel_order_no(attempt));
         let books = BooksSeen::of(stage, &order).await?;
-        let is_mute = matches!(script.play.later, Some(LaterWord::LostReversal));
+        let is_mute =
+            matches!(script.play.later, Some(LaterWord::LostReversal | LaterWord::LateReversal(_)));
         let can_end = self.can_end(fact, is_mute);
         case.wrong.extend(judge_end(&books, fact, self.operation, can_end));
         if !order.status.is_final() {

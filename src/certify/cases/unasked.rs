@@ -29,6 +29,13 @@ pub enum UnaskedTurn {
     /// After the end, whether it agrees with it or not.
     Late(Saying),
     Forged(Saying),
+    /// The answer to the first reversal, when its call has ended.
+    LateReversal {
+        saying: Saying,
+        signer: MessageSigner,
+        /// Not before an operator has the order.
+        is_last: bool,
+    },
 }
 
 impl CasePlayer<'_> {
@@ -103,7 +110,9 @@ impl CasePlayer<'_> {
                 (saying, 1 + usize::from(*again), MessageSigner::Channel)
             }
             UnaskedTurn::Forged(saying) => (saying, 1, MessageSigner::Stranger),
-            UnaskedTurn::None | UnaskedTurn::Late(_) => return Ok(()),
+            UnaskedTurn::None | UnaskedTurn::Late(_) | UnaskedTurn::LateReversal { .. } => {
+                return Ok(());
+            }
         };
         let what = stage.channel.far.unasked();
         let before = stage.order(id).await?;
@@ -209,7 +218,8 @@ impl CasePlayer<'_> {
                     let what = stage.channel.far.unasked();
                     case.wrong.push(format!("the channel's own {what} is {heard}"));
                 }
-                stage.channel.record_told(told, heard);
+                let what = stage.channel.far.unasked();
+                stage.channel.record_told(what, told.shown, heard);
             }
             Err(problem) => case.wrong.push(problem),
         }

@@ -16,7 +16,9 @@ use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::Timestamp;
 
-use super::{AnswerProof, Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, Unasked};
+use super::{
+    AnswerProof, Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, LateReversalAnswer, Unasked,
+};
 
 /// A protocol over HTTP, at both ends of the wire. No default bodies: each says everything.
 pub trait HttpSide: Send + Sync {
@@ -97,6 +99,20 @@ impl<S: HttpSide> FarSide for S {
 
     fn tells_apart(&self, about: &AttemptFacts) -> bool {
         self.has_own_notice(about)
+    }
+
+    /// An answer ends with its connection.
+    fn late_reversal_vocabulary(&self, _: &ChannelRequest) -> Vec<Saying> {
+        Vec::new()
+    }
+
+    fn answer_reversal(
+        &self,
+        _: ChannelOrderNo,
+        _: &FarWord<'_>,
+        _: Timestamp,
+    ) -> Result<LateReversalAnswer, FarProblem> {
+        Err(FarProblem::Unsayable("an answer ends with its connection".to_owned()))
     }
 
     fn unasked(&self) -> &'static str {

@@ -22,7 +22,10 @@ use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::Timestamp;
 use crate::simulator::{LinkHeard, LinkVoice, VoiceWords};
 
-use super::{AnswerProof, Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, HttpSide, Unasked};
+use super::{
+    AnswerProof, Exchanged, FarAnswer, FarMoment, FarProblem, FarSide, HttpSide,
+    LateReversalAnswer, Unasked,
+};
 
 /// Fields of a card, a PIN and keys, which no page shows: expiry, tracks, PIN and its control, chip
 /// data, working keys.
@@ -38,7 +41,15 @@ const WELCOME: &str = "00";
 pub struct LinkFarSide {
     adapter: Arc<Iso8583>,
     voice: LinkVoice,
-    asked: Mutex<BTreeMap<ChannelOrderNo, AskedOrder>>,
+    asked: Mutex<AskedRequests>,
+}
+
+/// What was asked of the channel, by the attempts that it is about.
+#[derive(Default)]
+struct AskedRequests {
+    orders: BTreeMap<ChannelOrderNo, AskedRequest>,
+    /// The first reversal of each: a repeated one is named as it is.
+    reversals: BTreeMap<ChannelOrderNo, AskedRequest>,
 }
 
 /// One thing that a link does by itself; no exchange where the file has none of it.
@@ -54,11 +65,12 @@ pub struct OwnExchange {
     pub problem: Option<String>,
 }
 
-/// A request for an order, whose answer may come late.
-struct AskedOrder {
+/// A request whose answer may come late.
+struct AskedRequest {
     trace: RequestTrace,
     key: PairKey,
     heard: LinkHeard,
+    at: Timestamp,
 }
 
 impl LinkFarSide {
@@ -66,7 +78,7 @@ impl LinkFarSide {
         Self { adapter, voice, asked: Mutex::default() }
     }
 
-    fn asked(&self) -> MutexGuard<'_, BTreeMap<ChannelOrderNo, AskedOrder>> {
+    fn asked(&self) -> MutexGuard<'_, AskedRequests> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,6 +110,18 @@ impl LinkFarSide {
             FrameClass::Reply(found) if found == *key => Ok(frame),
             other => Err(FarProblem::Refused(format!("its answer is taken for {other:?}"))),
         }
+    }
+
+    /// The answer to a request whose call has ended, as it is shown and understood.
+    fn answer_late(
+        &self,
+        asked: &AskedRequest,
+        word: &FarWord<'_>,
+        now: Timestamp,
+    ) -> Result<(PageShown, ReplyMeaning), FarProblem> {
+        let frame = self.answer((&asked.heard, &asked.key), word, now)?;
+        let shown = self.show(&frame, CardEcho::NONE);
+        Ok((shown, self.adapter.decode_frame(&asked.trace, self.body(&frame), now)))
     }
 
     /// A frame, with its length, field by field.
@@ -243,11 +267,35 @@ impl FarSide for LinkFarSide {
                 Exchanged { sent, came, understood, problem: None }
             }
         };
-        if matches!(trace.kind, TracedRequest::Order { .. }) {
-            let number = trace.facts.channel_order_no;
-            self.asked().insert(number, AskedOrder { trace, key: frame.key, heard });
+        let (number, kind) = (trace.facts.channel_order_no, trace.kind);
+        let request = AskedRequest { trace, key: frame.key, heard, at: now };
+        match kind {
+            TracedRequest::Order { .. } => {
+                self.asked().orders.insert(number, request);
+            }
+            TracedRequest::Reversal => {
+                self.asked().reversals.entry(number).or_insert(request);
+            }
         }
         Ok(exchanged)
+    }
+
+    fn late_reversal_vocabulary(&self, reversal: &ChannelRequest) -> Vec<Saying> {
+        self.vocabulary(reversal)
+    }
+
+    fn answer_reversal(
+        &self,
+        number: ChannelOrderNo,
+        word: &FarWord<'_>,
+        now: Timestamp,
+    ) -> Result<LateReversalAnswer, FarProblem> {
+        let asked = self.asked();
+        let reversal = asked.reversals.get(&number).ok_or_else(|| {
+            FarProblem::Unsayable("the channel was asked for no reversal".to_owned())
+        })?;
+        let (shown, understood) = self.answer_late(reversal, word, now)?;
+        Ok(LateReversalAnswer { shown, understood, asked_at: reversal.at })
     }
 
     fn tell(
@@ -258,12 +306,10 @@ impl FarSide for LinkFarSide {
     ) -> Result<Unasked, FarProblem> {
         let asked = self.asked();
         let number = about.channel_order_no;
-        let order = asked.get(&number).ok_or_else(|| {
+        let order = asked.orders.get(&number).ok_or_else(|| {
             FarProblem::Unsayable("the channel never heard of this attempt".to_owned())
         })?;
-        let frame = self.answer((&order.heard, &order.key), word, now)?;
-        let shown = self.show(&frame, CardEcho::NONE);
-        let understood = self.adapter.decode_frame(&order.trace, self.body(&frame), now);
+        let (shown, understood) = self.answer_late(order, word, now)?;
         let ReplyMeaning { outcome, objection, .. } = &understood;
         let heard = match (outcome, objection) {
             (Outcome::Unknown(_), objection) => {
@@ -283,7 +329,7 @@ impl FarSide for LinkFarSide {
     }
 
     fn reference_of(&self, number: ChannelOrderNo) -> Option<String> {
-        self.asked().get(&number).map(|order| order.heard.reference())
+        self.asked().orders.get(&number).map(|order| order.heard.reference())
     }
 
     fn token_for(&self, _: &CardInput, _: Timestamp) -> CardToken {

@@ -77,6 +77,14 @@ pub struct Unasked {
     pub heard: Result<Notice, NoticeRefusal>,
 }
 
+/// An answer to a reversal that comes after its call has ended.
+pub struct LateReversalAnswer {
+    pub shown: PageShown,
+    pub understood: ReplyMeaning,
+    /// When the reversal was asked for first: the answer may be that old.
+    pub asked_at: Timestamp,
+}
+
 /// How an answer proves who gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerProof {
@@ -122,6 +130,18 @@ pub trait FarSide: Send + Sync {
         at: FarMoment,
         decide: &mut dyn FnMut() -> FarAnswer,
     ) -> Result<Exchanged, EncodeError>;
+
+    /// Everything that can still be said to a reversal when its call has ended, yeses first;
+    /// nothing where no answer outlives its call.
+    fn late_reversal_vocabulary(&self, reversal: &ChannelRequest) -> Vec<Saying>;
+
+    /// The answer to the first reversal of an attempt.
+    fn answer_reversal(
+        &self,
+        number: ChannelOrderNo,
+        word: &FarWord<'_>,
+        now: Timestamp,
+    ) -> Result<LateReversalAnswer, FarProblem>;
 
     /// Words about an attempt that the channel was asked for.
     fn tell(
