@@ -196,6 +196,7 @@ impl RehearsalStage {
             channel_reference: reference.or_else(|| Some("CLAIMED".to_owned())),
             code: "claimed".to_owned(),
             settle_mmdd: None,
+            card_type: None,
         };
         let evidence = Evidence {
             source: Source::Notice,

@@ -12,6 +12,7 @@ use crate::codec::layout::{
     MoneyForm, OnBad, Sign, Summary, SummarySum, TextTotals, Times, TotalSum, Unit,
 };
 use crate::codec::order_form::OrderForm;
+use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
@@ -100,6 +101,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         currency: column(&columns, "currency", named),
         date: column(&columns, "date", named),
         sign: column(&columns, "sign", named),
+        card_type: column(&columns, "card_type", named),
         ..variant_columns(&columns, named)
     };
     columns.finish();
@@ -133,6 +135,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         statuses: codes(section, "statuses", encoding, |word| {
             [Status::Succeeded, Status::Failed].into_iter().find(|status| status.name() == word)
         }),
+        card_types: codes(section, "card_types", encoding, CardType::parse),
         currency: section
             .optional_parsed("currency", "CNY", |code| {
                 Currency::parse(code).ok_or("is not a known currency")
@@ -156,6 +159,7 @@ fn check(section: &Section<'_>, layout: &Layout) {
     let pairs = [
         ("operations", words.operation.is_some(), layout.operations.is_empty()),
         ("statuses", has_status, layout.statuses.is_empty()),
+        ("card_types", words.card_type.is_some(), layout.card_types.is_empty()),
     ];
     for (key, has_column, is_empty) in pairs {
         if has_column && is_empty {

@@ -13,13 +13,13 @@ use crate::domain::bin::{Bin, BinRow, CardType};
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::Class;
 use crate::domain::fee::{FeeSchedule, FeeSubject};
-use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::outcome::Reason;
+use crate::domain::outcome::{Outcome, Reason};
 use crate::domain::time::Timestamp;
 
-/// Orders whose fees must say the same of a row's cards.
-pub const FEE_ORDERS_MIN: usize = 3;
+/// Orders whose fees, or whose channels' words, must say the same of a row's cards.
+pub const ORDERS_MIN: usize = 3;
 /// Cards of a row that must have been refused as cards that there are not, with none taken.
 pub const REFUSED_CARDS_MIN: usize = 10;
 /// The refused cards that are kept of a row: more say no more.
@@ -85,18 +85,67 @@ pub fn of_fee(
     Some((BinFact::of_card_type(*first), evidence))
 }
 
+/// What a channel's own word of a card teaches, where the order's row of the table has another
+/// type. `now` is when it was said.
+pub fn of_word(
+    order: &Order,
+    word: CardWord,
+    now: Timestamp,
+) -> Option<(&Arc<BinRow>, BinFact, BinEvidence)> {
+    let row = row_of(order)?;
+    let is_of_payer = matches!(order.instruction.kind, OrderKind::Payment | OrderKind::Preauth);
+    let attempt = order.attempt(word.attempt)?;
+    if row.card_type == word.card_type || !is_of_payer {
+        return None;
+    }
+    let (said, table) = (word.card_type.name(), row.card_type.name());
+    let (source, teller) = match word.source {
+        Source::Statement => (BinEvidenceSource::Statement, "statement"),
+        other => (BinEvidenceSource::Message, other.name()),
+    };
+    let evidence = BinEvidence {
+        source,
+        order: order.id,
+        channel: attempt.channel.clone(),
+        at: now,
+        told: format!("the channel's {teller} names the card {said}; the table has {table}"),
+    };
+    Some((row, BinFact::of_card_type(word.card_type), evidence))
+}
+
+/// What a channel says of the card of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardWord {
+    /// The number of the attempt.
+    pub attempt: u8,
+    pub source: Source,
+    pub card_type: CardType,
+}
+
+impl CardWord {
+    /// `None` where the evidence says nothing of the card, as nearly always.
+    pub fn of(evidence: &Evidence) -> Option<Self> {
+        let Outcome::Approved(approval) = &evidence.outcome else { return None };
+        let (attempt, source) = (evidence.attempt, evidence.source);
+        approval.card_type.map(|card_type| Self { attempt, source, card_type })
+    }
+}
+
+/// What is to be proposed of a row: the fact, with its evidence.
+pub type Lesson = (Arc<BinRow>, BinFact, Vec<BinEvidence>);
+
 /// A row with the evidence about it.
 type TaughtRow = (Arc<BinRow>, Vec<BinEvidence>);
 /// A row with the cards of it that were refused.
 type RefusedRow = (Arc<BinRow>, BTreeMap<u128, BinEvidence>);
 
-/// Evidence for facts of rows, the newest of each kept, with the number of orders.
+/// Evidence for facts of rows, order by order.
 #[derive(Debug, Default)]
-pub struct FeeTally {
+pub struct FactTally {
     facts: BTreeMap<(Bin, u8, BinFact), TaughtRow>,
 }
 
-impl FeeTally {
+impl FactTally {
     /// Takes one order's evidence about its row.
     pub fn learn(&mut self, row: &Arc<BinRow>, fact: BinFact, evidence: BinEvidence) {
         let is_full = self.facts.len() >= ROWS_MAX;
@@ -107,20 +156,31 @@ impl FeeTally {
         }
         let new = || (Arc::clone(row), Vec::new());
         let (_, kept) = self.facts.entry(key).or_insert_with(new);
-        if kept.iter().all(|one| one.order != evidence.order) && kept.len() < FEE_EVIDENCE_MAX {
+        if kept.iter().all(|one| one.order != evidence.order) && kept.len() < EVIDENCE_COUNTED_MAX {
             kept.push(evidence);
         }
     }
 
-    /// The facts that enough orders bear out.
-    pub fn borne_out(self) -> impl Iterator<Item = (Arc<BinRow>, BinFact, Vec<BinEvidence>)> {
-        let facts = self.facts.into_iter().map(|((_, _, fact), (row, found))| (row, fact, found));
-        facts.filter(|(_, _, found)| found.len() >= FEE_ORDERS_MIN)
+    /// Takes out the facts that enough orders bear out.
+    pub fn take_borne_out(&mut self) -> Vec<Lesson> {
+        let facts = std::mem::take(&mut self.facts).into_iter();
+        let (enough, few): (Vec<_>, Vec<_>) =
+            facts.partition(|(_, (_, found))| found.len() >= ORDERS_MIN);
+        self.facts = few.into_iter().collect();
+        enough.into_iter().map(|((_, _, fact), (row, found))| (row, fact, found)).collect()
+    }
+
+    /// Drops what was said before a moment.
+    pub fn forget_before(&mut self, since: Timestamp) {
+        self.facts.retain(|_, (_, found)| {
+            found.retain(|one| one.at >= since);
+            !found.is_empty()
+        });
     }
 }
 
-/// The orders that a look at the differences counts for one fact: some more than a proposal keeps.
-const FEE_EVIDENCE_MAX: usize = EVIDENCE_MAX * 16;
+/// The orders that are counted for one fact between two looks: some more than a proposal keeps.
+const EVIDENCE_COUNTED_MAX: usize = EVIDENCE_MAX * 16;
 
 /// The cards of rows that channels have refused as cards that there are not.
 #[derive(Debug, Default)]

@@ -1,5 +1,6 @@
 //! A channel's answer to a request, in a closed set that no channel code enters.
 
+use crate::domain::bin::CardType;
 use crate::domain::card::words::mask_cards;
 use crate::domain::closed_set;
 
@@ -76,6 +77,9 @@ pub struct Approval {
     /// The channel's clearing date as `MMDD`, if it gives one; a plausible one beats our own
     /// calendar.
     pub settle_mmdd: Option<String>,
+    /// The type that the channel gives the card, if it names one. No decision rests on it: where
+    /// the BIN table says otherwise, it is evidence for a proposal.
+    pub card_type: Option<CardType>,
 }
 
 /// The data of a channel's refusal.

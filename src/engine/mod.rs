@@ -11,6 +11,7 @@ mod deliveries;
 mod entries;
 pub mod follow_ups;
 pub mod intake;
+mod lessons;
 pub mod link_keys;
 mod numbers;
 mod payment_codes;
@@ -41,8 +42,9 @@ use crate::domain::flow::approval::ApprovalRefusal;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{ContentMismatch, Order, OrderKind};
-use crate::domain::ids::{ApprovalId, ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::ids::{ApprovalId, ChannelId, OrderId};
 use crate::domain::instrument::{Instrument, InstrumentFacts};
+use crate::domain::lessons::CardWord;
 use crate::domain::outcome::UnknownCause;
 use crate::domain::payment_code::PaymentCodeRefusal;
 use crate::domain::route::rates::Sample;
@@ -59,6 +61,7 @@ use agreements::CardsAtHand;
 use approvals::Consent;
 use days::ShutDayCache;
 pub use entries::WorkResult;
+use lessons::CardLessons;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 pub use payment_codes::{CodeTarget, PaymentCodeAnswer};
 use share::NodeShare;
@@ -148,6 +151,8 @@ pub struct Engine {
     days: ShutDayCache,
     share: NodeShare,
     traces: TraceBook,
+    /// What channels say of cards that the BIN table has otherwise.
+    lessons: CardLessons,
     /// The cards whose agreements wait for a code.
     cards: Arc<CardsAtHand>,
     /// Held by the replay that runs.
@@ -176,6 +181,7 @@ impl Engine {
             days: ShutDayCache::default(),
             share: NodeShare::default(),
             traces: TraceBook::default(),
+            lessons: CardLessons::default(),
             cards: Arc::default(),
             replaying: tokio::sync::Mutex::new(()),
             failed: AtomicBool::new(false),
@@ -209,6 +215,11 @@ impl Engine {
         &self.clock
     }
 
+    /// What channels have said of cards that the BIN table has otherwise.
+    pub fn lessons(&self) -> &CardLessons {
+        &self.lessons
+    }
+
     pub fn signals(&self) -> &WorkerSignals {
         &self.signals
     }
@@ -222,34 +233,6 @@ impl Engine {
     /// Only one can wait for it.
     pub async fn store_failure(&self) {
         self.failure.notified().await;
-    }
-
-    /// Passes over every number that may have been given out by now, `per_second` of them in each
-    /// second of the day: these books do not know of them.
-    pub async fn leap_numbers(&self, per_second: u32) -> Result<(), EngineError> {
-        let leapt = self.numbers.leap(&self.clock.present(), per_second).await;
-        leapt.map_err(|error| self.commit_error(&error))
-    }
-
-    /// A trusted message names a number that is not in the books. If this node made the number, the
-    /// books are older than the world: an alert is raised, and the number is not given out again.
-    pub async fn report_foreign_number(
-        &self,
-        number: ChannelOrderNo,
-        channel: &ChannelId,
-    ) -> Result<(), EngineError> {
-        let now = self.clock.now();
-        if !self.numbers.are_of_this_node(number.order, now) {
-            return Ok(());
-        }
-        let what = Alert::BooksBehind;
-        telemetry::count_alert(what);
-        tracing::error!(
-            channel.name = %channel, channel.order_no = %number, alert = what.name(),
-            "{}", what.meaning()
-        );
-        let passed = self.numbers.pass(number.order, now).await;
-        passed.map_err(|error| self.commit_error(&error))
     }
 
     /// An order id never given out before.
@@ -267,16 +250,21 @@ impl Engine {
         card: CardInMemory,
     ) -> Result<Decision, EngineError> {
         let evidence = understood.into_evidence(Source::Reply, attempt);
-        self.run(id, seen, move |spare_id| Command::Learn {
-            evidence: evidence.clone(),
-            card: card.clone(),
-            spare_id,
-        })
-        .await
+        let word = CardWord::of(&evidence);
+        let decision = self
+            .run(id, seen, move |spare_id| Command::Learn {
+                evidence: evidence.clone(),
+                card: card.clone(),
+                spare_id,
+            })
+            .await?;
+        self.lessons.hear(id, &decision.order, word, self.clock.now());
+        Ok(decision)
     }
 
     /// Weighs evidence that came from outside a call: a notice, a statement line, recovery.
     pub async fn weigh(&self, id: OrderId, evidence: Evidence) -> Result<Order, EngineError> {
+        let word = CardWord::of(&evidence);
         let decision = self
             .run(id, None, move |spare_id| Command::Learn {
                 evidence: evidence.clone(),
@@ -284,6 +272,7 @@ impl Engine {
                 spare_id,
             })
             .await?;
+        self.lessons.hear(id, &decision.order, word, self.clock.now());
         Ok(decision.order)
     }
 

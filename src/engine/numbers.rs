@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::ids::{ORDERS_PER_SECOND_MAX, OrderId};
+use crate::domain::effect::Alert;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, ORDERS_PER_SECOND_MAX, OrderId};
 use crate::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
+use crate::engine::{Engine, EngineError};
 use crate::store::{CommitError, Store};
+use crate::telemetry;
 
 /// How many numbers one lease takes: at 10,000 orders a second, one write a second.
 const RANGE: u32 = 10_000;
@@ -176,6 +179,36 @@ pub(super) fn day_of(at: Timestamp) -> u32 {
 
 fn yymmdd(date: BusinessDate) -> u32 {
     date.yyyymmdd() % 1_000_000
+}
+
+impl Engine {
+    /// Passes over every number that may have been given out by now, `per_second` of them in each
+    /// second of the day: these books do not know of them.
+    pub async fn leap_numbers(&self, per_second: u32) -> Result<(), EngineError> {
+        let leapt = self.numbers.leap(&self.clock.present(), per_second).await;
+        leapt.map_err(|error| self.commit_error(&error))
+    }
+
+    /// A trusted message names a number that is not in the books. If this node made the number, the
+    /// books are older than the world: an alert is raised, and the number is not given out again.
+    pub async fn report_foreign_number(
+        &self,
+        number: ChannelOrderNo,
+        channel: &ChannelId,
+    ) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        if !self.numbers.are_of_this_node(number.order, now) {
+            return Ok(());
+        }
+        let what = Alert::BooksBehind;
+        telemetry::count_alert(what);
+        tracing::error!(
+            channel.name = %channel, channel.order_no = %number, alert = what.name(),
+            "{}", what.meaning()
+        );
+        let passed = self.numbers.pass(number.order, now).await;
+        passed.map_err(|error| self.commit_error(&error))
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
 //! Looks for what the books teach of the BIN table, and proposes it to a person.
 //!
 //! Fees come from the open differences, refusals from the orders of the last week, both read anew
-//! at each round: nothing is remembered but the proposals themselves. One node of several does it.
+//! at each round, by one node of several. What channels say of a card each node has heard by itself
+//! and hands over here: a word that is lost with its process is said again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::bin::proposal::{BinEvidence, BinFact, BinProposal, BinProposalId};
+use crate::domain::bin::proposal::{BinFact, BinProposal, BinProposalId};
 use crate::domain::bin::{BinRow, BinTable};
 use crate::domain::cluster::Work;
 use crate::domain::flow::filter::OrderFilter;
 use crate::domain::flow::order::{Order, OrderStatus};
-use crate::domain::lessons::{FeeTally, RefusalTally, of_fee, row_of};
+use crate::domain::lessons::{FactTally, Lesson, RefusalTally, of_fee, row_of};
 use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::WriteSet;
@@ -23,8 +24,8 @@ use crate::workers::driver::{Tasks, Worker};
 
 /// A round reads differences and orders, and hurries nobody.
 pub const EVERY: Duration = Duration::from_secs(60 * 60);
-/// The refusals that count.
-const REFUSED_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The refusals that count, and the words of channels.
+const SAID_WITHIN: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The pages that one round reads of each channel's differences, and of one look for orders.
 const PAGES_MAX: usize = 100;
 /// The rows whose cards one round looks for among those that were taken.
@@ -50,9 +51,6 @@ pub struct BinLessonWorker {
     bins: Arc<LiveBinTable>,
 }
 
-/// What is to be proposed of a row.
-type Lesson = (Arc<BinRow>, BinFact, Vec<BinEvidence>);
-
 impl BinLessonWorker {
     pub const fn new(engine: Arc<Engine>, bins: Arc<LiveBinTable>) -> Self {
         Self { engine, bins }
@@ -60,8 +58,14 @@ impl BinLessonWorker {
 
     /// Gives how many proposals were written.
     async fn look(&self, tasks: &Tasks) -> Result<usize, EngineError> {
-        let mut lessons = self.of_fees(tasks).await?;
-        lessons.extend(self.of_refusals(tasks).await?);
+        let since = self.engine.clock().now().minus(SAID_WITHIN);
+        let mut lessons = self.engine.lessons().take(since);
+        if self.engine.holds(&Work::BinTable) {
+            lessons.extend(self.of_fees(tasks).await?);
+            lessons.extend(self.of_refusals(tasks).await?);
+        } else if lessons.is_empty() {
+            return Ok(0);
+        }
         let table = self.bins.current();
         let mut written = 0;
         let mut open = self.settle(&table.table).await?;
@@ -79,7 +83,7 @@ impl BinLessonWorker {
     /// What the fees of statements teach.
     async fn of_fees(&self, tasks: &Tasks) -> Result<Vec<Lesson>, StoreError> {
         let (store, now) = (self.engine.store(), self.engine.clock().now());
-        let mut tally = FeeTally::default();
+        let mut tally = FactTally::default();
         for channel in self.engine.channels().ids() {
             let mut after = None;
             for _ in 0..PAGES_MAX {
@@ -103,13 +107,13 @@ impl BinLessonWorker {
                 }
             }
         }
-        Ok(tally.borne_out().collect())
+        Ok(tally.take_borne_out())
     }
 
     /// What channels' refusals teach: rows of which many cards were refused as cards that there are
     /// not, and none was taken.
     async fn of_refusals(&self, tasks: &Tasks) -> Result<Vec<Lesson>, StoreError> {
-        let from = Some(self.engine.clock().now().minus(REFUSED_WITHIN));
+        let from = Some(self.engine.clock().now().minus(SAID_WITHIN));
         let refused =
             OrderFilter { from, reason: Some(Reason::InvalidCard), ..OrderFilter::default() };
         let mut tally = RefusalTally::default();
@@ -214,7 +218,7 @@ impl Worker for BinLessonWorker {
     const AT_START: bool = false;
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
-        if !self.engine.holds(&Work::BinTable) || !self.engine.takes_orders() {
+        if !self.engine.takes_orders() {
             return 0;
         }
         self.look(tasks).await.unwrap_or_else(|error| {

@@ -144,7 +144,7 @@ impl Channels for Bank {
 pub fn approved() -> Outcome {
     let reference = Some("ref-1".to_owned());
     let code = "00".to_owned();
-    Outcome::Approved(Approval { channel_reference: reference, code, settle_mmdd: None })
+    Outcome::Approved(Approval { channel_reference: reference, code, ..Approval::default() })
 }
 
 pub fn pending() -> Outcome {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use switchyard::channel::ReplyMeaning;
+use switchyard::domain::bin::CardType;
 use switchyard::domain::card::luhn_digit;
-use switchyard::domain::outcome::{Decline, Outcome, Reason};
+use switchyard::domain::flow::attempt::Source;
+use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason};
 use switchyard::workers::StopSignal;
 use switchyard::workers::bin_lessons::BinLessonWorker;
 
-use crate::gateway::{Gateway, members, payment, with};
+use crate::gateway::{Gateway, approved, members, payment, pending, with};
 use crate::support::wire::until;
 
 /// Rows of the shipped table for cards of 19 digits.
@@ -117,6 +120,44 @@ async fn many_refused_cards_of_a_row_are_proposed_and_accepted_into_a_new_versio
         let none = gateway.get("auditor", &format!("/v1/bin-proposals/{strange}")).await;
         assert_eq!(none.problem(), (404, "not_found".to_owned()), "{strange}");
     }
+}
+
+#[tokio::test]
+async fn a_card_type_that_replies_and_notices_name_is_proposed_from_three_orders_on() {
+    let gateway = Gateway::start().await;
+    let says = |card_type| {
+        let Outcome::Approved(approval) = approved() else { unreachable!("it is a yes") };
+        Outcome::Approved(Approval { card_type: Some(card_type), ..approval })
+    };
+    // Of the other row the channel says what the table has.
+    for number in 0..4 {
+        gateway.bank.will_answer(says(CardType::Debit));
+        assert_eq!(pay(&gateway, TAKEN, number).await, "succeeded");
+    }
+    for number in 0..2 {
+        gateway.bank.will_answer(says(CardType::Credit));
+        assert_eq!(pay(&gateway, DEAD, number).await, "succeeded");
+    }
+    let since = gateway.state.engine.clock().now().minus(Duration::from_secs(60));
+    assert_eq!(gateway.state.engine.lessons().take(since), [], "two orders are not enough");
+    // The third is told by an inquiry or a notice, as it may be.
+    gateway.bank.will_answer(pending());
+    let body = with(payment(&format!("{DEAD}-2")), "/card/pan", json!(card(DEAD, 2)));
+    assert_eq!(gateway.pay(&body).await.status.as_u16(), 202);
+    let order = gateway.order_when("621626-2", |_| true).await;
+    let understood = ReplyMeaning::new(says(CardType::Credit), "payCardType=02".to_owned());
+    let evidence = understood.into_evidence(Source::Notice, 1);
+    gateway.state.engine.weigh(order.id, evidence).await.expect("it is weighed");
+    let found = learnt(&gateway, 3).await;
+    assert_eq!(members(&found, &["id", "table_says"]), json!(["621626-19-credit", "debit"]));
+    let told: Vec<_> = found["evidence"].as_array().expect("evidence").iter().collect();
+    let told: Vec<_> = told.iter().map(|one| members(one, &["source", "told"])).collect();
+    let reply = "the channel's reply names the card credit; the table has debit";
+    let notice = reply.replace("reply", "notice");
+    assert_eq!(
+        told,
+        [json!(["message", reply]), json!(["message", reply]), json!(["message", notice])]
+    );
 }
 
 #[tokio::test]

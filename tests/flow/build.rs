@@ -70,6 +70,7 @@ pub fn approved() -> Outcome {
         channel_reference: Some("q1".to_owned()),
         code: "00".to_owned(),
         settle_mmdd: None,
+        card_type: None,
     })
 }
 

@@ -68,7 +68,7 @@ fn the_clearing_date_decides_which_rate_holds() {
     {
         let mut desk = Desk::sending_to(charging(vec![old.clone(), new.clone()]), &["one"]);
         let settle_mmdd = settle_mmdd.map(str::to_owned);
-        let approval = Approval { code: "00".to_owned(), settle_mmdd, channel_reference: None };
+        let approval = Approval { code: "00".to_owned(), settle_mmdd, ..Approval::default() };
         desk.learn(Source::Reply, Outcome::Approved(approval));
         assert_eq!(fee(&desk, desk.id), expected);
         let kept = desk.order().charged.as_ref().expect("it was charged");

@@ -277,7 +277,7 @@ fn i_7_every_end_of_every_kind_leaves_what_the_manual_says() {
 /// A success under another of the channel's numbers.
 fn another() -> Outcome {
     let channel_reference = Some("q2".to_owned());
-    Outcome::Approved(Approval { channel_reference, code: "00".to_owned(), settle_mmdd: None })
+    Outcome::Approved(Approval { channel_reference, code: "00".to_owned(), ..Approval::default() })
 }
 
 const SOURCES: [Source; 4] = [Source::Reply, Source::Inquiry, Source::Notice, Source::Statement];

@@ -158,5 +158,6 @@ pub fn yes(number: ChannelOrderNo) -> Outcome {
         channel_reference: Some(format!("q{number}")),
         code: "00".to_owned(),
         settle_mmdd: None,
+        card_type: None,
     })
 }

@@ -61,6 +61,7 @@ pub fn yes() -> Outcome {
         channel_reference: None,
         code: "00".to_owned(),
         settle_mmdd: None,
+        card_type: None,
     })
 }
 

@@ -378,6 +378,7 @@ impl CaseAnswers for WillingChannel {
             channel_reference: Some(reference),
             code: "approved".to_owned(),
             settle_mmdd: None,
+            card_type: None,
         };
         let meaning = ReplyMeaning::new(Outcome::Approved(approval), String::new());
         Box::pin(async move { meaning })

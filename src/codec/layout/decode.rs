@@ -313,12 +313,13 @@ impl<'layout> Decoder<'layout> {
         let order_no = number(slots.order_no);
         let reference = value(slots.reference).unwrap_or_default();
         let (written, time) = (value(plan.date), value(plan.time));
+        let card_type = value(plan.card_type).and_then(|code| find(&layout.card_types, code)?);
         let date = self.date_of(written)?;
         if let (Some(times), Some(time)) = (&layout.times, time) {
             self.look_at(times, time, line, movement);
         }
         let item = Item { movement, amount_minor, fee_minor, currency, status, date };
-        Ok(DecodedLine::Line(StatementLine { line, order_no, reference, item }))
+        Ok(DecodedLine::Line(StatementLine { line, order_no, reference, card_type, item }))
     }
 
     /// Keeps how a line's time lies to the statement's date. One that cannot be read says nothing.

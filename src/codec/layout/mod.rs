@@ -13,6 +13,7 @@ mod totals;
 
 use crate::codec::fixed::{CutError, Shape};
 use crate::codec::order_form::OrderForm;
+use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
@@ -104,6 +105,8 @@ pub struct LayoutColumns {
     pub currency: Option<Column>,
     pub date: Option<Column>,
     pub sign: Option<Column>,
+    /// The type that the channel gives the card: nothing is compared by it.
+    pub card_type: Option<Column>,
 }
 
 /// When the lines' transactions were made, held against the statement's date.
@@ -176,6 +179,8 @@ pub struct Layout {
     /// Without an operation column, what is paid to us is a payment and the rest refunds.
     pub operations: Vec<ColumnCode<Operation>>,
     pub statuses: Vec<ColumnCode<Status>>,
+    /// A code that is not among them says nothing of the card.
+    pub card_types: Vec<ColumnCode<CardType>>,
     /// Of lines without a currency column.
     pub currency: Currency,
     pub amount: MoneyForm,
@@ -202,6 +207,7 @@ impl LayoutColumns {
             &self.currency,
             &self.date,
             &self.sign,
+            &self.card_type,
         ];
         words.into_iter().flatten()
     }

@@ -30,6 +30,7 @@ pub struct Plan {
     pub currency: Slot,
     pub date: Slot,
     pub sign: Slot,
+    pub card_type: Slot,
     pub time: Slot,
     /// The columns that the footer sums.
     pub sums: Vec<Slot>,
@@ -85,6 +86,7 @@ impl Plan {
             currency: slot(&words.currency)?,
             date: slot(&words.date)?,
             sign: slot(&words.sign)?,
+            card_type: slot(&words.card_type)?,
             time: time.and_then(place),
             sums: sums.into_iter().map(place).collect(),
             empty: empty.into_iter().map(place).collect(),

@@ -59,6 +59,10 @@ closed_set! {
         Fee = 1 => "fee",
         /// A channel has refused the card as one that there is not.
         Refusal = 2 => "refusal",
+        /// A channel's reply, notice or answer to an inquiry names another card type.
+        Message = 3 => "message",
+        /// A line of a statement names another card type.
+        Statement = 4 => "statement",
     }
 }
 

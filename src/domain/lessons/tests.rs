@@ -150,41 +150,90 @@ fn a_fee_that_is_exactly_another_types_teaches_that_type() {
 #[test]
 fn three_orders_bear_a_fee_out_and_one_counts_once() {
     let tally = |orders: &[u64]| {
-        let mut tally = FeeTally::default();
+        let mut tally = FactTally::default();
         for sequence in orders {
             let order = order(*sequence, 1);
             let found = of_fee(&difference(*sequence, 60, 35), &order, &usual(), at(9));
             let (fact, evidence) = found.expect("a lesson");
             tally.learn(row_of(&order).expect("a row"), fact, evidence);
         }
-        tally.borne_out().map(|(_, fact, found)| (fact, found.len())).collect::<Vec<_>>()
+        let borne_out = tally.take_borne_out();
+        borne_out.iter().map(|(_, fact, found)| (*fact, found.len())).collect::<Vec<_>>()
     };
     assert_eq!(tally(&[1, 2, 2, 1]), []);
     assert_eq!(tally(&[1, 2, 3]), [(BinFact::Credit, 3)]);
+}
+
+fn attempt(state: AttemptState, reason: Option<Reason>) -> Attempt {
+    Attempt {
+        number: 1,
+        channel: ChannelId::from_stored("bank"),
+        operation: Operation::Payment,
+        state,
+        sent_at: at(1),
+        announced_at: None,
+        channel_reference: None,
+        acknowledged_at: None,
+        code: Some("14".to_owned()),
+        reason,
+        unknown_cause: None,
+        objection: None,
+        unresolved_at: None,
+        ended_at: Some(at(2)),
+        ended_by: None,
+        sealed_pan: None,
+    }
+}
+
+#[test]
+fn a_channels_word_teaches_where_the_table_has_another_type() {
+    let paid = |sequence| {
+        let mut order = order(sequence, 1);
+        order.attempts.push(attempt(AttemptState::Approved, None));
+        order
+    };
+    let word = |source, card_type| CardWord { attempt: 1, source, card_type };
+    let of = |order: &Order, word| of_word(order, word, at(9)).map(|(_, fact, one)| (fact, one));
+    let credit = word(Source::Inquiry, CardType::Credit);
+    assert_eq!(of(&paid(1), word(Source::Reply, CardType::Debit)), None, "the table's own");
+    assert_eq!(of(&order(1, 1), credit), None, "no attempt of it");
+    let mut unknown_card = paid(1);
+    unknown_card.instruction.instrument = None;
+    assert_eq!(of(&unknown_card, credit), None, "no row");
+    let mut payout = paid(1);
+    payout.instruction.kind = OrderKind::Payout;
+    assert_eq!(of(&payout, credit), None, "whose card it is, is another question");
+    let (fact, evidence) = of(&paid(1), credit).expect("a lesson");
+    let told = "the channel's inquiry names the card credit; the table has debit";
+    assert_eq!((fact, evidence.source), (BinFact::Credit, BinEvidenceSource::Message));
+    assert_eq!((evidence.order, evidence.told.as_str()), (id(1), told));
+    let (_, evidence) = of(&paid(1), word(Source::Statement, CardType::Prepaid)).expect("another");
+    assert_eq!(evidence.source, BinEvidenceSource::Statement);
+}
+
+#[test]
+fn what_is_heard_waits_for_its_third_order_and_is_forgotten_in_time() {
+    let evidence = |sequence| BinEvidence { at: at(sequence as i64), ..evidence_of(sequence) };
+    let row = Arc::new(row());
+    let mut tally = FactTally::default();
+    for sequence in [1, 2] {
+        tally.learn(&row, BinFact::Credit, evidence(sequence));
+    }
+    assert!(tally.take_borne_out().is_empty());
+    tally.forget_before(at(2));
+    tally.learn(&row, BinFact::Credit, evidence(3));
+    assert!(tally.take_borne_out().is_empty(), "the first is forgotten");
+    tally.learn(&row, BinFact::Credit, evidence(4));
+    let borne_out = tally.take_borne_out();
+    assert_eq!(borne_out.iter().map(|(_, _, found)| found.len()).collect::<Vec<_>>(), [3]);
+    assert!(tally.take_borne_out().is_empty(), "each is told once");
 }
 
 #[test]
 fn ten_cards_that_no_channel_knows_bear_out_a_dead_row() {
     let refused = |sequence, card, reason| {
         let mut order = order(sequence, card);
-        order.attempts.push(Attempt {
-            number: 1,
-            channel: ChannelId::from_stored("bank"),
-            operation: Operation::Payment,
-            state: AttemptState::Declined,
-            sent_at: at(1),
-            announced_at: None,
-            channel_reference: None,
-            acknowledged_at: None,
-            code: Some("14".to_owned()),
-            reason: Some(reason),
-            unknown_cause: None,
-            objection: None,
-            unresolved_at: None,
-            ended_at: Some(at(2)),
-            ended_by: None,
-            sealed_pan: None,
-        });
+        order.attempts.push(attempt(AttemptState::Declined, Some(reason)));
         order
     };
     let mut tally = RefusalTally::default();
@@ -202,15 +251,18 @@ fn ten_cards_that_no_channel_knows_bear_out_a_dead_row() {
     );
 }
 
-fn evidence(sequences: std::ops::Range<u64>) -> Vec<BinEvidence> {
-    let one = |sequence| BinEvidence {
+fn evidence_of(sequence: u64) -> BinEvidence {
+    BinEvidence {
         source: BinEvidenceSource::Fee,
         order: id(sequence),
         channel: ChannelId::from_stored("bank"),
         at: at(1),
         told: String::new(),
-    };
-    sequences.map(one).collect()
+    }
+}
+
+fn evidence(sequences: std::ops::Range<u64>) -> Vec<BinEvidence> {
+    sequences.map(evidence_of).collect()
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
             }
         }
         assert_eq!(told, self.differences, "I-10: every verdict that is no match is told");
-        let SideEnd { lines, problems, is_counted, .. } = self.their_end;
+        let SideEnd { lines, problems, is_counted, cards, .. } = self.their_end;
         Ok(MatchReport {
             totals: self.totals,
             theirs: self.their_tally,
@@ -132,6 +132,7 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
             is_counted,
             differences: self.differences,
             spilled_bytes: self.budget.spilled(),
+            cards,
         })
     }
 

@@ -37,7 +37,7 @@ pub use self::matched::{LateRecord, MatchedSides};
 pub use self::partitions::Budget;
 pub use self::row::{Place, Row, key_of_number};
 pub use self::search::{has_rows, numbers_named};
-pub use self::side::{FileRows, Rows, SideEnd, SkippedNumbers, StatementInput};
+pub use self::side::{CardSample, FileRows, Rows, SideEnd, SkippedNumbers, StatementInput};
 pub use self::source::{is_like, is_of};
 pub use self::verdicts::LineSet;
 
@@ -88,6 +88,8 @@ pub struct MatchReport {
     pub differences: u64,
     /// Bytes that went to temporary files.
     pub spilled_bytes: u64,
+    /// What lines of the statement say of their cards.
+    pub cards: CardSample,
 }
 
 impl MatchReport {

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::codec::layout::{DecodedLine, Decoder, Layout, OnBad, StatementProblem};
+use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::{Side, StatementLine};
 use crate::domain::card::words::mask_cards;
+use crate::domain::ids::ChannelOrderNo;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::partitions::Budget;
 use crate::reconciliation::matching::row::{NUMBER_DIGITS, Place, Row, key_of};
@@ -17,6 +19,8 @@ use crate::reconciliation::matching::{
 
 /// Numbers of unread rows that are kept.
 const UNREAD_MAX: usize = 1 << 22;
+/// Lines whose cards are looked at: each costs whoever looks a row of the store.
+const CARDS_SAMPLED_MAX: usize = 1 << 12;
 /// Characters of a bad line that are shown.
 const BAD_TEXT_LENGTH_MAX: usize = 1_000;
 
@@ -42,6 +46,54 @@ pub struct SideEnd {
     /// Whether a total of the channel's counts the lines, and has their number.
     pub is_counted: bool,
     pub unread: SkippedNumbers,
+    /// What single lines say of their cards.
+    pub cards: CardSample,
+}
+
+/// Lines that name a card's type, by the order number that they have: all of them, or of many some
+/// that lie evenly over the file.
+#[derive(Debug, Clone)]
+pub struct CardSample {
+    lines: Vec<(ChannelOrderNo, CardType)>,
+    /// Of so many such lines one is kept.
+    step: u32,
+    /// Those that were passed over since.
+    passed: u32,
+}
+
+impl Default for CardSample {
+    fn default() -> Self {
+        Self { lines: Vec::new(), step: 1, passed: 0 }
+    }
+}
+
+impl CardSample {
+    pub fn lines(&self) -> &[(ChannelOrderNo, CardType)] {
+        &self.lines
+    }
+
+    #[inline]
+    fn add(&mut self, order_no: &[u8], card_type: CardType) {
+        self.passed += 1;
+        if self.passed == self.step {
+            self.passed = 0;
+            self.keep(order_no, card_type);
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, order_no: &[u8], card_type: CardType) {
+        let number = std::str::from_utf8(order_no).ok().and_then(ChannelOrderNo::parse);
+        self.lines.extend(number.map(|number| (number, card_type)));
+        if self.lines.len() == CARDS_SAMPLED_MAX {
+            let mut place = 0;
+            self.lines.retain(|_| {
+                place += 1;
+                place % 2 == 0
+            });
+            self.step = self.step.saturating_mul(2);
+        }
+    }
 }
 
 /// The order numbers that stand in rows which say nothing that is compared: rows that the layout
@@ -262,7 +314,12 @@ impl<'a> FileDecoder<'a> {
                 Ok(None)
             }
             Ok(DecodedLine::Line(found)) => match self.row(&found, line.offset) {
-                Some(row) => Ok(Some(row)),
+                Some(row) => {
+                    if let Some(card_type) = found.card_type {
+                        self.end.cards.add(found.order_no, card_type);
+                    }
+                    Ok(Some(row))
+                }
                 None => self.keep(StatementProblem::Amount, line),
             },
             Err(problem) => self.keep(problem, line),

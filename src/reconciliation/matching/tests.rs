@@ -11,8 +11,10 @@ use super::row::{key_of, spread};
 use super::*;
 use crate::codec::layout::Layout;
 use crate::config::layout::{parse, records, shipped};
+use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::planted::{PlantedRow, PlantedSides, planted, statement_date};
 use crate::domain::books::reconcile::{Class, Side, Status, Verdict};
+use crate::domain::ids::OrderId;
 
 struct Folder(tempfile::TempDir);
 
@@ -369,4 +371,33 @@ fn a_number_is_found_in_whatever_line_names_it() {
     let wanted = [one, two, three, four].into();
     let found = numbers_named(&path, &layout, folder.0.path(), &wanted).expect("readable");
     assert_eq!(found, [one, two, three].into());
+}
+
+/// A statement of many lines is looked at evenly, and only where a line names a type that is ours.
+#[test]
+fn lines_that_name_a_card_s_type_are_sampled() {
+    let folder = Folder::new();
+    let text = "encoding = \"utf-8\"\nform = \"delimited\"\ndelimiter = \",\"\n\
+        amount = { unit = \"fen\" }\nfee = { unit = \"fen\" }\n\
+        columns = { order_no = 1, amount = 2, card_type = 3 }\n\
+        card_types = { C = \"credit\", \"04\" = \"pass\" }\n";
+    let layout = parse("cards.toml", text).expect("a layout");
+    let sampled = |lines: u64| {
+        let mut theirs = String::new();
+        for line in 0..lines {
+            let card = ["C", "04", "?", ""][usize::try_from(line % 4).expect("small")];
+            writeln!(theirs, "261122001{line:010}01,100,{card}").expect("memory");
+        }
+        let run = run(&folder, &layout, theirs.as_bytes(), &export(&[]), None, MEMORY_BYTES);
+        run.expect("it runs").report.cards
+    };
+    let few = sampled(8);
+    assert_eq!(few.lines().len(), 2);
+    assert!(few.lines().iter().all(|(_, card_type)| *card_type == CardType::Credit));
+    let many = sampled(40_000);
+    let kept = many.lines().len();
+    assert!((2_048..4_096).contains(&kept), "{kept}");
+    let is_early = |place: u64| place < OrderId::compose(261_122, 1, 20_000).as_u64();
+    let early = many.lines().iter().filter(|(number, _)| is_early(number.order.as_u64())).count();
+    assert!((kept * 9 / 20..=kept * 11 / 20).contains(&early), "{early} of {kept}");
 }

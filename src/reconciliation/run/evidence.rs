@@ -224,6 +224,7 @@ fn evidence(
                 channel_reference: reference.filter(|text| !text.is_empty()),
                 code: CODE.to_owned(),
                 settle_mmdd: Some(format!("{:04}", date.yyyymmdd() % 10_000)),
+                card_type: None,
             })
         }
     };

@@ -6,6 +6,7 @@
 //! by its keys.
 
 mod across;
+mod cards;
 mod carried;
 mod chunk;
 mod evidence;
@@ -239,6 +240,7 @@ impl<'a> BatchRun<'a> {
         self.write_chunk(chunk).await?;
         let found = std::mem::take(&mut self.found);
         self.sweep(&found).await?;
+        self.look_at_cards(&report.cards).await?;
         self.finish(job, report, proven).await
     }
 

@@ -17,7 +17,7 @@ const BANKS: [(&str, &str, &str); 4] = [
 ];
 
 /// Keys that belong to the merchant, or to our reading of the bank's codes: they change no message.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "base_url",
     "values",
     "key",
@@ -25,6 +25,7 @@ const OWN: [&str; 10] = [
     "of",
     "codes",
     "states",
+    "card_types",
     "accept_statuses",
     "download_hosts",
     "notice_url",

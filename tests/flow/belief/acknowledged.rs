@@ -122,7 +122,11 @@ fn the_reference_of_a_pending_word_is_kept() {
 fn i_5_a_success_is_never_known_by_a_failure() {
     let named = |reference: Option<&str>| {
         let channel_reference = reference.map(str::to_owned);
-        Outcome::Approved(Approval { channel_reference, code: "00".to_owned(), settle_mmdd: None })
+        Outcome::Approved(Approval {
+            channel_reference,
+            code: "00".to_owned(),
+            ..Approval::default()
+        })
     };
     // What is told after the end, and whether it is kept.
     let rows =

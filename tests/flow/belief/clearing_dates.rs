@@ -11,6 +11,7 @@ fn cleared_on(mmdd: &str) -> Outcome {
         channel_reference: None,
         code: "00".to_owned(),
         settle_mmdd: Some(mmdd.to_owned()),
+        card_type: None,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, IssuedToken, StatedFacts, Uncertainty};
 use crate::codec::order_form::OrderForm;
+use crate::domain::bin::CardType;
 use crate::domain::card::CardToken;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
@@ -99,6 +100,10 @@ pub struct ReplyMap {
     pub currency: Option<Path>,
     pub reference: Option<Path>,
     pub settle_date: Option<Path>,
+    /// The type that the channel gives the card.
+    pub card_type: Option<Path>,
+    /// What the words there mean; any other says nothing of the card.
+    pub card_types: BTreeMap<String, CardType>,
     /// The channel's token for a card, which a confirmed agreement brings.
     pub token: Option<Path>,
     /// When the channel lets the agreement end.
@@ -343,7 +348,14 @@ impl ReplyMap {
             channel_reference: reference.map(|text| read_reference(&text)).transpose()?,
             code: short(code),
             settle_mmdd: date.map(|text| read_settle_date(&text)),
+            card_type: self.card_type_of(answer),
         }))
+    }
+
+    /// The type that the channel gives the card. What is wrong about it takes nothing from a yes.
+    fn card_type_of(&self, answer: &ChannelAnswer) -> Option<CardType> {
+        let word = find(answer, self.card_type.as_ref(), PathNeed::IfThere).ok().flatten()?;
+        self.card_types.get(&*word).copied()
     }
 
     /// The token that an approval brings; `phone` is kept with it.

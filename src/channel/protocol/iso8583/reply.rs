@@ -149,6 +149,7 @@ impl Iso8583 {
             channel_reference: reference(text(37), text(38)),
             code: code.clone(),
             settle_mmdd: text(15).filter(|date| date != "0000"),
+            card_type: None,
         };
         match asked.kind {
             TracedRequest::Order { .. } => {

@@ -13,6 +13,7 @@ use crate::channel::{
 };
 use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
+use crate::domain::bin::CardType;
 use crate::domain::card::CardToken;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
@@ -33,6 +34,14 @@ const ANY_PRODUCT: &str = "000000";
 const STATUS_OK: u16 = 200;
 /// Characters of a channel's number (`queryId`, AN21) that are taken at most.
 const REFERENCE_LENGTH_MAX: usize = 40;
+/// The `payCardType`s that are one of our card types. What else there is (00 not known, 04 debit
+/// and credit in one) says nothing.
+const CARD_TYPES: [(&str, CardType); 4] = [
+    ("01", CardType::Debit),
+    ("02", CardType::Credit),
+    ("03", CardType::QuasiCredit),
+    ("05", CardType::Prepaid),
+];
 
 impl UnionPayAcp {
     pub(super) fn understand(
@@ -290,7 +299,12 @@ fn outcome_of_code(table: &CodeTable, code: &str, fields: &Fields) -> Outcome {
         channel_reference: fields.get("queryId").filter(|id| is_reference(id)).map(str::to_owned),
         code: code.to_owned(),
         settle_mmdd: fields.get("settleDate").filter(|date| is_mmdd(date)).map(str::to_owned),
+        card_type: fields.get("payCardType").and_then(card_type_of),
     })
+}
+
+fn card_type_of(code: &str) -> Option<CardType> {
+    CARD_TYPES.iter().find(|(known, _)| *known == code).map(|(_, card_type)| *card_type)
 }
 
 fn is_reference(text: &str) -> bool {

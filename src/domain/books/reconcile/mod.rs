@@ -10,6 +10,7 @@ mod group;
 mod net;
 mod totals;
 
+use crate::domain::bin::CardType;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
@@ -82,6 +83,8 @@ pub struct StatementLine<'text> {
     pub order_no: &'text [u8],
     /// The channel's own number. Empty if absent.
     pub reference: &'text [u8],
+    /// The type that the channel gives the card, where the line names one.
+    pub card_type: Option<CardType>,
     pub item: Item,
 }
 

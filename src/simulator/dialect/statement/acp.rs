@@ -99,7 +99,8 @@ fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
         reference(entry),
         blank(),
         entry.order_no.clone(),
-        text("01"),
+        // It knows no card's type.
+        blank(),
         original.map_or_else(|| number(6), trace),
         original.map_or_else(|| number(10), time),
         signed(!line.charges_fee(), entry.fee_minor),

@@ -185,6 +185,7 @@ impl DeclarativeFarSide {
             }
             lay(&map.reference, &reference_of(about.channel_order_no));
             lay(&map.token, &token_of(about.channel_order_no));
+            lay(&map.card_type, map.card_types.keys().next().map_or("", String::as_str));
             lay(&map.settle_date, &format!("{:04}", settle_date.yyyymmdd() % 10_000));
         }
         if let Some(original) = about.original {

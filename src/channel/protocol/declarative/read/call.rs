@@ -26,6 +26,7 @@ use crate::codec::order_form::OrderForm;
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::bin::CardType;
 use crate::domain::card_service::CardService;
 use crate::domain::flow::attempt::Operation;
 
@@ -273,7 +274,7 @@ impl CallReader<'_> {
             reply.mistake("code", "may be absent, and nothing else tells the result", advice);
         }
         let forms = [("minor", AmountForm::Minor), ("decimal", AmountForm::Decimal)];
-        for key in ["states", "codes"] {
+        for key in ["states", "codes", "card_types"] {
             drop(section.optional_section(key));
         }
         let read = ReplyMap {
@@ -293,6 +294,8 @@ impl CallReader<'_> {
             currency: path("currency"),
             reference: path("reference"),
             settle_date: path("settle_date"),
+            card_type: path("card_type"),
+            card_types: read_card_types(from("card_types")),
             token: path("token"),
             ends_at: path("ends_at"),
             shared_codes: self.codes.clone(),
@@ -473,6 +476,15 @@ fn read_states(call: &Section<'_>) -> BTreeMap<String, StateMeaning> {
     states
 }
 
+fn read_card_types(call: &Section<'_>) -> BTreeMap<String, CardType> {
+    let Some(section) = call.optional_section("card_types") else { return BTreeMap::new() };
+    let types = CardType::ALL.map(|kind| (kind.name(), kind));
+    let named = |(word, _)| Some((String::from(word), section.optional_choice(word, &types)?));
+    let read = section.keys().into_iter().filter_map(named).collect();
+    section.finish();
+    read
+}
+
 /// Refuses a value that is read and not signed: of a reply whose signed member is found by its
 /// code, and of a notice, which nothing but its signature vouches for.
 fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
@@ -487,6 +499,7 @@ fn check_proof(read: &ReplyMap, seal: &Seal, reply: &Section<'_>) {
         ("currency", &read.currency),
         ("reference", &read.reference),
         ("settle_date", &read.settle_date),
+        ("card_type", &read.card_type),
         ("token", &read.token),
         ("ends_at", &read.ends_at),
     ];
@@ -570,6 +583,10 @@ fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
         for (key, _) in money.iter().filter(|(_, path)| path.is_some()) {
             reply.mistake(key, "is of no meaning where no money is asked for", "take it out");
         }
+    }
+    if read.card_type.is_some() == read.card_types.is_empty() {
+        let advice = "say where it stands, and what its words mean: card_types = { D = \"debit\" }";
+        call.mistake("card_types", "and `reply.card_type` go together", advice);
     }
     if read.state.is_none() && !read.states.is_empty() {
         reply.mistake("state", "is missing, but there are states", "say where the state stands");

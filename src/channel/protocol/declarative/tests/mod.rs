@@ -261,6 +261,7 @@ pub fn approved(code: &str, reference: Option<&str>, settle_mmdd: Option<&str>) 
         channel_reference: reference.map(str::to_owned),
         code: code.to_owned(),
         settle_mmdd: settle_mmdd.map(str::to_owned),
+        card_type: None,
     })
 }
 

@@ -8,6 +8,7 @@ use super::{
     payment, undo,
 };
 use crate::channel::{Adapter, ChannelRequest, WireReply};
+use crate::domain::bin::CardType;
 use crate::domain::outcome::{Outcome, UnknownCause};
 
 /// A small file that is right; rows change one thing in it.
@@ -117,6 +118,40 @@ fn a_path_or_code_mistake_has_its_line_and_advice() {
             "\"/code\"",
             "\"/code\"\noriginal_reference = \"/x\"",
             "bank.toml:10: http.payment.reply: `original_reference` is of no meaning here",
+        ),
+    ]);
+}
+
+/// No word about the card takes a yes from its reply.
+#[test]
+fn a_reply_may_name_the_card_s_type() {
+    let more =
+        "card_type = \"/card\"\n[http.payment.card_types]\nD = \"debit\"\nQ = \"quasi_credit\"\n";
+    let adapter = load(&format!("{SMALL}{more}")).expect("a right file");
+    for (card, expected) in [
+        (r#","card":"D""#, Some(CardType::Debit)),
+        (r#","card":"Q""#, Some(CardType::QuasiCredit)),
+        (r#","card":"C""#, None),
+        (r#","card":{"type":"D"}"#, None),
+        ("", None),
+    ] {
+        let body = Bytes::from(format!(r#"{{"code":"0"{card}}}"#));
+        let reply = WireReply { status: 200, headers: HeaderMap::new(), body };
+        let Outcome::Approved(approval) = adapter.decode(&payment(), &reply, now()).outcome else {
+            panic!("{card}: it is a yes");
+        };
+        assert_eq!(approval.card_type, expected, "{card}");
+    }
+    each_is_reported(&[
+        (
+            "\"/code\"",
+            "\"/code\"\ncard_type = \"/card\"",
+            "bank.toml:6: http.payment.card_types: and `reply.card_type` go together",
+        ),
+        (
+            "\"/code\"",
+            "\"/code\"\n[http.payment.card_types]\nD = \"debit\"",
+            "bank.toml:12: http.payment.card_types: and `reply.card_type` go together",
         ),
     ]);
 }

@@ -36,6 +36,7 @@ fn a_notice_names_its_attempt_and_its_end() {
         channel_reference: Some("442401051450467846498".to_owned()),
         code: "00".to_owned(),
         settle_mmdd: Some("0601".to_owned()),
+        card_type: None,
     };
     assert_eq!(found.understood.outcome, Outcome::Approved(approval));
     assert!(found.understood.transcript.contains("accNo=621626*********0018"));

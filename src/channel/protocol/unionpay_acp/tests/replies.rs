@@ -13,6 +13,7 @@ use crate::codec::form::Fields;
 use crate::codec::sample_keys::{
     GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
 };
+use crate::domain::bin::CardType;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
@@ -89,8 +90,29 @@ fn an_inquiry_tells_the_end_of_the_original() {
         channel_reference: Some("442401051450467846498".to_owned()),
         code: "00".to_owned(),
         settle_mmdd: Some("0601".to_owned()),
+        card_type: None,
     };
     assert_eq!(outcome(&inquiry(), "01", &full), Outcome::Approved(approval));
+}
+
+#[test]
+fn an_inquiry_tells_the_card_s_type() {
+    let types = [
+        ("01", Some(CardType::Debit)),
+        ("02", Some(CardType::Credit)),
+        ("03", Some(CardType::QuasiCredit)),
+        ("05", Some(CardType::Prepaid)),
+        ("00", None),
+        ("04", None),
+        ("", None),
+    ];
+    for (code, expected) in types {
+        let rows = [("respCode", "00"), ("origRespCode", "00"), ("payCardType", code)];
+        let Outcome::Approved(approval) = outcome(&inquiry(), "01", &rows) else {
+            panic!("{code}: it is a yes");
+        };
+        assert_eq!(approval.card_type, expected, "{code}");
+    }
 }
 
 #[test]
