@@ -321,7 +321,7 @@ async fn drain(town: &Installation, core: &Core) {
                 work_now(core, entry).await;
             }
         }
-        let owed = core.all("/v1/accounting-requests?status=owed", "accounting_requests").await;
+        let owed = core.all("/v1/accounting-requests?state=owed", "accounting_requests").await;
         let waiting = town.channels.unionpay.notices_waiting();
         looks += 1;
         if looks % 500 == 0 {

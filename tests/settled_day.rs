@@ -251,7 +251,7 @@ async fn classes_are_those_planted(
 /// What accounting was asked to book, once nothing is owed to it.
 async fn booked(town: &Installation, core: &Core) -> BTreeMap<String, Value> {
     until("accounting has acknowledged everything", async || {
-        let path = "/v1/accounting-requests?status=owed";
+        let path = "/v1/accounting-requests?state=owed";
         core.all(path, "accounting_requests").await.is_empty().then_some(())
     })
     .await;

@@ -127,7 +127,7 @@ async fn from_order_to_clearing() {
     app.stop().await;
 }
 
-const OWED: &str = "/v1/accounting-requests?status=owed";
+const OWED: &str = "/v1/accounting-requests?state=owed";
 
 /// Everything is carried out, and nobody hears of it.
 fn lost_replies() -> Faults {

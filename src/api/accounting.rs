@@ -17,17 +17,17 @@ use crate::api::{ApiState, run_detached};
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
 use crate::domain::command::Decider;
 
-/// `GET /v1/accounting-requests?status=&after=&limit=`
+/// `GET /v1/accounting-requests?state=&after=&limit=`
 pub async fn all(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let status =
-        query.parsed("status", "owed, acknowledged, parked or withdrawn", DeliveryStatus::parse)?;
+    let which =
+        query.parsed("state", "owed, acknowledged, parked or withdrawn", DeliveryStatus::parse)?;
     let (after, limit) = query.page("an id: 19 digits, -, a number", RequestId::parse)?;
-    let rows = state.engine.store().accounting_requests(status, after, limit).await?;
+    let rows = state.engine.store().accounting_requests(which, after, limit).await?;
     Ok(listing("accounting_requests", &rows, limit, |row| row.id.to_string(), AccountingBody::from))
 }
 

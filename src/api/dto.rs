@@ -456,7 +456,7 @@ pub struct AccountingBody<'row> {
     voucher: Voucher<'row>,
     /// How it stands.
     #[schemars(with = "word::DeliveryStatusWord")]
-    status: &'static str,
+    state: &'static str,
     /// How often it was posted.
     tries: u32,
     /// When it is posted next.
@@ -483,7 +483,7 @@ pub struct NoticeBody<'row> {
     created_at: MomentText,
     /// How it stands.
     #[schemars(with = "word::DeliveryStatusWord")]
-    status: &'static str,
+    state: &'static str,
     /// How often it was posted.
     tries: u32,
     /// When it is posted next.
@@ -502,7 +502,7 @@ impl<'row> From<&'row CoreNotice> for NoticeBody<'row> {
             id: Text(notice.order),
             url: &notice.url,
             created_at: MomentText(notice.created_at),
-            status: notice.delivery.status.name(),
+            state: notice.delivery.status.name(),
             tries: notice.delivery.tries,
             due_at: MomentText(notice.delivery.due_at),
             acknowledged_at: notice.delivery.acknowledged_at.map(MomentText),
@@ -515,7 +515,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
     fn from(request: &'row AccountingRequest) -> Self {
         Self {
             voucher: Voucher::from(request),
-            status: request.delivery.status.name(),
+            state: request.delivery.status.name(),
             tries: request.delivery.tries,
             due_at: MomentText(request.delivery.due_at),
             acknowledged_at: request.delivery.acknowledged_at.map(MomentText),

@@ -272,14 +272,14 @@ impl ApiError {
     }
 
     /// The whole problem, as it is sent in answer to a call that asks for this language. Its
-    /// detail is in English.
+    /// detail is in English where the table of texts does not have its sentence.
     pub fn body(&self, language: Language) -> Value {
         let mut body = Map::new();
         body.insert("type".into(), format!("/errors/{}", self.code.name()).into());
         body.insert("title".into(), self.code.title(language).into());
         body.insert("status".into(), self.code.status().as_u16().into());
         body.insert("code".into(), self.code.name().into());
-        body.insert("detail".into(), self.detail.as_ref().into());
+        body.insert("detail".into(), language.detail(&self.detail).into_owned().into());
         if let Some(field) = &self.field {
             body.insert("field".into(), field.as_ref().into());
         }

@@ -26,9 +26,9 @@ pub struct NoticeArgs {
 enum NoticeCommand {
     /// List the notices to the core
     List {
-        /// Only notices of this status
+        /// Only notices of this state
         #[arg(long, value_parser = ["owed", "acknowledged", "parked"])]
-        status: Option<String>,
+        state: Option<String>,
     },
     /// Make another key that signs notices, beside the one in force, in a data folder
     RotateKey {
@@ -54,17 +54,17 @@ enum NoticeCommand {
 
 const NOTICES: Listing = Listing {
     rows: "notices",
-    heading: &["id", "status", ">tries", "due", "url", "last error"],
+    heading: &["id", "state", ">tries", "due", "url", "last error"],
     cells: |row| {
-        ["id", "status", "tries", "due_at", "url", "last_error"].map(|name| cell(row, name)).into()
+        ["id", "state", "tries", "due_at", "url", "last_error"].map(|name| cell(row, name)).into()
     },
 };
 
 pub fn run(args: &NoticeArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     match &args.command {
-        NoticeCommand::List { status } => {
-            blocking(NOTICES.print(daemon, "/v1/notices", &[("status", status.as_deref())]))?;
+        NoticeCommand::List { state } => {
+            blocking(NOTICES.print(daemon, "/v1/notices", &[("state", state.as_deref())]))?;
         }
         NoticeCommand::RotateKey { data } => {
             let file = rotate_notice_key(data, &Entropy::System)?;

@@ -313,7 +313,7 @@ async fn an_accounting_request_is_complete_and_can_be_retried_until_it_is_acknow
     let gateway = Gateway::start().await;
     let paid = gateway.pay(&payment("A-1")).await.json();
     let id = format!("{}-1", paid["id"].as_str().expect("an id"));
-    let list = gateway.get("auditor", "/v1/accounting-requests?status=owed").await.json();
+    let list = gateway.get("auditor", "/v1/accounting-requests?state=owed").await.json();
     let request = &list["accounting_requests"][0];
     assert_eq!(members(request, &["id", "event"]), json!([id, "instant_payment"]));
     assert_eq!(request["entries"][0], {
@@ -322,11 +322,11 @@ async fn an_accounting_request_is_complete_and_can_be_retried_until_it_is_acknow
     let path = format!("/v1/accounting-requests/{id}");
     assert_eq!(gateway.get("auditor", &path).await.json(), *request);
     let parked = set_status(&gateway, DeliveryStatus::Parked).await;
-    let list = gateway.get("auditor", "/v1/accounting-requests?status=owed").await.json();
+    let list = gateway.get("auditor", "/v1/accounting-requests?state=owed").await.json();
     assert_eq!(list["accounting_requests"], json!([]));
     let reason = json!({ "reason": "the account exists now" });
     let retried = gateway.post("operator", &format!("{path}/retry"), &reason).await;
-    assert_eq!((retried.status.as_u16(), &retried.json()["status"]), (200, &json!("owed")));
+    assert_eq!((retried.status.as_u16(), &retried.json()["state"]), (200, &json!("owed")));
     let kept = request_in_store(&gateway).await;
     assert_eq!(kept.delivery.version, parked + 1);
     let audit = gateway.get("auditor", "/v1/audit").await.json();

@@ -419,7 +419,7 @@ async fn a_story_tells_what_became_of_an_unknown_up_to_its_contradiction() {
     let (reply, inquiry) = (&events[3], &events[4]);
     assert_eq!((&reply["source"], &inquiry["source"]), (&json!("reply"), &json!("inquiry")));
     assert_eq!(reply["data"]["outcome"], "unknown");
-    assert_eq!(reply["data"]["cause"], "timed_out");
+    assert_eq!(reply["data"]["unknown_cause"], "timed_out");
     assert_eq!(inquiry["data"]["transcript"], "respCode=03");
     assert_eq!(inquiry["data"]["sent"], "POST https://bank/inquiry");
     assert_eq!(reply["data"].get("sent"), None, "the bank of this test says nothing of it");
@@ -510,7 +510,7 @@ async fn a_success_and_a_decline_have_their_stories_and_what_may_follow() {
     let declined = story(&gateway, &all[1]["id"]).await;
     let learned = of_kind(&declined, "learned");
     assert_eq!(learned["data"]["code"], "51");
-    assert_eq!(learned["data"]["cause"], "insufficient_funds");
+    assert_eq!(learned["data"]["reason"], "insufficient_funds");
     assert!(learned["words"].as_str().is_some_and(|words| words.contains("insufficient funds")));
     assert!(of_kind(&declined, "finished").get("actions").is_none());
     tells_it_in_chinese(&gateway, &all[1]["id"]).await;

@@ -70,7 +70,7 @@ async fn a_rate_is_shown_from_the_first_sample_and_ranks_from_the_floor_on() {
     let kept = candidate(&gateway).await;
     assert_eq!(
         kept["rate"],
-        json!({ "ppm": 933_333, "scope": "situation", "samples": 30 }),
+        json!({ "success_rate_ppm": 933_333, "scope": "situation", "samples": 30 }),
         "{kept}"
     );
     let standing = "a success rate of 93.3333 %, by 30 orders of its issuer, card type, operation \

@@ -208,7 +208,7 @@ async fn what_is_no_route_or_method_or_query_is_a_problem_too() {
         (Method::GET, "/v1/reversals?phase=lost", 400, "invalid_query"),
         (Method::GET, "/v1/reversals?limit=0", 400, "invalid_query"),
         (Method::GET, "/v1/reversals?after=1", 400, "invalid_query"),
-        (Method::GET, "/v1/accounting-requests?status=late", 400, "invalid_query"),
+        (Method::GET, "/v1/accounting-requests?state=late", 400, "invalid_query"),
         (Method::GET, "/v1/channels/unionpay/clearing", 400, "invalid_query"),
         (Method::GET, "/v1/channels/unionpay/clearing?date=22.11.2026", 400, "invalid_query"),
         (Method::GET, "/v1/channels/none/clearing?date=2026-11-22", 404, "channel_unknown"),
@@ -245,9 +245,9 @@ async fn the_type_of_a_problem_leads_to_what_to_do() {
     assert_eq!(other.problem(), (400, "invalid_query".to_owned()));
 }
 
-/// The title alone: programs go by the code, and the detail is about this one.
+/// The title always, and the detail where its sentence is a usual one; programs go by the code.
 #[tokio::test]
-async fn a_problem_s_title_is_in_the_language_of_whoever_asks() {
+async fn a_problem_is_told_in_the_language_of_whoever_asks() {
     let gateway = Gateway::start().await;
     let ask = |method, path: &str, accepted: &str| {
         let request = gateway.request("operator", method, path);
@@ -269,6 +269,7 @@ async fn a_problem_s_title_is_in_the_language_of_whoever_asks() {
     assert_eq!(unread["title"], "请求体不是一个 JSON 对象", "{unread}");
     let nowhere = ask(Method::GET, "/v1/nothing", "zh").await.json();
     assert_eq!(nowhere["title"], "资源不存在");
+    assert_eq!(nowhere["detail"], "没有这个接口", "a usual sentence");
 }
 
 /// A published test card's number with another last digit.

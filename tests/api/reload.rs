@@ -58,7 +58,10 @@ async fn a_reload_that_moves_too_many_orders_is_held_until_somebody_accepts_it()
     assert_eq!(reloaded.status, 200, "{}", reloaded.text);
     let reloaded = reloaded.json();
     let largest = json!([{ "from": "unionpay", "to": null, "orders": 4 }]);
-    assert_eq!(members(&reloaded, &["channels", "rules", "bin_table"]), json!([1, 1, false]));
+    assert_eq!(
+        members(&reloaded, &["channels", "rules", "bin_table_changed"]),
+        json!([1, 1, false])
+    );
     let moves = members(&reloaded["moves"], &["orders", "moved", "share_ppm", "largest"]);
     assert_eq!(moves, json!([20, 4, 200_000, largest]));
     assert_eq!((gateway.rule().await, gateway.held().await), (json!("large"), json!(null)));

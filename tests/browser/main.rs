@@ -109,8 +109,8 @@ async fn the_tasks_of_a_working_day_take_three_clicks_each() {
 
 async fn unknowns_and_channels(day: &mut WorkingDay, shop: &Shop) {
     day.task("see what wants a person").await;
-    day.shows("unknowns wait for a person").await;
-    day.shows("accounting requests are parked").await;
+    day.shows("Unknowns that wait for a person").await;
+    day.shows("Accounting requests that are parked").await;
 
     day.task("end an unknown, as the channel has told on the phone").await;
     day.browser.click("a[href='/console/unknowns?phase=operator']").await;
@@ -153,19 +153,19 @@ async fn cards_and_deliveries(day: &mut WorkingDay, shop: &Shop) {
 
     day.task("have accounting posted again what it refused").await;
     shop.accounting.accepts(true);
-    day.browser.click("a[href='/console/accounting?status=parked']").await;
+    day.browser.click("a[href='/console/accounting?state=parked']").await;
     day.browser.click("input[data-all]").await;
     day.browser.click("form[action$='/retry'] button").await;
-    day.shows("They are delivered now.").await;
-    shop.nothing_is_parked("/v1/accounting-requests?status=parked", "accounting_requests").await;
+    day.shows("They are being delivered now.").await;
+    shop.nothing_is_parked("/v1/accounting-requests?state=parked", "accounting_requests").await;
 
     day.task("have the core told again what it did not take").await;
     shop.told.accepts(true);
-    day.browser.click("main a[href='/console/notices?status=parked']").await;
+    day.browser.click("main a[href='/console/notices?state=parked']").await;
     day.browser.click("input[data-all]").await;
     day.browser.click("form[action$='/retry'] button").await;
-    day.shows("They are delivered now.").await;
-    shop.nothing_is_parked("/v1/notices?status=parked", "notices").await;
+    day.shows("They are being delivered now.").await;
+    shop.nothing_is_parked("/v1/notices?state=parked", "notices").await;
 }
 
 async fn days_and_money(day: &mut WorkingDay, shop: &Shop) {
@@ -214,8 +214,7 @@ async fn look_at_all(browser: &Browser, base: &str, shop: &Shop, axe: &str) {
     pages.push(("date", format!("/console/reconciliation/unionpay/{}", shop.date)));
     pages.push(("difference", format!("/console/differences/{difference}")));
     pages.push(("batch", format!("/console/batches/{batch}")));
-    let parked =
-        shop.core.all("/v1/accounting-requests?status=parked", "accounting_requests").await;
+    let parked = shop.core.all("/v1/accounting-requests?state=parked", "accounting_requests").await;
     let parked = parked[0]["id"].as_str().expect("an id");
     pages.push(("accounting-request", format!("/console/accounting/{parked}")));
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console");

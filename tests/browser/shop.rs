@@ -113,14 +113,14 @@ impl Shop {
         shop.told.accepts(false);
         shop.pay("Q-1", 4_711).await;
         shop.pay("Q-2", 4_712).await;
-        let parked = "/v1/accounting-requests?status=parked";
+        let parked = "/v1/accounting-requests?state=parked";
         until("accounting has refused both", async || {
             let rows = shop.core.all(parked, "accounting_requests").await;
             (rows.len() >= 2).then_some(())
         })
         .await;
         until("the core has refused both for too long", async || {
-            let rows = shop.core.all("/v1/notices?status=parked", "notices").await;
+            let rows = shop.core.all("/v1/notices?state=parked", "notices").await;
             (rows.len() >= 2).then_some(())
         })
         .await;
@@ -140,7 +140,7 @@ impl Shop {
         let open = format!("/v1/differences?channel={UNIONPAY}");
         until("what differs is in suspense, and booked", async || {
             let rows = self.core.all(&open, "differences").await;
-            let owed = self.core.all("/v1/accounting-requests?status=owed", "accounting_requests");
+            let owed = self.core.all("/v1/accounting-requests?state=owed", "accounting_requests");
             let suspended = rows.iter().all(|row| row["state"] == "suspended");
             (!rows.is_empty() && suspended && owed.await.is_empty()).then_some(())
         })

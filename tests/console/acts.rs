@@ -160,8 +160,8 @@ async fn an_auditor_asks_what_other_routes_would_have_made_of_orders() {
     assert_eq!(told.status, 200, "{}", told.text);
     let report = told.text.split_once("id=\"report\"").expect("a report").1;
     let said = [
-        "1 orders were planned again.",
-        "1 would go elsewhere (100.00 %).",
+        "Orders that were planned again: 1",
+        "Of these go elsewhere: 1 (100.00 %)",
         "123.45 <small>CNY</small>",
         "0.00 <small>CNY</small>",
         "<td>no channel</td>",
@@ -172,7 +172,7 @@ async fn an_auditor_asks_what_other_routes_would_have_made_of_orders() {
     }
     assert!(told.text.contains("name = &quot;small&quot;"), "what was typed is kept");
     let told = ask(&small, "zh").await.text;
-    for said in ["重新规划了 1 笔订单。", "其中 1 笔将改走其他通道（100.00 %）。", "95% 区间"]
+    for said in ["重新规划的订单：1 笔", "其中改走其他通道：1 笔（100.00 %）", "95% 区间"]
     {
         assert!(told.contains(said), "{said}");
     }
@@ -208,12 +208,12 @@ async fn a_held_reload_is_shown_and_accepted_where_the_routes_are() {
     let all = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"unionpay\"]\n";
     std::fs::write(routes, all).expect("a file");
     town.app.reload().await.expect("no panic");
-    for (language, words) in [("en", "A reload is held"), ("zh", "重新载入被搁置")] {
+    for (language, words) in [("en", "A reload is held"), ("zh", "重新载入待确认")] {
         let today = browser.get(&format!("/console?lang={language}")).await.text;
         let (before, told) = today.split_once("href=\"/console/routes#held\">").expect("a link");
         assert!(told.starts_with(words) && before.contains("id=\"alerts\""), "{today}");
     }
-    for (language, words) in [("en", "A reload is held"), ("zh", "被搁置")] {
+    for (language, words) in [("en", "A reload is held"), ("zh", "待确认")] {
         let shown = browser.get(&format!("{PAGE}?lang={language}")).await.text;
         let held = shown.split_once("id=\"held\"").expect("a section").1;
         assert!(held.contains(words) && held.contains("20 / 20"), "{held}");

@@ -152,7 +152,7 @@ async fn what_cannot_be_read_is_refused_with_what_was_expected() {
         ("orders?after=%FF", "after", "invalid_query"),
         ("orders?last_four=12", "last_four", "invalid_query"),
         ("unknowns?after=x", "after", "invalid_query"),
-        ("accounting?status=lost", "status", "invalid_query"),
+        ("accounting?state=lost", "state", "invalid_query"),
         ("notices?after=-1", "after", "invalid_query"),
         ("differences?state=lost", "state", "invalid_query"),
         ("audit?after=x", "after", "invalid_query"),
@@ -282,7 +282,7 @@ async fn an_order_is_found_by_any_number_and_none_stands_in_a_url() {
     assert!(by_card.text.contains("A-1") && by_card.text.contains("A-2"), "{}", by_card.text);
     assert!(!by_card.text.contains(card), "a card number is shown nowhere");
     let none = browser.fill("/console", "/console/orders/find", &[("number", "B-9")]).await;
-    assert!(none.text.contains("No order fits."), "{}", none.text);
+    assert!(none.text.contains("No order matches."), "{}", none.text);
     town.app.stop().await;
 }
 
@@ -301,7 +301,7 @@ async fn forms_make_the_calls_that_they_stand_for() {
     // What accounting and the core have is delivered once more when it is asked for.
     let id = paid.id();
     let sent = browser.fill("/console/notices", "/console/notices/retry", &[("id", id)]).await;
-    assert_eq!(sent.header("location"), "/console/notices?said=retried_all&status=parked");
+    assert_eq!(sent.header("location"), "/console/notices?said=retried_all&state=parked");
     let gone = [("id", "2611220000000009999")];
     let refused = browser.fill("/console/notices", "/console/notices/retry", &gone).await;
     assert_eq!(refused.status, 404);

@@ -13,11 +13,11 @@ use crate::town::Town;
 pub async fn drain(core: &Core, town: &Town) {
     let drained = async || {
         let open = core.all("/v1/reversals", "reversals").await;
-        let owed = core.all("/v1/accounting-requests?status=owed", "accounting_requests").await;
+        let owed = core.all("/v1/accounting-requests?state=owed", "accounting_requests").await;
         (open.is_empty() && owed.is_empty() && town.notices_waiting() == 0).then_some(())
     };
     until("everything is drained", drained).await;
-    let parked = core.all("/v1/accounting-requests?status=parked", "accounting_requests").await;
+    let parked = core.all("/v1/accounting-requests?state=parked", "accounting_requests").await;
     assert!(parked.is_empty(), "{parked:?}");
 }
 

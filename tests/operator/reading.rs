@@ -214,7 +214,9 @@ async fn orders_are_listed_found_and_exported() {
     let story = ask(&app, folder, &["order", "story", first.id()]).await;
     // The table breaks its texts where they do not fit.
     let told = story.split_whitespace().collect::<Vec<_>>().join(" ");
-    for words in ["asked for a payment", "was sent to harbour-bank", "The order ended: succeeded"] {
+    for words in
+        ["asked for this payment", "was sent to harbour-bank", "The order ended: succeeded"]
+    {
         assert!(told.contains(words), "{story}");
     }
     let story = ask(&app, folder, &["order", "story", first.id(), "--language", "zh"]).await;

@@ -129,7 +129,7 @@ async fn refuses_what_there_is_not(app: &App, folder: &Path) {
     });
     let (refused, in_chinese) = refused.await.expect("no panic");
     let told = String::from_utf8_lossy(&in_chinese.stderr);
-    assert!(told.contains("not_found: no agreement has this id"), "{told}");
+    assert!(told.contains("not_found: 没有此编号的协议"), "{told}");
     assert!(told.ends_with("\n  资源不存在\n  核对标识与路径。\n"), "{told}");
     let told = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{told}");

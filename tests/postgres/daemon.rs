@@ -78,7 +78,7 @@ async fn from_a_payment_over_a_crash_to_its_clearing() {
     assert_eq!(found.body["attempts"].as_array().map(Vec::len), Some(1), "it was asked once");
     let again = core.pay(&Payment::instant("A-1", 12_345)).await;
     assert_eq!((again.outcome(), again.id()), ((200, "succeeded"), paid.id()), "it was paid");
-    let owed = "/v1/accounting-requests?status=owed";
+    let owed = "/v1/accounting-requests?state=owed";
     let none_owed = async || core.all(owed, "accounting_requests").await.is_empty().then_some(());
     until("accounting acknowledges everything", none_owed).await;
     let client = database.client().await;

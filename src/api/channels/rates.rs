@@ -25,7 +25,7 @@ use crate::domain::route::rates::{FoundRate, RateRow};
 #[schemars(rename = "CandidateRate")]
 pub struct FoundRateBody {
     /// Millionths of those orders that succeeded.
-    ppm: u32,
+    success_rate_ppm: u32,
     /// Which orders it is drawn from; `health`: the channel's health, for too few were seen.
     #[schemars(with = "word::RateScopeWord")]
     scope: &'static str,
@@ -35,7 +35,7 @@ pub struct FoundRateBody {
 
 impl From<FoundRate> for FoundRateBody {
     fn from(found: FoundRate) -> Self {
-        Self { ppm: found.ppm, scope: found.scope.name(), samples: found.samples }
+        Self { success_rate_ppm: found.ppm, scope: found.scope.name(), samples: found.samples }
     }
 }
 

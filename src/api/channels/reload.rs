@@ -39,7 +39,7 @@ pub struct ReloadedBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     moves: Option<PlanMovesBody>,
     /// Whether a newer version of the BIN table is in force.
-    bin_table: bool,
+    bin_table_changed: bool,
 }
 
 /// What a change does to the last day's orders.
@@ -110,7 +110,7 @@ impl From<&Reloaded> for ReloadedBody {
             rules: reloaded.rules,
             files: reloaded.files.clone(),
             moves: reloaded.moves.as_ref().map(PlanMovesBody::from),
-            bin_table: reloaded.bin_table,
+            bin_table_changed: reloaded.bin_table,
         }
     }
 }

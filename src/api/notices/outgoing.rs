@@ -18,18 +18,18 @@ use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::command::Decider;
 use crate::domain::ids::OrderId;
 
-/// `GET /v1/notices?status=&after=&limit=`
+/// `GET /v1/notices?state=&after=&limit=`
 pub async fn all(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let status = query.parsed("status", "owed, acknowledged or parked", |text| {
+    let which = query.parsed("state", "owed, acknowledged or parked", |text| {
         DeliveryStatus::parse(text).filter(|status| *status != DeliveryStatus::Withdrawn)
     })?;
     let (after, limit) = query.page("an id, 19 digits", OrderId::parse)?;
-    let rows = state.engine.store().notices(status, after, limit).await?;
+    let rows = state.engine.store().notices(which, after, limit).await?;
     Ok(listing("notices", &rows, limit, |row| row.order.to_string(), NoticeBody::from))
 }
 

@@ -127,9 +127,9 @@ struct ItemBody {
     /// What is said of it.
     #[schemars(with = "word::StatusWord")]
     status: &'static str,
-    /// The date of settlement, where it is said.
+    /// The clearing date, where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    settle_date: Option<Text<BusinessDate>>,
+    clearing_date: Option<Text<BusinessDate>>,
 }
 
 impl From<&Item> for ItemBody {
@@ -140,7 +140,7 @@ impl From<&Item> for ItemBody {
             fee: item.fee_minor,
             currency: item.currency.name(),
             status: item.status.name(),
-            settle_date: item.date.map(Text),
+            clearing_date: item.date.map(Text),
         }
     }
 }

@@ -22,9 +22,9 @@ pub struct AccountingArgs {
 enum AccountingCommand {
     /// List the accounting requests by id
     List {
-        /// Only those of this status
+        /// Only those of this state
         #[arg(long, value_parser = DeliveryStatus::ALL.map(DeliveryStatus::name))]
-        status: Option<String>,
+        state: Option<String>,
     },
     /// Show one request with its postings
     Show { id: String },
@@ -46,9 +46,9 @@ enum AccountingCommand {
 
 const REQUESTS: Listing = Listing {
     rows: "accounting_requests",
-    heading: &["id", "event", "channel", "status", ">tries", "due", "last error"],
+    heading: &["id", "event", "channel", "state", ">tries", "due", "last error"],
     cells: |row| {
-        ["id", "event", "channel", "status", "tries", "due_at", "last_error"]
+        ["id", "event", "channel", "state", "tries", "due_at", "last_error"]
             .map(|name| cell(row, name))
             .into()
     },
@@ -61,8 +61,8 @@ pub fn run(args: &AccountingArgs) -> anyhow::Result<ExitCode> {
     };
     let path = |id: &str, action: &str| format!("/v1/accounting-requests/{}{action}", encoded(id));
     match &args.command {
-        AccountingCommand::List { status } => {
-            let filters = [("status", status.as_deref())];
+        AccountingCommand::List { state } => {
+            let filters = [("state", state.as_deref())];
             blocking(REQUESTS.print(daemon, "/v1/accounting-requests", &filters))?;
         }
         AccountingCommand::Show { id } => ask(reqwest::Method::GET, &path(id, ""), None)?,

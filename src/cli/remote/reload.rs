@@ -58,7 +58,7 @@ pub fn run(args: &ReloadArgs) -> anyhow::Result<ExitCode> {
         Some(rules) => say!("in force: {} channels, {rules} rules", answer["channels"])?,
         None => say!("the credentials of {} channels are read anew", answer["channels"])?,
     }
-    if answer["bin_table"] == true {
+    if answer["bin_table_changed"] == true {
         say!("a newer version of the BIN table is in force")?;
     }
     match answer.get("moves") {

@@ -52,8 +52,8 @@ fn alert(row: &Value) -> Vec<String> {
     let look_at = match what.as_str() {
         "clock_doubted" => "switchyard clock show".to_owned(),
         "operator_needed" => "switchyard reversal list --phase operator".to_owned(),
-        "accounting_parked" => "switchyard accounting list --status parked".to_owned(),
-        "notices_parked" => "switchyard notice list --status parked".to_owned(),
+        "accounting_parked" => "switchyard accounting list --state parked".to_owned(),
+        "notices_parked" => "switchyard notice list --state parked".to_owned(),
         "breaker_open" | "channel_off" | "certificate_ends" => {
             "switchyard channel list --daemon".to_owned()
         }

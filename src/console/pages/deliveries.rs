@@ -10,9 +10,9 @@ use super::plain;
 use crate::console::desk::{PageResult, PageVisit, members};
 
 /// Rows of a page of deliveries.
-const KEYS: [&str; 3] = ["status", "after", "limit"];
+const KEYS: [&str; 3] = ["state", "after", "limit"];
 
-/// `GET /console/accounting?status=&after=`
+/// `GET /console/accounting?state=&after=`
 pub async fn accounting(visit: PageVisit) -> PageResult {
     let mut page = visit.page("accounting");
     page.list("found", &visit.call_path("/v1/accounting-requests", &KEYS)).await?;
@@ -39,7 +39,7 @@ pub async fn retry_accounting(visit: PageVisit, request: Request) -> PageResult 
     retry_each(visit, request, "/v1/accounting-requests", "/console/accounting").await
 }
 
-/// `GET /console/notices?status=&after=`
+/// `GET /console/notices?state=&after=`
 pub async fn notices(visit: PageVisit) -> PageResult {
     let mut page = visit.page("notices");
     page.list("found", &visit.call_path("/v1/notices", &KEYS)).await?;
@@ -56,8 +56,8 @@ async fn retry_each(visit: PageVisit, request: Request, listing: &str, back: &st
     let (ids, fields) = visit.form_of_many(request).await?;
     let body = members(&fields, &["reason"]);
     each(&visit, &ids, |id| format!("{listing}/{id}/retry"), &body).await?;
-    let status = BTreeMap::from([("status".to_owned(), "parked".to_owned())]);
-    Ok(visit.done(&crate::console::desk::link(back, &status, &[]), "retried_all"))
+    let parked = BTreeMap::from([("state".to_owned(), "parked".to_owned())]);
+    Ok(visit.done(&crate::console::desk::link(back, &parked, &[]), "retried_all"))
 }
 
 /// Makes the same call for each of these ids. Those that are refused are shown together, each with

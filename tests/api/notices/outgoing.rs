@@ -94,13 +94,13 @@ impl Desk {
         until("the core is asked", tried).await;
     }
 
-    async fn is(&self, id: &str, status: &str) -> Value {
+    async fn is(&self, id: &str, state: &str) -> Value {
         let stands = async || {
             self.gateway.later(Duration::from_millis(20));
             let notice = self.notice(id).await;
-            (notice["status"] == status).then_some(notice)
+            (notice["state"] == state).then_some(notice)
         };
-        until(status, stands).await
+        until(state, stands).await
     }
 }
 
@@ -114,7 +114,7 @@ async fn a_core_that_answers_404_for_a_while_is_told_all_the_same() {
     desk.core.status.store(204, Ordering::SeqCst);
     let told = desk.is(&id, "acknowledged").await;
     assert!(told["acknowledged_at"].is_string(), "{told}");
-    assert_eq!(desk.listed("?status=acknowledged").await, [id]);
+    assert_eq!(desk.listed("?state=acknowledged").await, [id]);
 }
 
 #[tokio::test]
@@ -124,8 +124,8 @@ async fn what_the_core_has_not_taken_for_days_is_parked_and_sent_again_by_an_ope
     desk.tried(1).await;
     desk.gateway.later(4 * DAY);
     desk.is(&id, "parked").await;
-    assert_eq!(desk.listed("?status=parked").await, [id.as_str()]);
-    assert_eq!(desk.listed("?status=owed").await, [""; 0]);
+    assert_eq!(desk.listed("?state=parked").await, [id.as_str()]);
+    assert_eq!(desk.listed("?state=owed").await, [""; 0]);
     assert_eq!(desk.listed(&format!("?after={id}")).await, [""; 0]);
 
     let path = format!("/v1/notices/{id}/retry");
@@ -141,6 +141,6 @@ async fn what_the_core_has_not_taken_for_days_is_parked_and_sent_again_by_an_ope
 
     let unknown = desk.gateway.get("operator", "/v1/notices/2611220000000099999").await;
     assert_eq!(unknown.problem().0, 404);
-    let withdrawn = desk.gateway.get("operator", "/v1/notices?status=withdrawn").await;
+    let withdrawn = desk.gateway.get("operator", "/v1/notices?state=withdrawn").await;
     assert_eq!(withdrawn.problem().0, 400, "a notice is never withdrawn");
 }

@@ -116,7 +116,7 @@ async fn i_8_a_refund_that_the_channel_refuses_is_taken_back_and_makes_room() {
     book_all(&gateway).await;
     let ended = gateway.get("core", "/v1/payments?order_id=R-1").await.json();
     assert_eq!(members(&ended, &["status", "reason"]), json!(["failed", "do_not_honour"]));
-    let list = gateway.get("auditor", "/v1/accounting-requests?status=owed").await.json();
+    let list = gateway.get("auditor", "/v1/accounting-requests?state=owed").await.json();
     let red = &list["accounting_requests"][0];
     assert_eq!(members(red, &["event", "order"]), json!(["refund_taken_back", taken["id"]]));
     let debit = json!({
@@ -359,7 +359,7 @@ async fn an_operator_withdraws_what_accounting_refuses() {
     let shown = members(&ended.json(), &["id", "status", "reason"]);
     assert_eq!(shown, json!([refund["id"], "failed", "operator_decision"]));
     assert_eq!(gateway.bank.calls(), 1, "nothing was sent");
-    let list = gateway.request("auditor", Method::GET, "/v1/accounting-requests?status=withdrawn");
+    let list = gateway.request("auditor", Method::GET, "/v1/accounting-requests?state=withdrawn");
     let list = gateway.send(list).await.json();
     assert_eq!(list["accounting_requests"][0]["order"], refund["id"]);
     let audit = gateway.get("auditor", "/v1/audit").await.json();

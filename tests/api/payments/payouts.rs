@@ -96,7 +96,7 @@ async fn a_payout_that_the_channel_refuses_is_taken_back() {
     book_all(&gateway).await;
     let ended = seen(&gateway, &taken["id"]).await;
     assert_eq!(members(&ended, &["status", "reason"]), json!(["failed", "do_not_honour"]));
-    let list = gateway.get("auditor", "/v1/accounting-requests?status=owed").await.json();
+    let list = gateway.get("auditor", "/v1/accounting-requests?state=owed").await.json();
     let red = &list["accounting_requests"][0];
     assert_eq!(members(red, &["event", "order"]), json!(["payout_taken_back", taken["id"]]));
     let debit = json!({

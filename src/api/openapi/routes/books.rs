@@ -92,12 +92,12 @@ pub(super) fn written() -> Vec<Endpoint> {
 }
 
 pub(super) fn owed() -> Vec<Endpoint> {
-    let status = "Only those that stand so.";
+    let state = "Only those that stand so.";
     vec![
         Endpoint::get("/v1/accounting-requests", "listAccountingRequests", accounting::all)
             .says("List the requests to the accounting system", "")
             .may(MAY_INSPECT)
-            .asks([word::<DeliveryStatus>("status", status)])
+            .asks([word::<DeliveryStatus>("state", state)])
             .asks(page(forms::request_id()))
             .lists::<AccountingBody<'static>>("accounting_requests", "A page of requests."),
         Endpoint::get("/v1/accounting-requests/{id}", "getAccountingRequest", accounting::one)
@@ -134,7 +134,7 @@ pub(super) fn owed() -> Vec<Endpoint> {
         Endpoint::get("/v1/notices", "listNotices", outgoing::all)
             .says("List the notices to the core", "By the order's id.")
             .may(MAY_INSPECT)
-            .asks([words("status", &["owed", "acknowledged", "parked"], status)])
+            .asks([words("state", &["owed", "acknowledged", "parked"], state)])
             .asks(page(forms::number_id()))
             .lists::<NoticeBody<'static>>("notices", "A page of notices."),
         Endpoint::get("/v1/notices/{id}", "getNotice", outgoing::one)

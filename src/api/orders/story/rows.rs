@@ -20,6 +20,9 @@ use crate::domain::write_set::{Contradiction, CoreNotice};
 use super::read::{ClearedRows, StoryRows, original_of};
 use super::{StoryEvent, StoryKind, actions};
 
+/// The name of the outcome that proves nothing.
+const UNKNOWN: &str = "unknown";
+
 impl StoryRows {
     /// What they tell, each in the order in which it follows from what is before.
     pub(super) fn events(&self) -> Vec<StoryEvent> {
@@ -187,14 +190,22 @@ impl ClearedRows {
     }
 }
 
+/// Why something was told or done has the name that it has in the other answers: the reason of a
+/// decline or of what was not sent, the cause of an unknown, the objection to a message, and the
+/// reason that a person gives.
 fn happened(event: &OrderEvent) -> StoryEvent {
+    let is_unknown = event.outcome.as_deref() == Some(UNKNOWN);
+    let is_decided = event.actor.is_some();
+    let (cause, detail) = (event.cause.as_deref(), event.detail.as_deref());
+    let reason = detail.filter(|_| is_decided).or(cause.filter(|_| !is_unknown));
     let told = StoryEvent::new(event.at, event.kind.into())
         .with("attempt", Some(event.attempt).filter(|number| *number > 0))
         .with("outcome", event.outcome.as_deref())
-        .with("cause", event.cause.as_deref())
+        .with("reason", reason)
+        .with("unknown_cause", cause.filter(|_| is_unknown))
         .with("code", event.code.as_deref())
         .with("remark", event.remark.map(|remark| remark.name()))
-        .with("detail", event.detail.as_deref())
+        .with("objection", detail.filter(|_| !is_decided))
         .with("actor", event.actor.as_deref())
         .with("approver", event.approver.as_deref())
         .with("sent", Some(event.sent.as_str()).filter(|words| !words.is_empty()))
@@ -225,7 +236,7 @@ fn voucher(request: &AccountingRequest) -> StoryEvent {
         .with("id", request.id.to_string())
         .with("event", request.event.name())
         .with("voucher", request.voucher.name())
-        .with("status", delivery.status.name())
+        .with("state", delivery.status.name())
         .with("tries", delivery.tries)
         .with("last_error", delivery.last_error.as_deref())
         .link("accounting_request", format!("/v1/accounting-requests/{}", request.id))
@@ -246,7 +257,7 @@ fn noticed(notice: &CoreNotice) -> StoryEvent {
     let delivery = &notice.delivery;
     StoryEvent::new(notice.created_at, StoryKind::NoticeOwed)
         .with("url", notice.url.as_str())
-        .with("status", delivery.status.name())
+        .with("state", delivery.status.name())
         .with("tries", delivery.tries)
         .with("last_error", delivery.last_error.as_deref())
         .link("notice", format!("/v1/notices/{}", notice.order))
@@ -296,8 +307,8 @@ fn differs(difference: &Difference) -> StoryEvent {
         json!({
             "date": line.date.to_string(),
             "line": line.line,
-            "order_no": line.order_no,
-            "reference": line.reference,
+            "channel_order_no": line.order_no,
+            "channel_reference": line.reference,
             "amount": item.map(|item| item.amount_minor),
             "fee": item.and_then(|item| item.fee_minor),
             "currency": item.map(|item| item.currency.name()),
@@ -321,7 +332,7 @@ fn differs(difference: &Difference) -> StoryEvent {
         .with("class", difference.class.name())
         .with("state", difference.state.name())
         .with("line", line)
-        .with("suspense", Some(held).filter(|held| !held.is_empty()))
+        .with("held", Some(held).filter(|held| !held.is_empty()))
         .with("remedy", difference.remedy.as_ref().map(|(remedy, _)| remedy.name()))
         .with("reason", difference.remedy.as_ref().map(|(_, reason)| reason.as_str()))
         .link("difference", format!("/v1/differences/{}", difference.id))

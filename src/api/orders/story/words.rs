@@ -76,13 +76,13 @@ impl EventFacts<'_> {
             }
             "struck" => self.struck(),
             "line" if self.data.get(name)?.is_object() => self.line(),
-            "suspense" => {
+            "held" => {
                 let held = self.data.get(name)?.as_array()?;
                 let held = held.iter().filter_map(Value::as_object);
                 Some(self.list(held.filter_map(|gap| self.of(gap).money("principal"))))
             }
             // Words of the API, each by the set of its own.
-            "kind" | "operation" | "movement" | "state" | "status" | "reason" | "cause"
+            "kind" | "operation" | "movement" | "state" | "status" | "reason" | "unknown_cause"
             | "outcome" | "phase" | "claim" | "event" | "voucher" | "class" | "remedy" => {
                 self.word(name)
             }
@@ -174,22 +174,23 @@ mod tests {
     const FACTS: &str = r#"{
         "actor": "ann", "agreed": true, "amount": 12345, "approver": "bo", "attempt": 1,
         "batch": "B-1",
-        "bin_table": 7, "caller": "core", "card": "621626*********0018", "cause": "timed_out",
+        "bin_table": 7, "caller": "core", "card": "621626*********0018",
+        "unknown_cause": "timed_out",
         "channel": "bank", "channel_order_no": "261122000000000001701",
         "channel_reference": "Q7", "claim": "success", "class": "amount_over",
         "clearing_date": "2026-11-22", "code": "05", "currency": "CNY", "date": "2026-11-22",
-        "detail": "[a {reason}]", "due_at": "2026-11-22T08:00:00.000Z",
+        "objection": "[a {reason}]", "due_at": "2026-11-22T08:00:00.000Z",
         "event": "suspense_opened", "fee": 74, "from": "2026-11-20", "id": "N-1",
         "inquiries": 3, "kept": ["bank", "shut"], "kind": "payment", "last_error": "HTTP 500",
         "line": { "date": "2026-11-23", "line": 7, "amount": 100, "currency": "CNY",
-        "order_no": "4711" },
+        "channel_order_no": "4711" },
         "merchant_id": "m-1", "movement": "payment", "net": 12271, "of": "O-1",
         "operation": "payment", "order_id": "A-1", "outcome": "unknown",
         "payee": "138****8000", "phase": "operator",
         "place": 2, "principal": 12345, "reason": "do_not_honour", "remark": "held",
         "remedy": "merchant", "reversals": 1, "rule": "big", "state": "carried",
         "status": "succeeded", "struck": [{ "channel": "shut", "reason": "outside_hours" }],
-        "suspense": [{ "principal": 100, "fee": 1, "currency": "CNY" }], "to": "2026-11-21",
+        "held": [{ "principal": 100, "fee": 1, "currency": "CNY" }], "to": "2026-11-21",
         "tries": 2, "undo": "U-1", "url": "https://core/n", "voucher": "receipt"
     }"#;
 
@@ -208,7 +209,7 @@ mod tests {
             for language in Language::ALL {
                 let told = of(language, kind, Some("notice"), &all_facts(kind));
                 assert!(told.len() > 9, "{kind:?} {language:?}: {told}");
-                let gaps = ["{actor", "{detail", "-,", "- ", " -", "[;", "[,", "_"];
+                let gaps = ["{actor", "{objection", "-,", "- ", " -", "[;", "[,", "_"];
                 let gap = gaps.iter().find(|gap| told.contains(**gap));
                 assert_eq!(gap, None, "{kind:?} {language:?}: {told}");
                 // What is optional is left out, and what is not shows as a dash.
@@ -227,8 +228,8 @@ mod tests {
         let told = |language, kind, source: Option<&str>, data: Value| {
             of(language, kind, source, data.as_object().expect("an object"))
         };
-        let learned = json!({ "attempt": 1, "outcome": "declined", "cause": "insufficient_funds",
-            "code": "51", "detail": "a {code} [of theirs]" });
+        let learned = json!({ "attempt": 1, "outcome": "declined", "reason": "insufficient_funds",
+            "code": "51", "objection": "a {code} [of theirs]" });
         assert_eq!(
             told(Language::English, StoryKind::Learned, Some("inquiry"), learned.clone()),
             "The inquiry of attempt 1 says: declined, insufficient funds, code 51: \
@@ -236,7 +237,7 @@ mod tests {
         );
         assert_eq!(
             told(Language::Chinese, StoryKind::Learned, Some("inquiry"), learned),
-            "查询应答（第 1 次请求）：已拒绝，余额不足，应答码 51：a {code} [of theirs]"
+            "查询应答（第 1 次请求）：被拒绝，余额不足，应答码 51：a {code} [of theirs]"
         );
         let yen = json!({ "kind": "refund", "amount": 500, "currency": "JPY", "order_id": "R-1",
             "status": "accepted" });
@@ -262,7 +263,7 @@ mod tests {
     fn every_word_of_a_fact_is_in_the_table() {
         for (set, words) in [
             ("status", names::<OrderStatus>()),
-            ("status", names::<DeliveryStatus>()),
+            ("state", names::<DeliveryStatus>()),
             ("kind", OrderKind::NAMES.to_vec()),
             ("operation", names::<Operation>()),
             ("state", names::<AttemptState>()),
@@ -275,8 +276,8 @@ mod tests {
             ),
             ("outcome", names::<Resolution>()),
             ("reason", names::<Reason>()),
-            ("cause", names::<UnknownCause>()),
-            ("cause", names::<NotSentCause>()),
+            ("unknown_cause", names::<UnknownCause>()),
+            ("reason", names::<NotSentCause>()),
             ("phase", names::<Phase>()),
             ("claim", names::<ReportedEnd>()),
             ("event", names::<BookingEvent>()),
