@@ -295,6 +295,9 @@ fn bearer(parts: &Parts) -> Option<&str> {
 
 /// Who may send orders.
 pub const MAY_SEND: &[Role] = &[Role::Core, Role::Operator];
+/// Who may pay money out: nobody but the core, which alone knows whom it owes. No operator needs
+/// to, and a request for a second person could keep neither card nor account.
+pub const MAY_PAY_OUT: &[Role] = &[Role::Core];
 /// Who may read what belongs to it.
 pub const MAY_ASK: &[Role] = &[Role::Core, Role::Operator, Role::Auditor];
 /// Who may read everything.
@@ -336,6 +339,8 @@ macro_rules! permissions {
 permissions! {
     /// A caller that may send orders.
     MaySend: MAY_SEND;
+    /// A caller that may pay money out.
+    MayPayOut: MAY_PAY_OUT;
     /// A caller that may read what belongs to it; see [`Seat::may_see`].
     MayAsk: MAY_ASK;
     /// A caller that may read everything.

@@ -17,7 +17,7 @@ use http::{Method, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::api::ApiState;
-use crate::api::auth::{MayAsk, MaySend, Peer, Seat};
+use crate::api::auth::{MayAsk, MayPayOut, MaySend, Peer, Seat};
 use crate::api::call;
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, ProblemCode};
@@ -92,7 +92,7 @@ pub async fn preauth(
 /// `POST /v1/payouts`
 pub async fn pay_out(
     State(state): State<Arc<ApiState>>,
-    MaySend(seat): MaySend,
+    MayPayOut(seat): MayPayOut,
     request: Request,
 ) -> Result<Response, ApiError> {
     charge(&state, &seat, request, OrderKind::Payout).await

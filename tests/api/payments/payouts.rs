@@ -39,6 +39,16 @@ async fn pay_out(gateway: &Gateway, body: &Value) -> Answer {
     send(gateway, "/v1/payouts", body).await
 }
 
+#[tokio::test]
+async fn i_14_no_operator_pays_money_out() {
+    let gateway = start().await;
+    for caller in ["operator", "auditor"] {
+        let refused = gateway.post(caller, "/v1/payouts", &payout("P-1")).await;
+        assert_eq!(refused.problem(), (403, "forbidden".to_owned()), "{caller}");
+    }
+    assert_eq!(pay_out(&gateway, &payout("P-1")).await.status.as_u16(), 202, "the core may");
+}
+
 async fn seen(gateway: &Gateway, id: &Value) -> Value {
     let path = format!("/v1/payouts/{}", id.as_str().expect("an id"));
     gateway.get("core", &path).await.json()

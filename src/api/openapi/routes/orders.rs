@@ -2,7 +2,7 @@
 
 use super::{CARD, FOLLOW_UP, ORDER};
 use crate::api::agreements::{self, AgreementBody, AgreementPageBody, AgreementsBody};
-use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_SEND};
+use crate::api::auth::{MAY_ASK, MAY_INSPECT, MAY_OPERATE, MAY_PAY_OUT, MAY_SEND};
 use crate::api::bins::proposals::{self, ProposalBody};
 use crate::api::bins::{ChangesBody, LookupBody, NameChangesBody, TableBody};
 use crate::api::channels::ExplainedBody;
@@ -72,9 +72,13 @@ const ANSWER_HEADERS: &[&str] = &["Idempotent-Replayed", "Preference-Applied"];
 
 /// A route that takes an order.
 fn taking(endpoint: Endpoint) -> Endpoint {
+    let why = "an order is its core's affair; only what is given back is held";
+    answered(endpoint.may(MAY_SEND).alone(why))
+}
+
+/// The answers of a route that takes an order.
+fn answered(endpoint: Endpoint) -> Endpoint {
     endpoint
-        .may(MAY_SEND)
-        .alone("an order is its core's affair; only what is given back is held")
         .gives::<OrderBody<'static>>(200, FINAL)
         .gives::<OrderBody<'static>>(202, NOT_YET)
         .with_headers(ANSWER_HEADERS)
@@ -172,14 +176,18 @@ pub(super) fn preauths_and_payouts() -> Vec<Endpoint> {
                 .says("Release what is held", "Of a pre-authorisation that was not captured.")
                 .takes(forms::void()),
         ),
-        charging(
+        answered(
             Endpoint::post("/v1/payouts", "createPayout", orders::pay_out)
                 .says(
-                    "Pay money out to a card",
-                    "It is booked first, sent once, and never reversed.",
+                    "Pay money out to a card or an account",
+                    "It is booked first, sent once, and never reversed. For the role `core` alone: \
+                     no operator pays money out.",
                 )
+                .may(MAY_PAY_OUT)
+                .asks([prefer()])
                 .takes(forms::payout()),
-        ),
+        )
+        .fails(&CARD),
         showing(
             Endpoint::get("/v1/payouts/{id}", "getPayout", orders::payout_by_id)
                 .says("Show a payout", "Orders of other kinds do not exist here."),
