@@ -6,6 +6,7 @@
 mod acts;
 mod approvals;
 mod browser;
+mod proposals;
 #[path = "../support/mod.rs"]
 mod support;
 mod texts;
