@@ -11,23 +11,24 @@ use std::time::Instant;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+use switchyard::domain::attempt::{Attempt, AttemptState, Operation};
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation};
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelId, MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentKind;
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use switchyard::domain::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::maintenance::MaintenanceWindow;
-use switchyard::domain::route::rates::{FoundRate, RateTable, RateTerms, Sample, Situation};
+use switchyard::domain::route::rates::{FoundRate, RateTable, Sample, Situation};
 use switchyard::domain::route::replay::{Replay, RouteSet};
 use switchyard::domain::route::{
     CardTraits, IssuerTraits, RouteAsk, RouteSubject, RouteTarget, Rule, Strategy, plan,
 };
+use switchyard::domain::terms::RateTerms;
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
 const CHANNELS: usize = 10;

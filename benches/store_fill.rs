@@ -20,10 +20,10 @@ use fastrand::Rng;
 use support::{Scratch, books};
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::card::{CardDigests, MaskedPan};
-use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerOrderId, MerchantId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::AmountMinor;
+use switchyard::domain::order::Order;
 use switchyard::store::Store;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 

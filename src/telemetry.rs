@@ -27,8 +27,8 @@ use crate::domain::agreement::AgreementState;
 use crate::domain::closed_set;
 use crate::domain::cluster::{Incarnation, MemberState, Queue, Roster, Work};
 use crate::domain::effect::Alert;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::{ChannelId, SHARDS};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::outcome::Outcome;
 use crate::domain::payment_code::PaymentCodeState;
 use crate::domain::time::Timestamp;
@@ -495,7 +495,7 @@ mod tests {
         let shown = |limit_minor| {
             metrics::with_local_recorder(&recorder, || {
                 let channel = ChannelId::parse("bank").expect("an id");
-                let kind = crate::domain::flow::attempt::VolumeKind::Charges;
+                let kind = crate::domain::attempt::VolumeKind::Charges;
                 backlog::gauge_day_limit(&channel, kind, limit_minor, 95);
                 let owner = ("channel", "bank");
                 gauge_certificate(owner, "signing", limit_minor.map(|_| 2));

@@ -23,8 +23,8 @@ use switchyard::channel::protocol::unionpay_acp::settings::{
 };
 use switchyard::channel::{Adapter, AttemptFacts, ChannelRequest, WireNotice, WireReply};
 use switchyard::clock::Clock;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::card::{CardInput, Cvv, Expiry, Pan};
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Outcome, UnknownCause};

@@ -192,7 +192,7 @@ const CARDS_OF_FILES: [(&str, &str); 1] = [("src/tables/bin/tests/formats.rs", "
 /// A stored order is read back; every other one begins as `Order::accepted` says.
 #[test]
 fn orders_are_made_in_one_place() {
-    let makers = ["src/domain/flow/order.rs", "src/store/table/order"];
+    let makers = ["src/domain/order.rs", "src/store/table/order"];
     let mut complaints = Vec::new();
     for source in sources().iter().filter(|source| !lies_in(&source.path, &makers)) {
         for (at, found) in source.shipped.match_indices("Order {") {

@@ -27,9 +27,9 @@ use switchyard::channel::{
     Adapter, AttemptFacts, ChannelRequest, ReplyMeaning, ServiceFacts, ServiceSubject, WireNotice,
 };
 use switchyard::clock::Clock;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::card::{CardInput, Expiry, Pan, SmsCode};
 use switchyard::domain::card_service::CardService;
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::{AmountMinor, Currency};

@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::reconcile::Class;
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::money::Currency;
 use switchyard::domain::write_set::WriteSet;

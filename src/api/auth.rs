@@ -25,9 +25,9 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::clock::stopwatch;
 use crate::codec::sign::{HmacKey, equal_in_constant_time, hex_lower};
 use crate::config::checked::{Caller, Role};
-use crate::domain::flow::approval::OperatorKey;
-use crate::domain::flow::order::Order;
+use crate::domain::approval::OperatorKey;
 use crate::domain::ids::CallerId;
+use crate::domain::order::Order;
 use crate::telemetry::bound::LineBound;
 use crate::telemetry::{RefusalCause, count_refused_caller};
 

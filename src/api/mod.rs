@@ -52,7 +52,7 @@ use crate::config::checked::Settings;
 use crate::config::server::ListenerKind;
 use crate::domain::card::luhn_fits;
 use crate::domain::card::words::{CardEcho, holds_card_number};
-use crate::domain::flow::order::Instruction;
+use crate::domain::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
 use crate::engine::reload::Reloads;

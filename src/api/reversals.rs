@@ -21,10 +21,10 @@ use crate::api::input::{PathSegment, read_json};
 use crate::api::page::page;
 use crate::api::{ApiState, run_detached};
 use crate::codec::word;
+use crate::domain::approval::{HeldAction, HeldResolve};
 use crate::domain::command::{Command, Decider};
-use crate::domain::flow::approval::{HeldAction, HeldResolve};
-use crate::domain::flow::reversal::{HistoryLine, Phase, Resolution, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::reversal::{HistoryLine, Phase, Resolution, ReversalEntry};
 use crate::domain::time::Timestamp;
 use crate::store::PAGE_MAX;
 

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::audit::{AuditedRows, AuditedSums, check_close, check_order};
 use crate::domain::books::accounting::{AccountingRequest, PostingSide, RequestId, SourceDocument};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::Order;
 use crate::domain::time::BusinessDate;
 use crate::store::{PAGE_MAX, Store, StoreError};
 

@@ -13,9 +13,9 @@ use crate::certify::far_side::FarAnswer;
 use crate::certify::stage::RehearsalStage;
 use crate::channel::protocol::said::{Saying, ToldMeaning};
 use crate::domain::agreement::{Agreement, AgreementState};
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Order, OrderStatus};
-use crate::domain::flow::reversal::Phase;
+use crate::domain::attempt::Operation;
+use crate::domain::order::{Order, OrderStatus};
+use crate::domain::reversal::Phase;
 use crate::domain::verification::VerificationVerdict;
 use crate::engine::EngineError;
 

@@ -16,9 +16,9 @@ use crate::channel::file::Ability;
 use crate::channel::protocol::sample::sample_facts;
 use crate::channel::{ChannelRequest, ReplyMeaning};
 use crate::clock::Clock;
+use crate::domain::attempt::Operation;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
 use crate::engine::EngineError;
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
+use crate::domain::attempt::Attempt;
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
+use crate::domain::order::Order;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 

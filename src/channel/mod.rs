@@ -23,15 +23,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::domain::attempt::{Attempt, Evidence, Operation, Source};
 use crate::domain::card::words::{CardEcho, mask_values};
 use crate::domain::card::{CardInput, CardToken, Pan, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::{Attempt, Evidence, Operation, Source};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::order::Order;
 use crate::domain::outcome::{Objection, Outcome, UnknownCause};
 use crate::domain::payee_account::AccountKind;
 use crate::domain::payment_code::CodedCharge;

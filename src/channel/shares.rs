@@ -1,8 +1,8 @@
 //! What the channels ask of the nodes that share the books, where several do.
 
 use crate::channel::ChannelFuture;
+use crate::domain::attempt::VolumeKind;
 use crate::domain::cluster::ChannelStandings;
-use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 

@@ -103,8 +103,8 @@ pub fn csv_rows(records: &[ClearingRecord]) -> Result<Vec<u8>, csv::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attempt::Operation;
     use crate::domain::books::clearing::ClearingState;
-    use crate::domain::flow::attempt::Operation;
     use crate::domain::ids::ChannelId;
     use crate::domain::money::Currency;
     use crate::domain::time::Timestamp;

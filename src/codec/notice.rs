@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::texts::{MomentText, Text};
 use crate::codec::word;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
 use crate::domain::outcome::Reason;
 use crate::domain::time::BusinessDate;
 

@@ -19,7 +19,7 @@ use crate::domain::books::accounting::AccountNames;
 use crate::domain::card::LuhnWaiver;
 use crate::domain::closed_set;
 use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
-use crate::domain::route::rates::RateTerms;
+use crate::domain::terms::RateTerms;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The routes file where the settings name none.

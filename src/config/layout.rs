@@ -12,9 +12,9 @@ use crate::codec::layout::{
     MoneyForm, OnBad, Sign, Summary, SummarySum, TextTotals, Times, TotalSum, Unit,
 };
 use crate::codec::order_form::OrderForm;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::Status;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 /// The layouts that come with the program: name and TOML text, as a channel's file would hold it.

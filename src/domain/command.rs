@@ -1,16 +1,16 @@
 //! The commands on an order, as one closed set.
 
+use crate::domain::attempt::{Evidence, Operation};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::card::SealedPan;
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{Evidence, Operation};
-use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::{Resolution, ReversalEntry};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
+use crate::domain::order::Order;
 use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::payment_code::PaymentCode;
+use crate::domain::reversal::{Resolution, ReversalEntry};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{Contradiction, WriteSet};
 

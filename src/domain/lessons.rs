@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::bin::proposal::{
     BinEvidence, BinEvidenceSource, BinFact, EVIDENCE_MAX, TOLD_CHARACTERS_MAX,
 };
@@ -13,8 +14,7 @@ use crate::domain::bin::{Bin, BinRow, CardType};
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::Class;
 use crate::domain::fee::{FeeSchedule, FeeSubject};
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
-use crate::domain::flow::order::{Order, OrderKind};
+use crate::domain::order::{Order, OrderKind};
 use crate::domain::outcome::{Outcome, Reason};
 use crate::domain::time::Timestamp;
 

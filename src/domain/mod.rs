@@ -14,23 +14,30 @@ pub mod cluster;
 pub mod fee;
 pub mod ids;
 pub mod instrument;
-pub mod lessons;
 pub mod money;
 pub mod outcome;
 pub mod payee_account;
 pub mod payer_code;
 pub mod payment_code;
-pub mod route;
-pub mod terms;
 pub mod time;
 pub mod verification;
+
+pub mod attempt;
+pub mod books;
+pub mod terms;
+pub mod order;
+pub mod event;
+pub mod order_filter;
+pub mod reversal;
+pub mod approval;
+pub mod lessons;
+pub mod route;
+pub mod report;
 
 pub mod write_set;
 pub mod command;
 pub mod effect;
-
-pub mod books;
-pub mod audit;
 pub mod flow;
+pub mod audit;
 
 pub(crate) use self::closed_set::closed_set;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use crate::domain::attempt::{Attempt, Operation};
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
-use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::ids::ChannelId;
-use crate::domain::route::rates::RateTerms;
 use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 
 /// The wait between inquiries once their schedule has run out ([`AfterInquiry::InquireDaily`]).
@@ -40,6 +39,29 @@ pub enum ReportedSuccessRule {
     Undo,
     /// Its money stays in suspense until a person decides.
     Suspend,
+}
+
+/// How success rates are kept; the settings give it (`[rates]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateTerms {
+    /// The time in which a sample loses half of its weight.
+    pub half_life: Duration,
+    /// What the samples of a cell must weigh for it to speak, at least 1.
+    pub samples_min: u32,
+}
+
+/// The settings' own defaults, where there are no settings.
+impl Default for RateTerms {
+    fn default() -> Self {
+        Self { half_life: Duration::from_secs(3_600), samples_min: 30 }
+    }
+}
+
+impl RateTerms {
+    /// The part of its weight that a sample of this age has left.
+    pub fn left_after(self, age: Duration) -> f64 {
+        (-age.as_secs_f64() / self.half_life.as_secs_f64()).exp2()
+    }
 }
 
 /// The terms that hold for every channel of this installation; the settings give them.

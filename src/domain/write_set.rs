@@ -1,6 +1,8 @@
 //! The rows that one decision writes: all of them, or none.
 
 use crate::domain::agreement::Agreement;
+use crate::domain::approval::ApprovalRequest;
+use crate::domain::attempt::Source;
 use crate::domain::bin::proposal::BinProposal;
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, Delivery};
@@ -12,14 +14,12 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::closed_set;
-use crate::domain::flow::approval::ApprovalRequest;
-use crate::domain::flow::attempt::Source;
-use crate::domain::flow::event::OrderEvent;
-use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::event::OrderEvent;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
 use crate::domain::money::Currency;
+use crate::domain::order::Order;
 use crate::domain::payment_code::PaymentCode;
+use crate::domain::reversal::ReversalEntry;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::verification::CardVerification;
 

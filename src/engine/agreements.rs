@@ -19,8 +19,8 @@ use crate::domain::agreement::{
 use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
 use crate::domain::command::Refusal;
-use crate::domain::flow::order::ContentMismatch;
 use crate::domain::ids::{AgreementId, ChannelId};
+use crate::domain::order::ContentMismatch;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::DURABLE_WITHIN;

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use crate::domain::command::{Command, Decider, Refusal, View};
-use crate::domain::flow::approval::{
+use crate::domain::approval::{
     ApprovalRefusal, ApprovalRequest, ApprovalState, HeldAction, OpenEnd, OperatorKey,
 };
-use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::Resolution;
+use crate::domain::command::{Command, Decider, Refusal, View};
 use crate::domain::ids::{ApprovalId, OrderId};
+use crate::domain::order::Order;
+use crate::domain::reversal::Resolution;
 use crate::domain::time::Present;
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::{CommitRounds, Engine, EngineError};

@@ -1,13 +1,13 @@
 //! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
 
 use crate::channel::{AttemptFacts, ChannelRequest, ReplyMeaning};
+use crate::domain::attempt::{AttemptState, Evidence, Source};
 use crate::domain::command::{CardInMemory, Command, Refusal};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
-use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
+use crate::domain::order::{Order, OrderKind};
 use crate::domain::outcome::{Outcome, UnknownCause};
+use crate::domain::reversal::{Phase, ReversalEntry};
 use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError, facts};
 

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::channel::{ChannelRequest, ReplyMeaning};
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
 use crate::domain::command::{CardInMemory, Command, Decider, Refusal, RepeatedCard, WantedBy};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
+use crate::domain::order::{Instruction, Order, OrderKind};
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::{Acceptance, AcceptanceSender, run_to_acceptance};

@@ -6,9 +6,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 use crate::domain::lessons::{CardWord, FactTally, Lesson, of_word};
+use crate::domain::order::Order;
 use crate::domain::time::Timestamp;
 
 /// What this process has heard and not yet proposed.

@@ -14,7 +14,7 @@ use tracing::Instrument as _;
 use crate::channel::{ChannelRequest, ServiceFacts, ServiceSubject};
 use crate::domain::card::{CardInput, CardToken};
 use crate::domain::card_service::CardService;
-use crate::domain::flow::order::ContentMismatch;
+use crate::domain::order::ContentMismatch;
 use crate::domain::payment_code::{PaymentCode, PaymentCodeRefusal, PaymentCodeRequest};
 use crate::domain::write_set::WriteSet;
 use crate::engine::acceptance::DURABLE_WITHIN;

@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::domain::flow::filter::OrderFilter;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
+use crate::domain::order_filter::OrderFilter;
 use crate::domain::route::replay::moves::PlanMoves;
 use crate::domain::route::replay::{Replay, ReplayReport, RouteSet};
 use crate::domain::time::Timestamp;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::channel::shares::{ChannelShares, SharesError, SharesFuture};
+use crate::domain::attempt::VolumeKind;
 use crate::domain::cluster::ChannelStandings;
-use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::{Cluster, Store, StoreRead};

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
 
 type OpenWaits = BTreeMap<OrderId, Vec<(u64, oneshot::Sender<Order>)>>;
 

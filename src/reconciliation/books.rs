@@ -10,8 +10,8 @@ use crate::domain::books::difference::{
 };
 use crate::domain::books::reconcile::Status;
 use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, DifferenceId, OrderId};
+use crate::domain::order::OrderStatus;
 use crate::domain::terms::Terms;
 use crate::domain::time::{BusinessDate, Present, Timestamp};
 use crate::domain::write_set::ReportedEnd;

@@ -1,8 +1,8 @@
 //! What the nodes that share a store agree on of their channels: how much of a day's limit is
 //! taken, whose breaker is open, and which are switched off.
 
+use crate::domain::attempt::VolumeKind;
 use crate::domain::cluster::ChannelStandings;
-use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::StoreRead;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use metrics::gauge;
 
+use crate::domain::approval::HeldKind;
+use crate::domain::attempt::{Operation, VolumeKind};
 use crate::domain::books::difference::DifferenceState;
-use crate::domain::books::report::Suspense;
 use crate::domain::closed_set;
-use crate::domain::flow::approval::HeldKind;
-use crate::domain::flow::attempt::{Operation, VolumeKind};
-use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
+use crate::domain::report::Suspense;
+use crate::domain::reversal::Phase;
 use crate::telemetry::{GONE, flag, number};
 
 closed_set! {

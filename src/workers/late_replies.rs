@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 
 use crate::channel::registry::Registry;
 use crate::channel::transport::tcp::{LateReply, TracedRequest};
+use crate::domain::attempt::Source;
 use crate::domain::command::Refusal;
-use crate::domain::flow::attempt::Source;
 use crate::domain::outcome::Outcome;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::reversal::ReversalEntry;
 use crate::domain::time::DueWindow;
 use crate::engine::{Engine, EngineError};
 use crate::store::StoreError;

@@ -165,8 +165,8 @@ async fn evidence_overtakes_a_request() {
     let request = asked(&gateway.post("operator", &path, &body).await);
     // The channel's own answer ends it meanwhile.
     let order = switchyard::domain::ids::OrderId::parse(&id).expect("an id");
-    let evidence = switchyard::domain::flow::attempt::Evidence {
-        source: switchyard::domain::flow::attempt::Source::Inquiry,
+    let evidence = switchyard::domain::attempt::Evidence {
+        source: switchyard::domain::attempt::Source::Inquiry,
         attempt: 1,
         outcome: crate::gateway::approved(),
         objection: None,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchyard::channel::ReplyMeaning;
+use switchyard::domain::attempt::Source;
 use switchyard::domain::bin::CardType;
 use switchyard::domain::card::luhn_digit;
-use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason};
 use switchyard::workers::StopSignal;
 use switchyard::workers::bin_lessons::BinLessonWorker;

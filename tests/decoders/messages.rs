@@ -12,8 +12,8 @@ use switchyard::codec::iso8583::{Draft, Format, Message, ShippedFormat, decode, 
 use switchyard::codec::xml::{BYTES_MAX, DEPTH_MAX, ELEMENTS_MAX, Element, XmlError, is_name};
 use switchyard::codec::{DecodeError, FieldLimits};
 use switchyard::domain::card::LuhnWaiver;
-use switchyard::domain::flow::order::OrderKind;
 use switchyard::domain::ids::CallerId;
+use switchyard::domain::order::OrderKind;
 
 use super::{choose, quotes_no_card, tamper};
 

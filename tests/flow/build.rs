@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
+use switchyard::domain::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
     CardInMemory, Command, Decider, Decision, OriginalView, Refusal, View,
 };
 use switchyard::domain::fee::FeeSchedule;
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::flow::decide;
-use switchyard::domain::flow::order::{
-    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
-};
-use switchyard::domain::flow::reversal::{Resolution, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::order::{
+    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
+};
 use switchyard::domain::outcome::{
     Approval, Decline, NotSentCause, Objection, Outcome, Reason, UnknownCause,
 };
+use switchyard::domain::reversal::{Resolution, ReversalEntry};
 use switchyard::domain::terms::{AfterInquiry, ReportedSuccessRule, ReverseUntil, Terms};
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 use switchyard::domain::write_set::Contradiction;

@@ -1,10 +1,10 @@
 //! A payment that brings a code by SMS has the number and time under which that was sent.
 
+use switchyard::domain::attempt::{Evidence, Source};
 use switchyard::domain::command::{CardInMemory, Command, View};
-use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::flow::decide;
-use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{ChannelId, OrderId};
+use switchyard::domain::order::Order;
 use switchyard::domain::payment_code::{PaymentCode, PaymentCodeState};
 use switchyard::domain::time::{Present, Timestamp};
 

@@ -1,14 +1,14 @@
 //! I-5: final is final; what speaks against it is kept, alerts, and is taken back.
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::Command;
 use switchyard::domain::effect::{Alert, Effect};
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{OWN_CALLER, OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::ChannelOrderNo;
+use switchyard::domain::order::{OWN_CALLER, OrderKind, OrderStatus};
 use switchyard::domain::outcome::Reason;
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::Terms;
 use switchyard::domain::write_set::ReportedEnd;
 

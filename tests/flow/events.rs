@@ -1,11 +1,11 @@
 //! What happened to an order is kept with it, since its entry goes with its cause (I-6).
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::command::Command;
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::event::{EventKind, OrderEvent};
-use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::Resolution;
+use switchyard::domain::event::{EventKind, OrderEvent};
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::Resolution;
 use switchyard::domain::terms::Terms;
 
 use crate::build::{Desk, approved, card, decline, declined, pending, terms, unknown};

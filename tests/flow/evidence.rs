@@ -1,11 +1,11 @@
 //! Every state of an attempt, every outcome, every source.
 
+use switchyard::domain::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::command::{CardInMemory, Command};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::{Phase, Resolution};
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::{DAILY, Terms};
 use switchyard::domain::write_set::ReportedEnd;
 

@@ -1,11 +1,11 @@
 //! Fees on the way of an order: by its clearing date and merchant, and back by what was charged.
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::command::{CardInMemory, Command};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::{MerchantCategory, OrderId};
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
+use switchyard::domain::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::BusinessDate;

@@ -3,6 +3,7 @@
 mod orders;
 mod unknown;
 
+use switchyard::domain::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, PostingSide, RequestId, VoucherType,
 };
@@ -10,12 +11,11 @@ use switchyard::domain::card::SealedPan;
 use switchyard::domain::command::{CardInMemory, Command, Refusal, RepeatedCard, WantedBy};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor};
+use switchyard::domain::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::Terms;
 
 use crate::build::{

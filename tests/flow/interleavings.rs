@@ -11,12 +11,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use switchyard::domain::attempt::{Attempt, AttemptState, Source};
 use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Source};
-use switchyard::domain::flow::order::{OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
+use switchyard::domain::order::{OrderKind, OrderStatus};
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::{ReverseUntil, Terms};
 use switchyard::domain::time::Timestamp;
 

@@ -1,15 +1,15 @@
 //! What an operator may do, in every phase; and what a repeated order must be equal in (I-9).
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::card::CardFacts;
 use switchyard::domain::command::{Command, Refusal};
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::order::{Instruction, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use switchyard::domain::payer_code::{CodeFacts, PayerCode};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::{AfterInquiry, Terms};
 
 use crate::build::{Desk, approved, declined, payment, pending, seconds, terms, unknown};

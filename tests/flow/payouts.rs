@@ -1,15 +1,15 @@
 //! Payouts: booked first, sent once to one channel, never reversed, ended by evidence alone.
 
+use switchyard::domain::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::books::accounting::{BookingEvent, PostingSide, RequestId, VoucherType};
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
+use switchyard::domain::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::outcome::{Outcome, Reason, UnknownCause};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::{AfterInquiry, Terms};
 use switchyard::domain::write_set::ReportedEnd;
 

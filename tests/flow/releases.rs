@@ -1,11 +1,11 @@
 //! I-8: escrowed money is released once, and never more than was paid.
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::books::accounting::{BookingEvent, RequestId, VoucherType};
 use switchyard::domain::command::{Command, Decision, Refusal};
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::AmountMinor;
+use switchyard::domain::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
 
 use crate::build::{AMOUNT, Desk, approved, declined, order, terms, unknown};
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::command::{Command, Refusal};
 use switchyard::domain::effect::{Alert, Effect};
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{NotSentCause, Objection, Outcome, Reason, UnknownCause};
+use switchyard::domain::reversal::Phase;
 use switchyard::domain::terms::{AfterInquiry, DAILY, ReverseUntil, Terms};
 
 use crate::build::{

@@ -1,14 +1,14 @@
 //! The tables of I-5 and I-7 in the manual: each row is played, and must say what was written.
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{CardInMemory, Command, Decision, WantedBy};
 use switchyard::domain::effect::{Alert, Effect};
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{OrderKind, SettlementMode};
-use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::{OrderKind, SettlementMode};
 use switchyard::domain::outcome::{Approval, Outcome};
+use switchyard::domain::reversal::Resolution;
 use switchyard::domain::terms::{ReportedSuccessRule, Terms};
 use switchyard::domain::write_set::WriteSet;
 

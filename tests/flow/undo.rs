@@ -1,12 +1,12 @@
 //! An owed undo: it is sent until the channel has done it, or a person must look.
 
+use switchyard::domain::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
 use switchyard::domain::command::{CardInMemory, Command, Refusal};
-use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::{Phase, Resolution};
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::Terms;
 
 use crate::build::{

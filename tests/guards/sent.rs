@@ -18,8 +18,8 @@ use switchyard::channel::{
     WireRequest,
 };
 use switchyard::config::mistake::Mistakes;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::card::{CardInput, CardToken, Cvv, Expiry, Pan, SmsCode};
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::instrument::Instrument;
 use switchyard::domain::payee_account::{AccountKind, PayeeAccount};

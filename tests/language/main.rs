@@ -30,7 +30,7 @@ use switchyard::channel::protocol::sample::{sample_card, sample_facts, sample_no
 use switchyard::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
-use switchyard::domain::flow::attempt::Operation;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::outcome::Outcome;
 
 /// The number of [`payment`].

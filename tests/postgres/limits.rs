@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchyard::channel::shares::ChannelShares;
 use switchyard::channel::transport::volume::DayVolumes;
-use switchyard::domain::flow::attempt::VolumeKind;
+use switchyard::domain::attempt::VolumeKind;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::time::BusinessDate;
 use switchyard::engine::StoreShares;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use switchyard::domain::attempt::AttemptState;
 use switchyard::domain::books::difference::{Difference, DifferenceState};
 use switchyard::domain::cluster::{SettingHistory, SettingKind, SettingVersion};
-use switchyard::domain::flow::attempt::AttemptState;
-use switchyard::domain::flow::order::{Order, OrderStatus};
+use switchyard::domain::order::{Order, OrderStatus};
 use switchyard::domain::outcome::UnknownCause;
 use switchyard::domain::write_set::{EntryChange, WriteSet};
 use switchyard::store::Store;

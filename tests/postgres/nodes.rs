@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use switchyard::domain::attempt::AttemptState;
 use switchyard::domain::cluster::{Incarnation, PartInForce, Queue, Roster, Work, WorkTrade};
-use switchyard::domain::flow::attempt::AttemptState;
 use switchyard::domain::ids::{OrderId, Shards};
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::postgres::{PostgresSettings, PostgresStore, accept_loss};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use switchyard::domain::flow::filter::OrderFilter;
 use switchyard::domain::ids::MerchantId;
+use switchyard::domain::order_filter::OrderFilter;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::Store;
 use tokio_postgres::Client;

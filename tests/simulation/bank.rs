@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use switchyard::channel::AttemptFacts;
+use switchyard::domain::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::books::reconcile::{Item, Status};
-use switchyard::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::{Decline, Outcome, Reason, UnknownCause};

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::{Clock, Timekeeper};
+use switchyard::domain::attempt::{Attempt, AttemptState, Operation, VolumeKind};
 use switchyard::domain::cluster::{Incarnation, NodePart};
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, VolumeKind};
-use switchyard::domain::flow::order::Order;
-use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::instrument::Instrument;
 use switchyard::domain::money::AmountMinor;
+use switchyard::domain::order::Order;
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::payee_account::PayeeAccount;
+use switchyard::domain::reversal::Phase;
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::{Present, Timestamp};
 

@@ -3,8 +3,8 @@
 
 use switchyard::channel::{IssuedToken, ServiceFacts, ServiceSubject};
 use switchyard::domain::agreement::AgreementState;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::card_service::CardService;
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{AgreementId, ChannelId, ChannelOrderNo};
 use switchyard::domain::instrument::{Instrument, InstrumentFacts};
 use switchyard::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};

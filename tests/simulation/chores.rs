@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::cluster::{Queue, Work};
 use switchyard::domain::command::Command;
-use switchyard::domain::flow::attempt::Operation;
-use switchyard::domain::flow::order::OrderKind;
-use switchyard::domain::flow::reversal::{Phase, Resolution, ReversalEntry};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::order::OrderKind;
+use switchyard::domain::reversal::{Phase, Resolution, ReversalEntry};
 use switchyard::domain::time::DueWindow;
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::{Engine, EngineError, WorkResult};

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use switchyard::domain::agreement::{AgreementRefusal, AgreementState};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
-use switchyard::domain::flow::order::{
-    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
-};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::instrument::{Instrument, InstrumentFacts};
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::order::{
+    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
+};
 use switchyard::domain::payee_account::{AccountFacts, AccountKind, PayeeAccount};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Acceptance, Engine, EngineError};

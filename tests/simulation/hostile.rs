@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchyard::domain::attempt::VolumeKind;
 use switchyard::domain::cluster::{ChannelStandings, Incarnation, Roster, WorkTrade};
-use switchyard::domain::flow::attempt::VolumeKind;
 use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;

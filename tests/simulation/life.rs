@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use switchyard::clock::Clock;
+use switchyard::domain::attempt::Evidence;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use switchyard::domain::flow::attempt::Evidence;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::time::{DueWindow, Timestamp};
 use switchyard::engine::Engine;

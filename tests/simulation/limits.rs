@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use switchyard::channel::transport::pace::{Pace, PaceTerms};
 use switchyard::channel::transport::volume::DayVolumes;
+use switchyard::domain::attempt::VolumeKind;
 use switchyard::domain::cluster::{Incarnation, NodePart};
-use switchyard::domain::flow::attempt::VolumeKind;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::engine::StoreShares;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchyard::clock::{Clock, ClockBaseline, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
-use switchyard::domain::flow::order::SettlementMode;
+use switchyard::domain::order::SettlementMode;
 use switchyard::domain::time::Timestamp;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
 use switchyard::domain::terms::{AfterInquiry, ReportedSuccessRule, ReverseUntil, Terms};

@@ -6,16 +6,16 @@ use futures_util::FutureExt;
 use switchyard::app::check::check_books;
 use switchyard::codec::clearing::{csv_heading, csv_rows};
 use switchyard::codec::sign::sha256;
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::books::reconcile::{
     Class, Item, Judge, MatchKey, OrderedAmount, Proof, Tolerance, net,
 };
-use switchyard::domain::flow::attempt::Operation;
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::Currency;
+use switchyard::domain::order::{Order, OrderKind, OrderStatus};
 use switchyard::store::{PAGE_MAX, Store, StoreFuture};
 
 use crate::agreement_verdict::check_agreements;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use switchyard::clock::{Clock, LastSeen};
 use switchyard::domain::agreement::Agreement;
+use switchyard::domain::attempt::{AttemptState, Evidence, Source, VolumeKind};
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::command::Decider;
-use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source, VolumeKind};
-use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::order::{OrderStatus, SettlementMode};
 use switchyard::domain::outcome::{Reason, UnknownCause};
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::domain::write_set::WriteSet;

@@ -14,6 +14,7 @@ use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::config::layout::SHIPPED;
 use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
+use switchyard::domain::attempt::Attempt;
 use switchyard::domain::books::accounting::{AccountingRequest, BookingEvent, PostingSide};
 use switchyard::domain::books::difference::{
     Balancing, Difference, DifferenceState, LONGEST_CARRIED, Remedy,
@@ -23,10 +24,9 @@ use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::card::CardInput;
 use switchyard::domain::cluster::NodePart;
-use switchyard::domain::flow::attempt::Attempt;
-use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
+use switchyard::domain::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{ReportedSuccessRule, Terms};
 use switchyard::domain::time::{BusinessDate, DueWindow, Timestamp};

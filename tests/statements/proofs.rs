@@ -7,10 +7,10 @@ use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::command::{Command, Decider};
-use switchyard::domain::flow::order::{Order, OrderStatus};
-use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::money::Currency;
+use switchyard::domain::order::{Order, OrderStatus};
 use switchyard::domain::outcome::Reason;
+use switchyard::domain::reversal::Resolution;
 use switchyard::reconciliation::ReconciliationError;
 use switchyard::store::memory::MemoryStore;
 

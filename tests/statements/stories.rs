@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::books::accounting::BookingEvent;
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::BatchState;
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::BatchId;
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::terms::ReportedSuccessRule;
 use switchyard::reconciliation::incoming::Inbox;
 use switchyard::reconciliation::matching::LineSet;

@@ -5,7 +5,7 @@ use crate::office::{Line, keeping, lost, pending, statement};
 use crate::proofs::{back, failed, is_open, office};
 use crate::runner;
 use proptest::prelude::*;
-use switchyard::domain::flow::order::{Order, OrderStatus};
+use switchyard::domain::order::{Order, OrderStatus};
 
 /// How a payment of unknown end did end at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

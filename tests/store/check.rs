@@ -1,10 +1,10 @@
 //! `store check` on books at rest.
 
 use switchyard::app::check::{CheckReport, check_books};
-use switchyard::domain::flow::event::{EventKind, OrderEvent};
-use switchyard::domain::flow::order::Order;
+use switchyard::domain::event::{EventKind, OrderEvent};
 use switchyard::domain::ids::{AgreementId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
+use switchyard::domain::order::Order;
 use switchyard::domain::write_set::{Contradiction, ReportedEnd, WriteSet};
 use switchyard::store::Store;
 

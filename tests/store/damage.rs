@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use fastrand::Rng;
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::AccountingRequest;
-use switchyard::domain::flow::order::Order;
+use switchyard::domain::order::Order;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore, verify};
 use switchyard::store::{PAGE_MAX, Store, StoreError};
 

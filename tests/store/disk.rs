@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use switchyard::domain::flow::attempt::{Attempt, AttemptState};
-use switchyard::domain::flow::order::Order;
+use switchyard::domain::attempt::{Attempt, AttemptState};
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::Order;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore, back_up, restore, verify};
 use switchyard::store::{CommitError, PAGE_MAX, Store, StoreError};

@@ -9,9 +9,9 @@ use futures_util::future::join_all;
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use switchyard::domain::books::clearing::ClearingRecord;
-use switchyard::domain::flow::order::Order;
-use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::Order;
+use switchyard::domain::reversal::ReversalEntry;
 use switchyard::domain::time::BusinessDate;
 use switchyard::domain::write_set::{
     AuditEntry, Contradiction, CoreNotice, EntryChange, ReportedEnd, WriteSet,

@@ -29,7 +29,7 @@ use services::*;
 use support::Scratch;
 use support::books::id;
 use support::postgres::{self as servers, Database};
-use switchyard::domain::flow::order::Order;
+use switchyard::domain::order::Order;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use switchyard::store::memory::MemoryStore;

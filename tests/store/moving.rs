@@ -10,7 +10,7 @@ use switchyard::app::moving::{self, BooksPlace, FolderBooks, MoveError, MovedKin
 use switchyard::domain::bin::proposal::BinFact;
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::BatchState;
-use switchyard::domain::flow::event::{EventKind, OrderEvent};
+use switchyard::domain::event::{EventKind, OrderEvent};
 use switchyard::domain::money::Currency;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::Store;

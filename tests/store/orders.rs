@@ -1,12 +1,12 @@
 //! Orders, and what is committed with them.
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::books::accounting::RequestId;
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::event::{EventKind, OrderEvent};
-use switchyard::domain::flow::order::{Claims, Instruction, Order, OrderKind};
-use switchyard::domain::flow::reversal::ReversalEntry;
+use switchyard::domain::event::{EventKind, OrderEvent};
 use switchyard::domain::ids::CallerId;
+use switchyard::domain::order::{Claims, Instruction, Order, OrderKind};
 use switchyard::domain::outcome::Outcome;
+use switchyard::domain::reversal::ReversalEntry;
 use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, PAGE_MAX, Store};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use switchyard::domain::flow::order::Order;
-use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::order::Order;
+use switchyard::domain::reversal::ReversalEntry;
 use switchyard::domain::time::{BusinessDate, DueWindow};
 use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::{Backlog, Store};

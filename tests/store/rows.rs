@@ -1,5 +1,6 @@
 //! Rows that the books keep beside orders, numbered by the test.
 
+use switchyard::domain::attempt::Operation;
 use switchyard::domain::books::clearing::ClearingTotals;
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::{
@@ -11,7 +12,6 @@ use switchyard::domain::books::settlement::{
     BankReceipt, ChannelSettlement, SettledAmounts, SettledDate, SettlementState,
 };
 use switchyard::domain::books::statement::{StatementOrigin, StatementRevision};
-use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{
     BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId, SettlementId,
 };

@@ -7,13 +7,13 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use fastrand::Rng;
+use switchyard::domain::attempt::{Attempt, AttemptState};
 use switchyard::domain::card::MaskedPan;
-use switchyard::domain::flow::attempt::{Attempt, AttemptState};
-use switchyard::domain::flow::filter::{ForeignNumber, OrderFilter};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::instrument::InstrumentFacts;
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::order::{Order, OrderKind, OrderStatus};
+use switchyard::domain::order_filter::{ForeignNumber, OrderFilter};
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use switchyard::domain::time::Timestamp;

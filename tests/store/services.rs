@@ -1,12 +1,12 @@
 //! What a channel does with a card beside orders.
 
 use switchyard::domain::agreement::{Agreement, AgreementFilter, AgreementRequest};
+use switchyard::domain::approval::{ApprovalRequest, HeldAction, HeldBinTable, OperatorKey};
 use switchyard::domain::bin::proposal::{
     BinEvidence, BinEvidenceSource, BinFact, BinProposal, BinProposalDecision,
 };
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
-use switchyard::domain::flow::approval::{ApprovalRequest, HeldAction, HeldBinTable, OperatorKey};
 use switchyard::domain::ids::{
     AgreementId, ApprovalId, CallerId, CallerOrderId, ChannelId, MerchantId, VerificationId,
 };

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::audit::{AuditedSums, FINAL, OPEN, check_close, check_order};
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::ChannelId;
+use switchyard::domain::order::Order;
 use switchyard::domain::time::BusinessDate;
 use switchyard::domain::write_set::{EntryChange, WriteSet};
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use switchyard::domain::attempt::{Attempt, AttemptState, Operation, Source};
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
@@ -11,11 +12,10 @@ use switchyard::domain::books::accounting::{
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::{FeeSchedule, FeeSubject};
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::order::{Instruction, Order, OrderKind, OrderStatus};
+use switchyard::domain::reversal::{Phase, ReversalEntry};
 use switchyard::domain::time::{BusinessDate, DueWindow, Timestamp};
 use switchyard::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd, WriteSet};
 

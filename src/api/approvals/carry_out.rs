@@ -8,11 +8,11 @@ use crate::api::bins::take_held;
 use crate::api::channels::turn_switch;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::payments::follow_ups::take_approved;
-use crate::domain::books::difference::Balancing;
-use crate::domain::command::{Command, Decider};
-use crate::domain::flow::approval::{
+use crate::domain::approval::{
     ApprovalRefusal, ApprovalRequest, ApprovalState, HeldAction, OperatorKey,
 };
+use crate::domain::books::difference::Balancing;
+use crate::domain::command::{Command, Decider};
 use crate::domain::ids::ApprovalId;
 use crate::engine::approvals::Consent;
 use crate::reconciliation::ReconciliationError;

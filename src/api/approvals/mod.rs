@@ -20,7 +20,7 @@ use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::page::listing;
 use crate::api::{ApiState, run_detached};
-use crate::domain::flow::approval::ApprovalRequest;
+use crate::domain::approval::ApprovalRequest;
 use crate::domain::ids::ApprovalId;
 
 /// `GET /v1/approvals?state=&after=&limit=`: those that wait, the oldest first; or all, the newest

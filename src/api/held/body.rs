@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::api::dto::{MomentText, Text};
 use crate::codec::sign::hex_lower;
 use crate::codec::word;
-use crate::domain::flow::approval::{ApprovalRequest, HeldAction, HeldRemedy};
+use crate::domain::approval::{ApprovalRequest, HeldAction, HeldRemedy};
 use crate::domain::ids::{ApprovalId, DifferenceId, OrderId};
 use crate::domain::time::Present;
 

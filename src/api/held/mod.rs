@@ -14,7 +14,7 @@ use crate::api::auth::Seat;
 use crate::api::dto::json;
 use crate::api::error::ApiError;
 use crate::api::{ApiState, run_detached};
-use crate::domain::flow::approval::HeldAction;
+use crate::domain::approval::HeldAction;
 
 /// Keeps an action for a second person: 202 with the request. Nothing else happens.
 pub async fn ask(

@@ -20,10 +20,10 @@ use crate::api::channels::{channel_id, unknown_channel};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::{BodyLimits, PathSegment, read_body};
 use crate::channel::{Notice, NoticeRefusal, WireNotice};
+use crate::domain::attempt::{Attempt, Evidence, Source};
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::{Attempt, Evidence, Source};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
+use crate::domain::order::Order;
 use crate::engine::EngineError;
 use crate::telemetry;
 

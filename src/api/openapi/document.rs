@@ -407,7 +407,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::config::checked::Role;
-    use crate::domain::flow::approval::HeldKind;
+    use crate::domain::approval::HeldKind;
 
     use super::*;
 

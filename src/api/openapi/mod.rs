@@ -28,7 +28,7 @@ use crate::api::held::HeldBody;
 use crate::api::input::forms::RequestForm;
 use crate::config::checked::Role;
 use crate::config::server::ListenerKind;
-use crate::domain::flow::approval::HeldKind;
+use crate::domain::approval::HeldKind;
 use parameters::CallParameter;
 
 /// Gives the form of a value, and keeps the forms that it refers to.

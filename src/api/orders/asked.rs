@@ -14,10 +14,10 @@ use crate::api::input::order;
 use crate::api::input::query::Query;
 use crate::domain::card::CardInput;
 use crate::domain::card::words::CardEcho;
-use crate::domain::flow::filter::OrderFilter;
-use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::{CallerId, ChannelId, MerchantId, OrderId};
 use crate::domain::money::Currency;
+use crate::domain::order::{OrderKind, OrderStatus};
+use crate::domain::order_filter::OrderFilter;
 use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::api::dto::{MomentText, OrderBody, Text};
 use crate::api::stream::Pages;
 use crate::codec::cell::inert;
-use crate::domain::flow::filter::OrderFilter;
-use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Order, OrderKind};
+use crate::domain::order_filter::OrderFilter;
 use crate::domain::time::BusinessDate;
 use crate::store::{PAGE_MAX, Store, StoreError};
 

@@ -19,10 +19,10 @@ use crate::api::input::query::Query;
 use crate::codec::word;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::books::report::SettlementStanding;
 use crate::domain::books::settlement::SettledAmounts;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
+use crate::domain::report::SettlementStanding;
 use crate::domain::time::BusinessDate;
 
 /// Dates of a page when nobody says how many, and the most.

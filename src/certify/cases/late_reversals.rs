@@ -8,8 +8,8 @@ use crate::certify::far_side::AnswerProof;
 use crate::certify::report::CertifyReport;
 use crate::certify::stage::RehearsalStage;
 use crate::channel::protocol::said::{MessageSigner, Saying, ToldMeaning};
-use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::OrderId;
+use crate::domain::order::OrderStatus;
 use crate::engine::EngineError;
 
 use super::answers::lost_for;

@@ -9,9 +9,9 @@ use crate::certify::stage::RehearsalStage;
 use crate::channel::file::Ability;
 use crate::channel::protocol::said::{MessageSigner, Saying, ToldMeaning};
 use crate::channel::protocol::sample::sample_facts;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Order, OrderStatus};
+use crate::domain::attempt::Operation;
 use crate::domain::ids::OrderId;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::write_set::ReportedEnd;
 use crate::engine::EngineError;
 

@@ -11,8 +11,8 @@ use crate::codec::layout::{
     Column, ColumnCode, DateForm, Footer, Header, Layout, LayoutColumns, MoneyForm, Sign, Summary,
     TextTotals, TotalSum, Unit,
 };
+use crate::domain::attempt::Operation;
 use crate::domain::books::reconcile::{Item, Status};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::{Currency, major};
 use crate::domain::time::BusinessDate;
 

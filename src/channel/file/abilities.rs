@@ -1,10 +1,10 @@
 //! What a channel can be asked, as its file says it.
 
 use crate::config::section::Section;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
 use crate::domain::payee_account::AccountKind;

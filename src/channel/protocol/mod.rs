@@ -16,7 +16,7 @@ use crate::channel::file::ChannelFile;
 use crate::channel::file::codes::CodeTable;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::instrument::InstrumentKind;
 
 use sample::{sample_now, sample_payout_to};

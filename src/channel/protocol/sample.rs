@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use crate::channel::{AttemptFacts, ChannelRequest, ServiceFacts, ServiceSubject};
+use crate::domain::attempt::Operation;
 use crate::domain::card::{CardInput, CardToken, Cvv, Expiry, Pan, SmsCode, luhn_digit};
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::instrument::Instrument;
 use crate::domain::money::{AmountMinor, Currency};

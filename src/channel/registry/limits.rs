@@ -9,8 +9,8 @@ use super::{LoadedChannel, Registry, changes};
 use crate::channel::shares::{ChannelShares, SharesError};
 use crate::channel::transport::breaker::Admission;
 use crate::channel::transport::volume::DayVolumes;
+use crate::domain::attempt::VolumeKind;
 use crate::domain::cluster::ChannelStandings;
-use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 

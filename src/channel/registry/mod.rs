@@ -42,11 +42,11 @@ use crate::channel::{
 };
 use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
+use crate::domain::attempt::{Attempt, VolumeKind};
 use crate::domain::cluster::NodePart;
-use crate::domain::flow::attempt::{Attempt, VolumeKind};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
+use crate::domain::order::Order;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::ChannelProfile;
 use crate::domain::route::health::HealthMark;

@@ -1,7 +1,7 @@
 //! What the books tell at a start of the channels' health and volumes.
 
 use super::{LoadedChannel, Registry};
-use crate::domain::flow::attempt::{Attempt, VolumeKind};
+use crate::domain::attempt::{Attempt, VolumeKind};
 use crate::domain::money::AmountMinor;
 use crate::domain::route::health::HealthMark;
 use crate::domain::time::Timestamp;

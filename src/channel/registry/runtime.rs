@@ -6,9 +6,10 @@ use crate::channel::traffic::Traffic;
 use crate::channel::transport::breaker::Breaker;
 use crate::channel::transport::objections::ObjectionLog;
 use crate::channel::transport::volume::DayVolumes;
-use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
-use crate::domain::route::rates::{RateTable, RateTerms};
+use crate::domain::route::rates::RateTable;
+use crate::domain::terms::RateTerms;
 use crate::domain::time::Timestamp;
 use crate::telemetry::CallMetrics;
 

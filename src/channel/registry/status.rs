@@ -9,11 +9,12 @@ use crate::channel::file::ChannelFile;
 use crate::channel::protocol;
 use crate::channel::traffic::TrafficSlot;
 use crate::config::mistake::{Mistake, Mistakes};
-use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
-use crate::domain::route::rates::{FoundRate, RateRow, RateTerms, Situation};
+use crate::domain::route::rates::{FoundRate, RateRow, Situation};
+use crate::domain::terms::RateTerms;
 use crate::domain::time::Timestamp;
 
 /// A channel as the API and the command line show it.

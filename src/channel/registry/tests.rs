@@ -7,7 +7,7 @@ use super::*;
 use crate::channel::shares::SharedInMemory;
 use crate::clock::Clock;
 use crate::config::raw::Document;
-use crate::domain::flow::attempt::{AttemptState, Operation};
+use crate::domain::attempt::{AttemptState, Operation};
 use crate::domain::outcome::UnknownCause;
 
 const CHARGES: VolumeKind = VolumeKind::Charges;

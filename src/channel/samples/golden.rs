@@ -17,9 +17,9 @@ use crate::channel::protocol::sample::{
 };
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
+use crate::domain::attempt::Operation;
 use crate::domain::card::CardInput;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::MerchantId;
 use crate::domain::instrument::Instrument;
 use crate::domain::payee_account::AccountKind;

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::shares::{ChannelShares, SharesError};
-use crate::domain::flow::attempt::VolumeKind;
+use crate::domain::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 

@@ -15,12 +15,12 @@ use super::load::{AccountPayout, DemoPayee, PaymentAnswer, VerifiedCard};
 use super::sinks::{BookingLog, NoticeLog};
 use super::town::CHANNELS;
 use crate::domain::agreement::AgreementState;
+use crate::domain::attempt::AttemptState;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::verification::VerificationVerdict;
 use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 

@@ -12,9 +12,9 @@ use super::load;
 use super::town::CHANNELS;
 use crate::cli::table::aligned;
 use crate::domain::agreement::AgreementState;
+use crate::domain::attempt::{Attempt, Source};
 use crate::domain::books::accounting::DeliveryStatus;
-use crate::domain::flow::attempt::{Attempt, Source};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::verification::VerificationVerdict;
 use crate::simulator::SimulatorEvent;
 

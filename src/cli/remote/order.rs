@@ -14,8 +14,8 @@ use crate::cli::remote::{DaemonArgs, blocking, card_from_input, given, one_of};
 use crate::cli::shown::{cell, money, second, state_with_reason};
 use crate::cli::table::TextTable;
 use crate::cli::typed;
-use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::ids::OrderId;
+use crate::domain::order::{OrderKind, OrderStatus};
 use crate::domain::outcome::Reason;
 
 /// Where orders are looked for.

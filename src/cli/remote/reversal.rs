@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::remote::listing::Listing;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::shown::{cell, money};
-use crate::domain::flow::reversal::{Phase, Resolution};
+use crate::domain::reversal::{Phase, Resolution};
 
 #[derive(Debug, Args)]
 pub struct ReversalArgs {

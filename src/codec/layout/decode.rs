@@ -6,8 +6,8 @@ use crate::codec::layout::{
     COLUMNS_MAX, Column, ColumnCode, Footer, Header, Layout, LineTotals, MoneyForm, Sign,
     StatementProblem, Times, number,
 };
+use crate::domain::attempt::Operation;
 use crate::domain::books::reconcile::{Item, StatementLine, Status};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 

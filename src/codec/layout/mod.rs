@@ -13,9 +13,9 @@ mod totals;
 
 use crate::codec::fixed::{CutError, Shape};
 use crate::codec::order_form::OrderForm;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
 use crate::domain::books::reconcile::Status;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 

@@ -1,7 +1,7 @@
 //! A layout bound to one file: every word's column as a place among the few that are cut out.
 
 use crate::codec::layout::{COLUMNS_MAX, Column, Layout, StatementProblem};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 
 /// A place among the columns that are cut out of each line.
 pub type Slot = Option<u8>;

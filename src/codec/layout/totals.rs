@@ -6,9 +6,9 @@
 
 use crate::codec::fixed::trim;
 use crate::codec::layout::{Charset, StatementProblem, number};
+use crate::domain::attempt::Operation;
 use crate::domain::books::reconcile::Item;
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 closed_set! {

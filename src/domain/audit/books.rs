@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::attempt::{AttemptState, Operation};
 use crate::domain::books::accounting::{BookingEvent, DeliveryStatus, Posting, PostingSide};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::day_close::DayClose;
-use crate::domain::flow::attempt::{AttemptState, Operation};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::time::BusinessDate;
 
 use super::{AuditedRows, gives_money, hold, is_about_a_hold};

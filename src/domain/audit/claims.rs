@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::attempt::{AttemptState, Operation, Source};
 use crate::domain::books::accounting::{BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::flow::attempt::{AttemptState, Operation, Source};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::write_set::{Contradiction, ReportedEnd};
 
 use super::{AuditedRows, OPEN, gives_back, gives_money, hold, is_about_a_hold};

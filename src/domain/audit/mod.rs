@@ -10,15 +10,15 @@ mod claims;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::domain::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::day_close::DayClose;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
-use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::outcome::Reason;
+use crate::domain::reversal::{Phase, ReversalEntry};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Contradiction, CoreNotice};
 

@@ -1,9 +1,9 @@
 //! Clearing records: a channel's debt to us for one transaction on one clearing date.
 
+use crate::domain::attempt::Operation;
 use crate::domain::books::Transaction;
 use crate::domain::closed_set;
 use crate::domain::fee::Fee;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};

@@ -9,11 +9,10 @@ pub mod day_close;
 pub mod difference;
 pub mod reconcile;
 pub mod reconciliation;
-pub mod report;
 pub mod settlement;
 pub mod statement;
 
-use crate::domain::flow::attempt::{Operation, Source};
+use crate::domain::attempt::{Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};

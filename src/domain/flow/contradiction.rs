@@ -1,5 +1,6 @@
 //! Evidence against a final state: it is kept, alerts, and owes an undo; the end stays (I-5).
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Transaction, day_close};
@@ -7,11 +8,10 @@ use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::Fee;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
-use crate::domain::flow::order::{Instruction, OWN_CALLER, Order, OrderKind};
-use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
+use crate::domain::order::{Instruction, OWN_CALLER, Order, OrderKind};
 use crate::domain::outcome::{Approval, Outcome, Reason};
+use crate::domain::reversal::ReversalEntry;
 use crate::domain::terms::ReportedSuccessRule;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use crate::domain::attempt::{Attempt, Operation, Source};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
     self, AccountingRequest, Booking, BookingEvent, DeliveryStatus, RequestId,
@@ -15,10 +16,9 @@ use crate::domain::books::accounting::{
 use crate::domain::card::SealedPan;
 use crate::domain::command::{Decider, Refusal, RepeatedCard, WantedBy};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{Attempt, Operation, Source};
-use crate::domain::flow::event::{EventKind, OrderEvent};
-use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
+use crate::domain::event::{EventKind, OrderEvent};
 use crate::domain::flow::{DecisionDraft, add_attempt};
+use crate::domain::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
 use crate::domain::time::Present;

@@ -2,19 +2,19 @@
 
 use std::ops::RangeInclusive;
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Transaction, day_close};
 use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::{Alert, Effect};
+use crate::domain::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
-use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
-use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use crate::domain::reversal::{Phase, ReversalEntry};
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
 

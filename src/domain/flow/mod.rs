@@ -5,13 +5,6 @@
 //! decision before it leaves. A failed assertion ends one command before its commit, which leaves
 //! nothing half-written.
 
-pub mod approval;
-pub mod attempt;
-pub mod event;
-pub mod filter;
-pub mod order;
-pub mod reversal;
-
 mod contradiction;
 mod follow_up;
 mod learn;
@@ -22,19 +15,19 @@ mod reverse;
 mod sweep;
 mod undo;
 
+use crate::domain::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::books::accounting::Delivery;
 use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
+use crate::domain::event::{EventKind, OrderEvent};
 use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::outcome::Reason;
 use crate::domain::payment_code::PaymentCode;
+use crate::domain::reversal::{Phase, ReversalEntry};
 use crate::domain::terms::Terms;
 use crate::domain::time::{Present, Timestamp};
 use crate::domain::write_set::{CoreNotice, EntryChange, WriteSet};
-use attempt::{Attempt, AttemptState, Operation};
-use event::{EventKind, OrderEvent};
-use order::{Order, OrderKind, OrderStatus};
-use reversal::{Phase, ReversalEntry};
 use reverse::ReversalAnswer;
 
 /// Decides one command. Pure: the same arguments give the same decision.

@@ -1,12 +1,12 @@
 //! An operator's ways with an unknown: have it worked again, or end it with a reason.
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::command::{CardInMemory, Decider, Refusal};
+use crate::domain::event::EventKind;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
-use crate::domain::flow::event::EventKind;
-use crate::domain::flow::order::{OrderKind, OrderStatus};
-use crate::domain::flow::reversal::{Phase, Resolution};
+use crate::domain::order::{OrderKind, OrderStatus};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
+use crate::domain::reversal::{Phase, Resolution};
 use crate::domain::write_set::AuditEntry;
 
 /// The code that an operator's decision leaves in the place of a channel's.

@@ -7,12 +7,12 @@
 //! other one is tried. There is no reversal: an unknown payout is inquired of until evidence ends
 //! it, and what was booked is taken back only where it has ended without success.
 
+use crate::domain::attempt::Operation;
 use crate::domain::books::accounting::{self, BookedOrder, Booking, BookingEvent, RequestId};
 use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::OrderKind;
+use crate::domain::order::OrderKind;
 
 impl DecisionDraft<'_> {
     /// Accepts a payout for the first channel of its plan, and owes accounting its request.

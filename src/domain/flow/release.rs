@@ -4,7 +4,7 @@ use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::command::Refusal;
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
 
 impl DecisionDraft<'_> {
     /// Books a part, or all that is left, of the view's payment under the release's own order id.

@@ -1,14 +1,14 @@
 //! Reversals: their leaving changes the entry, their answer the attempt.
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Source, words};
 use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::Effect;
+use crate::domain::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source, words};
-use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::flow::learn::DISOWNED;
-use crate::domain::flow::order::OrderStatus;
-use crate::domain::flow::reversal::Phase;
+use crate::domain::order::OrderStatus;
 use crate::domain::outcome::{Decline, Objection, Outcome, Reason};
+use crate::domain::reversal::Phase;
 use crate::domain::time::Timestamp;
 
 /// What the call of a reversal has brought.

@@ -1,10 +1,10 @@
 //! The last look at a decision before it leaves: the invariants that its rows can show.
 
+use crate::domain::attempt::AttemptState;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 
 impl DecisionDraft<'_> {
     pub(super) fn sweep(&self) {

@@ -1,14 +1,14 @@
 //! Undo orders: a success that our books do not have is taken back (I-5). An undo is owed until
 //! done.
 
+use crate::domain::attempt::Operation;
 use crate::domain::command::Refusal;
 use crate::domain::effect::Alert;
 use crate::domain::flow::DecisionDraft;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::OrderKind;
-use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ATTEMPTS_MAX;
+use crate::domain::order::OrderKind;
 use crate::domain::outcome::Reason;
+use crate::domain::reversal::Phase;
 
 impl DecisionDraft<'_> {
     /// Makes the undo's next attempt durable and owes its sending (I-1).

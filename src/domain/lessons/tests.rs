@@ -1,6 +1,7 @@
 //! What teaches, and what does not; and a proposal's life.
 
 use super::*;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::proposal::{
     BinProposal, BinProposalDecision, BinProposalId, BinProposalState,
 };
@@ -9,10 +10,9 @@ use crate::domain::books::difference::{DifferenceState, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Item, MatchKey, Status};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan};
 use crate::domain::fee::{FeeRule, RefundFee};
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::Instruction;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId};
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use crate::domain::order::Instruction;
 use crate::domain::time::BusinessDate;
 
 const AMOUNT: i64 = 10_000;

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use jiff::civil;
 
+use crate::domain::attempt::{Operation, VolumeKind};
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::fee::{Fee, FeeSchedule, FeeSubject};
-use crate::domain::flow::attempt::{Operation, VolumeKind};
-use crate::domain::flow::order::OrderKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
+use crate::domain::order::OrderKind;
 use crate::domain::payee_account::AccountKind;
 use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::domain::attempt::Operation;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::Currency;
+use crate::domain::order::SettlementMode;
 use crate::domain::route::hours::Hours;
 use crate::domain::route::{IssuerTraits, RouteSubject};
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
@@ -195,7 +195,7 @@ mod tests {
         let attempt = |state, reason, unknown_cause| Attempt {
             number: 1,
             channel: crate::domain::ids::ChannelId::from_stored("unionpay"),
-            operation: crate::domain::flow::attempt::Operation::Payment,
+            operation: crate::domain::attempt::Operation::Payment,
             state,
             sent_at: Timestamp::from_millis(0),
             announced_at: None,

@@ -20,14 +20,14 @@ pub mod replay;
 
 use std::cmp::Reverse;
 
+use crate::domain::attempt::Operation;
 use crate::domain::bin::{BinRow, Brand, CardBrands, CardType};
 use crate::domain::card_service::CardService;
 use crate::domain::closed_set;
 use crate::domain::fee::NO_FEE_RULE;
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Candidate, Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::instrument::{InstrumentFacts, InstrumentKind};
+use crate::domain::order::{Candidate, Instruction, OrderKind};
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
 use condition::{CardPrefix, Condition};

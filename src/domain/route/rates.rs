@@ -16,17 +16,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::time::Duration;
 
+use crate::domain::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::bin::CardType;
 use crate::domain::closed_set;
 use crate::domain::closed_set::StoredNumber as _;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
-use crate::domain::flow::order::{Instruction, Order};
+use crate::domain::order::{Instruction, Order};
 use crate::domain::outcome::Reason;
 use crate::domain::route::condition::INSTITUTION_DIGITS;
 use crate::domain::route::health::{HealthMark, SUCCESS_RATE_PPM_WHOLE};
 use crate::domain::route::{CardTraits, RouteAsk, RouteSubject};
+use crate::domain::terms::RateTerms;
 use crate::domain::time::Timestamp;
 
 /// From each of these amounts on, in minor units of whatever currency, orders are a band of their
@@ -40,29 +40,6 @@ pub const CELLS_MAX: usize = 4_096;
 const SWEEPS_IN_HALF_LIFE: u32 = 8;
 /// Samples that weigh less together are forgotten, as a lone one is after a half-life.
 const KEPT_FROM: f64 = 0.5;
-
-/// How rates are kept; the settings give it (`[rates]`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateTerms {
-    /// The time in which a sample loses half of its weight.
-    pub half_life: Duration,
-    /// What the samples of a cell must weigh for it to speak, at least 1.
-    pub samples_min: u32,
-}
-
-/// The settings' own defaults, where there are no settings.
-impl Default for RateTerms {
-    fn default() -> Self {
-        Self { half_life: Duration::from_secs(3_600), samples_min: 30 }
-    }
-}
-
-impl RateTerms {
-    /// The part of its weight that a sample of this age has left.
-    fn left_after(self, age: Duration) -> f64 {
-        (-age.as_secs_f64() / self.half_life.as_secs_f64()).exp2()
-    }
-}
 
 /// The circumstances that an order's success depends on, or a group of them: the facts that are
 /// `None` are not told apart.

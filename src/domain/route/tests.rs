@@ -22,10 +22,10 @@ use super::maintenance::MaintenanceWindow;
 use super::rates::FoundRate;
 use super::*;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use crate::domain::flow::order::{OrderKind, SettlementMode};
 use crate::domain::ids::MerchantId;
 use crate::domain::instrument::InstrumentKind;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use crate::domain::order::{OrderKind, SettlementMode};
 use crate::domain::time::ClearingCalendar;
 
 const NAMES: [&str; 5] = ["acquirer", "bank", "city-bank", "direct", "unionpay"];

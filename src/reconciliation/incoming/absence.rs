@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::domain::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::books::difference::days_after;
 use crate::domain::books::reconcile::Class;
 use crate::domain::books::reconciliation::{BatchState, Reconciliation};
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelOrderNo;
+use crate::domain::order::Order;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;

@@ -192,8 +192,8 @@ fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attempt::Operation;
     use crate::domain::books::reconcile::{Item, MatchKey, Status};
-    use crate::domain::flow::attempt::Operation;
 
     #[test]
     fn what_a_channel_has_written_is_no_formula_in_the_list() {

@@ -4,8 +4,8 @@
 //! 126 bits of its SHA-256: that two of ten million such keys collide has a chance of one in 10^24.
 
 use crate::codec::crypto::digest::Digest;
+use crate::domain::attempt::Operation;
 use crate::domain::books::reconcile::{Item, Status};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, ORDER_ID_DIGITS};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;

@@ -38,7 +38,7 @@ fn statement(rows: &[PlantedRow]) -> String {
     for row in rows {
         let item = &row.item;
         let movement = match item.movement {
-            crate::domain::flow::attempt::Operation::Undo => "void",
+            crate::domain::attempt::Operation::Undo => "void",
             other => other.name(),
         };
         let date = item.date.expect("planted with a date");
@@ -229,7 +229,7 @@ fn what_spills_comes_back() {
             order_no: format!("26112000{number:011}01"),
             reference: format!("R{number}"),
             item: crate::domain::books::reconcile::Item {
-                movement: crate::domain::flow::attempt::Operation::Payment,
+                movement: crate::domain::attempt::Operation::Payment,
                 amount_minor: number,
                 fee_minor: Some(0),
                 currency: crate::domain::money::Currency::Cny,

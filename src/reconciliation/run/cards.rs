@@ -1,7 +1,7 @@
 //! What a statement's lines say of cards, held against the rows of the BIN table that their orders
 //! had.
 
-use crate::domain::flow::attempt::Source;
+use crate::domain::attempt::Source;
 use crate::domain::lessons::CardWord;
 use crate::reconciliation::ReconciliationError;
 use crate::reconciliation::matching::CardSample;

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::attempt::{AttemptState, Evidence, Source};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::{
     Item, OrderedAmount, Proof, Side, Status, Verdict, is_same_operation, net,
 };
-use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 use crate::domain::time::BusinessDate;

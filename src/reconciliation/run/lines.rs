@@ -87,8 +87,8 @@ fn digest(words: &[&[u8]], number: u32) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::attempt::Operation;
     use crate::domain::books::reconcile::{Item, Status};
-    use crate::domain::flow::attempt::Operation;
     use crate::domain::money::Currency;
 
     fn side(order_no: &str, line: u32, amount_minor: i64) -> Side {

@@ -6,7 +6,7 @@ use super::*;
 use crate::channel::WireNotice;
 use crate::channel::protocol::sample::sample_now;
 use crate::channel::samples::purpose::describe;
-use crate::domain::flow::attempt::Operation::{Payment, Refund};
+use crate::domain::attempt::Operation::{Payment, Refund};
 
 pub const CANYON: &str = include_str!("../../../channels/canyon-pay.toml");
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::attempt::AttemptState;
 use crate::domain::cluster::{Incarnation, LEASE, Member, Roster, Work, WorkTrade};
-use crate::domain::flow::attempt::AttemptState;
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::WriteSet;

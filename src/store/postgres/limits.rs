@@ -1,7 +1,7 @@
 //! The limits that nodes share: one statement each, so that the row's lock puts all nodes in order.
 
+use crate::domain::attempt::VolumeKind;
 use crate::domain::cluster::ChannelStandings;
-use crate::domain::flow::attempt::VolumeKind;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::sql::read::{field, parameters};

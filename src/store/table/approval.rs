@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::bin::StatedDate;
-use crate::domain::books::difference::Remedy;
-use crate::domain::closed_set::StoredNumber;
-use crate::domain::flow::approval::{
+use crate::domain::approval::{
     ApprovalDecision, ApprovalRequest, HeldAction, HeldBinTable, HeldRefund, HeldRemedy,
     HeldResolve, OpenEnd, OperatorKey,
 };
-use crate::domain::flow::reversal::Resolution;
+use crate::domain::bin::StatedDate;
+use crate::domain::books::difference::Remedy;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };
 use crate::domain::money::Currency;
+use crate::domain::reversal::Resolution;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::head::{Entries, Head};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::closed_set::StoredNumber;
-use crate::domain::flow::event::{EventPlace, OrderEvent};
+use crate::domain::event::{EventPlace, OrderEvent};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};

@@ -9,8 +9,8 @@ mod form;
 mod search;
 pub(super) mod sql;
 
-use crate::domain::flow::order::Order;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
+use crate::domain::order::Order;
 use crate::domain::write_set::WriteSet;
 use crate::store::head::Entries;
 use crate::store::key::{Key, Parts, order_key};

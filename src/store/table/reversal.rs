@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::closed_set::StoredNumber;
-use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};

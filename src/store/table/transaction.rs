@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::Transaction;
 use crate::domain::closed_set::StoredNumber;
-use crate::domain::flow::filter::ForeignNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::order_filter::ForeignNumber;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};

@@ -1,10 +1,10 @@
 //! What decisions and recovery read: an order with everything of it, in one read, and orders that
 //! were left behind.
 
+use crate::domain::attempt::AttemptState;
 use crate::domain::command::{OriginalView, View};
-use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::OrderId;
+use crate::domain::order::{Order, OrderKind};
 use crate::store::form::damaged;
 use crate::store::key::{Parts, bounds};
 use crate::store::row::Table;

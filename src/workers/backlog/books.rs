@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::channel::registry::ChannelStatus;
 use crate::domain::books::difference::DifferenceState;
-use crate::domain::books::report::Suspense;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
+use crate::domain::report::Suspense;
 use crate::domain::time::BusinessDate;
 use crate::engine::Engine;
 use crate::store::{Store, StoreError};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channel::registry::{ChannelStatus, Registry};
+use crate::domain::approval::HeldKind;
+use crate::domain::attempt::{Operation, VolumeKind};
 use crate::domain::books::accounting::DeliveryStatus;
-use crate::domain::flow::approval::HeldKind;
-use crate::domain::flow::attempt::{Operation, VolumeKind};
-use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::ChannelId;
+use crate::domain::reversal::{Phase, ReversalEntry};
 use crate::domain::route::rates::{RateRow, RateScope};
 use crate::domain::time::Timestamp;
 use crate::engine::Engine;

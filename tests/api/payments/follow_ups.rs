@@ -4,8 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::WriteSet;
 

@@ -1,8 +1,8 @@
 //! Payouts over the API, accounting played by the test.
 
 use serde_json::{Value, json};
+use switchyard::domain::attempt::{Evidence, Source};
 use switchyard::domain::books::accounting::DeliveryStatus;
-use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 

@@ -1,10 +1,10 @@
 //! What a channel has said that it has cannot have never arrived (I-3).
 
+use switchyard::domain::attempt::{AttemptState, Source};
 use switchyard::domain::command::Command;
-use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::order::OrderStatus;
 use switchyard::domain::outcome::{Approval, Outcome, Reason, UnknownCause};
+use switchyard::domain::reversal::Phase;
 use switchyard::domain::terms::{AfterInquiry, Terms};
 use switchyard::domain::write_set::ReportedEnd;
 

@@ -1,7 +1,7 @@
 //! The channel's clearing date beats our calendar's only where it can be meant.
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::effect::{Alert, Effect};
-use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::outcome::{Approval, Outcome};
 
 use crate::build::{Desk, declined, terms};

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use switchyard::domain::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::command::{CardInMemory, Command, Refusal};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{OrderKind, OrderStatus};
-use switchyard::domain::flow::reversal::{Phase, Resolution};
+use switchyard::domain::order::{OrderKind, OrderStatus};
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::reversal::{Phase, Resolution};
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 
 use crate::build::{

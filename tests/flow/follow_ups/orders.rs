@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use switchyard::domain::attempt::Source;
 use switchyard::domain::books::accounting::{BookingEvent, DeliveryStatus};
 use switchyard::domain::command::{CardInMemory, Command};
-use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
-use switchyard::domain::flow::reversal::Resolution;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::outcome::Outcome;
+use switchyard::domain::reversal::Resolution;
 
 use crate::auditor::check_invariants;
 use crate::build::{

@@ -15,16 +15,16 @@ use crate::domain::bin::proposal::BinFact;
 use crate::domain::bin::{BIN_LENGTH_MAX, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::books::difference::Remedy;
 use crate::domain::closed_set::ClosedSet;
-use crate::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
-use crate::domain::flow::reversal::Resolution;
 use crate::domain::ids::{
     CALLER_ID_LENGTH_MAX, CALLER_ORDER_ID_LENGTH_MAX, CHANNEL_ID_LENGTH_MAX,
     MERCHANT_ID_LENGTH_MAX, ORDER_ID_DIGITS,
 };
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
+use crate::domain::order::{OrderKind, OrderStatus, SettlementMode};
 use crate::domain::outcome::Reason;
 use crate::domain::payee_account::{AccountKind, PayeeAccount};
 use crate::domain::payer_code::{MaskedCode, PayerCode};
+use crate::domain::reversal::Resolution;
 use crate::domain::route::RoutedName;
 use crate::store::PAGE_MAX;
 

@@ -11,9 +11,9 @@ use crate::api::openapi::Endpoint;
 use crate::api::openapi::parameters::{CallParameter, channel, date, page, word, words};
 use crate::api::reversals::{ReversalBody, UnknownBody};
 use crate::api::{accounting, operations, reversals};
+use crate::domain::approval::HeldKind;
 use crate::domain::books::accounting::DeliveryStatus;
-use crate::domain::flow::approval::HeldKind;
-use crate::domain::flow::reversal::Phase;
+use crate::domain::reversal::Phase;
 use serde_json::json;
 
 pub(super) fn unknowns() -> Vec<Endpoint> {

@@ -17,7 +17,7 @@ use crate::api::reconciliation::report::DayReportBody;
 use crate::api::reconciliation::upload::{ImportedBody, hand_in};
 use crate::api::reconciliation::{batches, differences, report, settlements};
 use crate::api::{channels, clearing};
-use crate::domain::flow::approval::HeldKind;
+use crate::domain::approval::HeldKind;
 
 pub(super) fn channels_and_days() -> Vec<Endpoint> {
     let mut all = of_channels();

@@ -21,7 +21,7 @@ use crate::api::payment_codes::{self, PaymentCodeBody};
 use crate::api::payments::follow_ups;
 use crate::api::verifications::VerificationBody;
 use crate::api::{bins, channels, payments as orders, verifications as checks};
-use crate::domain::flow::approval::HeldKind;
+use crate::domain::approval::HeldKind;
 use crate::tables::bin::{RefreshReport, RollbackReport};
 
 /// An answer to a payment.

@@ -1,10 +1,10 @@
 //! The calls that an order's state allows, for whoever shows buttons: what a call checks besides
 //! (a channel's abilities, a day that has ended) is its own to refuse.
 
+use crate::domain::attempt::AttemptState;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
-use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
-use crate::domain::flow::reversal::{Resolution, ReversalEntry};
+use crate::domain::order::{Order, OrderKind, OrderStatus, SettlementMode};
+use crate::domain::reversal::{Resolution, ReversalEntry};
 use crate::domain::write_set::CoreNotice;
 
 use super::{ActionBody, ActionFieldBody};

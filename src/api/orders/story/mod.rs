@@ -1,7 +1,7 @@
 //! One order's story: everything that the books have of it, in order of time, in words and as data.
 //!
 //! It is told from rows alone: the order with its route and attempts, what happened to it
-//! (`domain/flow/event`), and what other tables have of it. `words` makes sentences of an event's
+//! (`domain/event`), and what other tables have of it. `words` makes sentences of an event's
 //! kind and data, and of nothing else, in the language that is asked for.
 
 mod actions;
@@ -26,7 +26,7 @@ use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::language::Language;
 use crate::domain::closed_set;
-use crate::domain::flow::event::EventKind;
+use crate::domain::event::EventKind;
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 use read::StoryRows;

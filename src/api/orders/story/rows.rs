@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
+use crate::domain::attempt::Attempt;
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::settlement::ChannelSettlement;
-use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::event::OrderEvent;
-use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::event::OrderEvent;
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Order, OrderKind};
 use crate::domain::outcome::Objection;
+use crate::domain::reversal::ReversalEntry;
 use crate::domain::write_set::{Contradiction, CoreNotice};
 
 use super::read::{ClearedRows, StoryRows, original_of};

@@ -157,17 +157,17 @@ mod tests {
 
     use super::*;
     use crate::api::language::has_text;
+    use crate::domain::attempt::{AttemptState, Operation, Source};
     use crate::domain::books::accounting::{BookingEvent, DeliveryStatus, VoucherType};
     use crate::domain::books::clearing::ClearingState;
     use crate::domain::books::difference::{DifferenceState, Remedy};
     use crate::domain::books::reconcile::Class;
     use crate::domain::books::settlement::SettlementState;
     use crate::domain::closed_set::ClosedSet;
-    use crate::domain::flow::attempt::{AttemptState, Operation, Source};
-    use crate::domain::flow::event::EventRemark;
-    use crate::domain::flow::order::{OrderKind, OrderStatus};
-    use crate::domain::flow::reversal::{Phase, Resolution};
+    use crate::domain::event::EventRemark;
+    use crate::domain::order::{OrderKind, OrderStatus};
     use crate::domain::outcome::{NotSentCause, Reason, UnknownCause};
+    use crate::domain::reversal::{Phase, Resolution};
     use crate::domain::write_set::ReportedEnd;
 
     /// The facts that an event of any kind may have.

@@ -2,8 +2,8 @@
 
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
+use crate::domain::attempt::Operation;
 use crate::domain::card::{CardInput, CardToken, SmsCode};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::payee_account::PayeeAccount;
 use crate::domain::payer_code::PayerCode;

@@ -6,8 +6,8 @@
 //! asked about by a section that does not name it.
 
 use crate::channel::ChannelRequest;
+use crate::domain::attempt::Operation;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 
 /// The purpose of a section's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,7 +87,7 @@ use crate::channel::{
     Adapter, ChannelRequest, EncodeError, IssuedToken, Notice, NoticeRefusal, ReplyMeaning,
     SentStamp, Uncertainty, WireNotice, WireReply, WireRequest,
 };
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::ids::MerchantId;
 use crate::domain::outcome::{Outcome, UnknownCause};
 use crate::domain::payee_account::AccountKind;

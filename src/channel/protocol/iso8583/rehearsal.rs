@@ -6,7 +6,7 @@ use super::Iso8583;
 use super::request::TransactionCodes;
 use crate::channel::ChannelRequest;
 use crate::channel::protocol::said::{Saying, words_of};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 
 impl Iso8583 {
     /// Everything that the answer to a request can say, yeses first; nothing where the protocol has

@@ -5,8 +5,8 @@ use jiff::civil::DateTime;
 use crate::channel::transport::tcp::{FrameMac, LinkFrame, PairKey, RequestTrace, TracedRequest};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
+use crate::domain::attempt::Operation;
 use crate::domain::card::{Expiry, Pan};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::time::Timestamp;
 
 use super::numbering::AttemptNumbers;

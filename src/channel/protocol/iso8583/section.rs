@@ -20,7 +20,7 @@ use crate::codec::iso8583::{Draft, Format, encode};
 use crate::config::credential::CredentialResolver;
 use crate::config::links::{read_link_form, read_mac_rule};
 use crate::config::section::Section;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 
 use super::codes::ResponseCodes;
 use super::settings::{KeySource, OriginalField};

@@ -8,7 +8,7 @@
 //! unknown, never a failure.
 
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::outcome::Reason;
 
 /// A transaction was accepted, or succeeded.

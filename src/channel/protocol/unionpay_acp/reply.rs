@@ -13,10 +13,10 @@ use crate::channel::{
 };
 use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
 use crate::domain::card::CardToken;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Objection, Outcome, UnknownCause};

@@ -15,9 +15,9 @@ use crate::channel::{
 };
 use crate::codec::acp;
 use crate::codec::form::Fields;
+use crate::domain::attempt::Operation;
 use crate::domain::card::{CardInput, CardToken, SmsCode};
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::instrument::Instrument;
 use crate::domain::money::Currency;
 use crate::domain::payment_code::CodedKind;

@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 
 use super::codes::{CodeOverrides, ReversalReply};
 use super::identity::{EncryptionIdentity, SigningIdentity};

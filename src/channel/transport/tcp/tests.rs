@@ -9,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use super::*;
 use crate::clock::Clock;
 use crate::codec::iso8583::frame::LengthForm;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::change::Balancing;
 use super::*;
+use crate::domain::attempt::Operation;
 use crate::domain::books::accounting::{AccountNames, AccountingRequest, PostingSide};
 use crate::domain::books::reconcile::Status;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{MerchantId, OrderId};
 use crate::domain::time::{ClearingCalendar, DueWindow};
 

@@ -10,10 +10,10 @@ mod group;
 mod net;
 mod totals;
 
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 

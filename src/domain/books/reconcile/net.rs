@@ -1,8 +1,8 @@
 //! The lines of one number, taken together. None of them proves anything by itself: the same
 //! statement may have the payment and its reversal, or a failed try and the one that succeeded.
 
+use crate::domain::attempt::Operation;
 use crate::domain::books::reconcile::{Item, Status, is_same_operation};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 /// The operation and amount that were ordered under the number.

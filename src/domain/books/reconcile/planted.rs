@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{Class, Item, Status};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 

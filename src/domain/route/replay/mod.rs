@@ -15,17 +15,18 @@ pub mod moves;
 
 use std::collections::BTreeMap;
 
+use crate::domain::attempt::{AttemptState, Operation, VolumeKind};
 use crate::domain::card::CardFacts;
-use crate::domain::flow::attempt::{AttemptState, Operation, VolumeKind};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::ChannelId;
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
+use crate::domain::order::{Order, OrderKind, OrderStatus};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile};
 use crate::domain::route::condition::{CardPrefix, Condition};
 use crate::domain::route::health::{HealthMark, SuccessRate};
-use crate::domain::route::rates::{FoundRate, RateTable, RateTerms, Sample, Situation};
+use crate::domain::route::rates::{FoundRate, RateTable, Sample, Situation};
 use crate::domain::route::{CardTraits, RouteAsk, RouteSubject, Rule, plan};
+use crate::domain::terms::RateTerms;
 use crate::domain::time::BusinessDate;
 
 use experience::Experience;

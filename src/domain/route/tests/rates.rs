@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::outcome::{Reason, UnknownCause};
-use crate::domain::route::rates::{
-    CELLS_MAX, FoundRate, RateScope, RateTable, RateTerms, Sample, Situation,
-};
+use crate::domain::route::rates::{CELLS_MAX, FoundRate, RateScope, RateTable, Sample, Situation};
+use crate::domain::terms::RateTerms;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const TERMS: RateTerms = RateTerms { half_life: HOUR, samples_min: 10 };

@@ -1,16 +1,16 @@
 //! What-if over orders of the past.
 
 use super::*;
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::bin::{Bin, BinRow};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan};
-use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Order as PastOrder, OrderStatus, RouteVerdict};
 use crate::domain::ids::{AgreementId, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Order as PastOrder, OrderStatus, RouteVerdict};
 use crate::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
-use crate::domain::route::rates::RateTerms;
 use crate::domain::route::replay::{Move, Moved, Replay, RouteSet, SAMPLES_MIN};
+use crate::domain::terms::RateTerms;
 
 const FORENOON: &str = "2026-11-22T02:00:00Z";
 

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attempt::Attempt;
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::fee::Fee;
-use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::filter::OrderFacts;
-use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::ids::{
     AgreementId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId,
     OrderId,
 };
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
+use crate::domain::order_filter::OrderFacts;
 use crate::domain::outcome::Objection;
 use crate::domain::payee_account::{AccountDigests, AccountFacts, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use memchr::memmem::Finder;
 
-use crate::domain::flow::filter::OrderFilter;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::order::Order;
+use crate::domain::order_filter::OrderFilter;
 use crate::domain::payment_code::CODE_LASTS;
 use crate::domain::time::Timestamp;
 use crate::store::key::{Parts, order_key};

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::bin::BinRow;
 use crate::domain::card::CardFacts;
 use crate::domain::fee::Fee;
-use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::ids::{AgreementId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::instrument::InstrumentFacts;
+use crate::domain::order::{Candidate, Claims, Instruction, Order, OrderKind, RouteVerdict};
 use crate::domain::outcome::Objection;
 use crate::domain::payee_account::{AccountDigests, AccountFacts, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};

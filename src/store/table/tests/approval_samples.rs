@@ -3,17 +3,17 @@
 use super::draw::Draw;
 use super::samples::{first_id, moment};
 use super::{SampleTable, head_fits};
-use crate::domain::bin::StatedDate;
-use crate::domain::books::difference::Remedy;
-use crate::domain::flow::approval::{
+use crate::domain::approval::{
     ApprovalDecision, ApprovalRequest, ApprovalState, HeldAction, HeldBinTable, HeldRefund,
     HeldRemedy, HeldResolve, OpenEnd, OperatorKey,
 };
-use crate::domain::flow::reversal::Resolution;
+use crate::domain::bin::StatedDate;
+use crate::domain::books::difference::Remedy;
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::reversal::Resolution;
 use crate::store::table::approval::Approvals;
 
 impl Draw {

@@ -14,6 +14,7 @@ use crate::store::table::books::statement::Statements;
 use super::draw::Draw;
 use super::samples::{date, first_id, moment};
 use super::{SampleTable, head_fits};
+use crate::domain::attempt::Operation;
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
@@ -25,7 +26,6 @@ use crate::domain::books::settlement::{
     BankReceipt, ChannelSettlement, SettledAmounts, SettledDate, SettlementState,
 };
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::write_set::FoundDifference;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
@@ -10,22 +11,21 @@ use crate::domain::books::accounting::{
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::fee::{Fee, RefundFee};
-use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
-use crate::domain::flow::order::{
-    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, RouteVerdict, SettlementMode,
-};
-use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
     AgreementId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId,
     MerchantCategory, MerchantId, OrderId, SettlementId,
 };
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use crate::domain::order::{
+    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, RouteVerdict, SettlementMode,
+};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::payee_account::{AccountDigests, AccountFacts, AccountKind, MaskedAccount};
 use crate::domain::payer_code::{CodeFacts, MaskedCode};
+use crate::domain::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::draw::Draw;
 use super::{SampleTable, head_fits};
+use crate::domain::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
@@ -12,18 +13,17 @@ use crate::domain::books::accounting::{
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::event::{EventKind, EventRemark, OrderEvent};
 use crate::domain::fee::{Fee, RefundFee};
-use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use crate::domain::flow::event::{EventKind, EventRemark, OrderEvent};
-use crate::domain::flow::order::{
-    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, RouteVerdict, SettlementMode,
-};
-use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::order::{
+    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, RouteVerdict, SettlementMode,
+};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
+use crate::domain::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
 use crate::store::table::accounting::AccountingRequests;

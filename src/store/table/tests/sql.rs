@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use crate::domain::flow::order::Order;
+use crate::domain::order::Order;
 use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::CommitError;
 use crate::store::row::{Table, through_columns};

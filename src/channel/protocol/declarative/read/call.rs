@@ -26,9 +26,9 @@ use crate::codec::order_form::OrderForm;
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 
 /// How many sections `like` may lead through.
 const LIKE_MAX: usize = 3;

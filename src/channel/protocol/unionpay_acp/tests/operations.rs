@@ -10,8 +10,8 @@ use crate::codec::FieldLimits;
 use crate::codec::acp;
 use crate::codec::certificate::Certificate;
 use crate::codec::form::Fields;
+use crate::domain::attempt::Operation;
 use crate::domain::card_service::CardService;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Outcome, Reason};
 

@@ -13,8 +13,8 @@ use crate::codec::form::Fields;
 use crate::codec::sample_keys::{
     GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
 };
+use crate::domain::attempt::Operation;
 use crate::domain::bin::CardType;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 

@@ -16,7 +16,7 @@ use crate::codec::certificate::Certificate;
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::{authority_params, end_params, issue, merchant_key, other_key};
 use crate::codec::sign::RsaDecryptor;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 

@@ -17,8 +17,8 @@ use crate::codec::sample_keys::{
     authority_params, end_params, issue, merchant_key, middle_key, other_key,
 };
 use crate::codec::sign::RsaSigner;
+use crate::domain::attempt::Operation;
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;

@@ -10,7 +10,7 @@ use crate::channel::{Adapter, ChannelRequest};
 use crate::codec::sample_keys::{end_params, merchant_key, other_key};
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
-use crate::domain::flow::attempt::Operation;
+use crate::domain::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Decline, Outcome, Reason};
 use crate::domain::terms::CommonTerms;

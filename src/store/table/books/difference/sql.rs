@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::attempt::Operation;
 use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Item, Status};
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
 use crate::domain::write_set::WriteSet;

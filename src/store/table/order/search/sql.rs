@@ -3,9 +3,9 @@
 //! Where a time is asked for, what lies outside of it is found by halving: within a day of a node,
 //! numbers and moments go together.
 
-use crate::domain::flow::filter::OrderFilter;
-use crate::domain::flow::order::Order;
 use crate::domain::ids::{CallerId, ChannelId, MerchantId, OrderId};
+use crate::domain::order::Order;
+use crate::domain::order_filter::OrderFilter;
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::store::sql::Tables;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::ids::{CallerId, ChannelId, MerchantId, OrderId};
 use crate::domain::instrument::InstrumentFacts;
 use crate::domain::money::Currency;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::outcome::Reason;
 use crate::domain::time::Timestamp;
 
@@ -29,7 +29,7 @@ pub struct OrderFilter {
     pub to: Option<Timestamp>,
     pub caller: Option<CallerId>,
     pub status: Option<OrderStatus>,
-    /// One of [`OrderKind::NAMES`](crate::domain::flow::order::OrderKind::NAMES).
+    /// One of [`OrderKind::NAMES`](crate::domain::order::OrderKind::NAMES).
     pub kind: Option<&'static str>,
     /// A channel that has an attempt of it.
     pub channel: Option<ChannelId>,
@@ -90,7 +90,7 @@ pub struct OrderFacts<'order> {
     pub created_at: Timestamp,
     pub status: OrderStatus,
     pub caller: &'order str,
-    /// As [`OrderKind::name`](crate::domain::flow::order::OrderKind::name) has it.
+    /// As [`OrderKind::name`](crate::domain::order::OrderKind::name) has it.
     pub kind: &'static str,
     pub merchant_id: &'order str,
     pub amount_minor: i64,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::domain::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::card::{CardFacts, SealedPan};
 use crate::domain::closed_set;
 use crate::domain::closed_set::ClosedSet;
 use crate::domain::fee::Fee;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };

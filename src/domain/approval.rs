@@ -7,16 +7,16 @@
 //! `carried_out` when it is; between them a crash leaves a request that the next approval carries
 //! out, which such actions bear any number of times.
 
+use crate::domain::attempt::{Attempt, AttemptState};
 use crate::domain::bin::StatedDate;
 use crate::domain::books::difference::{Difference, Remedy};
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Order, OrderKind};
-use crate::domain::flow::reversal::{Resolution, ReversalEntry};
 use crate::domain::ids::{
     ApprovalId, CallerId, CallerOrderId, ChannelId, DifferenceId, MerchantId, OrderId,
 };
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::order::{Order, OrderKind};
+use crate::domain::reversal::{Resolution, ReversalEntry};
 use crate::domain::time::{Present, Timestamp};
 
 closed_set! {

@@ -4,8 +4,8 @@
 //!
 //! A payment that its channel approves in its own reply has none: its rows tell all of it.
 
+use crate::domain::attempt::{Evidence, Source};
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::{Evidence, Source};
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::Timestamp;

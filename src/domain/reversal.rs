@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::domain::attempt::{Attempt, Source};
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::{Attempt, Source};
-use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::order::Order;
 use crate::domain::terms::{AfterInquiry, DAILY, Terms};
 use crate::domain::time::{Present, Timestamp};
 

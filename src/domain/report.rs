@@ -6,15 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::attempt::{AttemptState, Operation};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Difference, DifferenceState, Gap};
 use crate::domain::books::reconcile::Class;
 use crate::domain::books::settlement::SettledAmounts;
 use crate::domain::closed_set;
-use crate::domain::flow::attempt::{AttemptState, Operation};
-use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
+use crate::domain::order::{Order, OrderStatus};
 use crate::domain::route::health::HealthMark;
 use crate::domain::time::{BusinessDate, Timestamp};
 
