@@ -193,7 +193,8 @@ mod tests {
         let running = SimulatorState::new(settings, client, watch::channel(false).1);
         let amount = AmountMinor::new(5).expect("an amount");
         let currency = Currency::Cny;
-        let order = BankOrder { order_no: "a", sent_at: "", amount, currency, card: None };
+        let (sent_at, product) = ("", "");
+        let order = BankOrder { order_no: "a", sent_at, amount, currency, card: None, product };
         let verdict = IssuerDecision { approves: true, code: "00", working: Duration::ZERO };
         running.ledger.charge(running.now(), order, verdict, "30");
         let notice = BankNotice {

@@ -1,6 +1,7 @@
 //! What an ACP request asks for, by its types, and the fields that it must have for that.
 
 use crate::codec::form::Fields;
+use crate::domain::closed_set;
 
 use super::super::ledger::EntryKind;
 use super::acp_card::FORMAT;
@@ -11,10 +12,6 @@ pub const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
 pub const FILE_PATH: &str = "/";
 pub const MISSING: &str = "13";
 pub const NO_PERMISSION: &str = "32";
-/// `bizType` of payouts.
-pub const PAYOUT_PRODUCT: &str = "000401";
-/// `bizType` of payments by token.
-pub const TOKEN_PRODUCT: &str = "000902";
 
 /// Fields that every message has; one about an order has its `orderId` too.
 pub const MANDATORY: [&str; 9] = [
@@ -28,6 +25,63 @@ pub const MANDATORY: [&str; 9] = [
     "merId",
     "txnTime",
 ];
+
+closed_set! {
+    /// The products of UnionPay (`bizType`), as far as its documents list them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AcpProduct {
+        /// None in particular.
+        Any => "000000",
+        /// Payment on a page of UnionPay's, by browser or in an app.
+        Gateway => "000201",
+        /// The same between companies.
+        BusinessGateway => "000202",
+        /// Payment without redirect (认证支付 2.0).
+        NoRedirect => "000301",
+        Payout => "000401",
+        Collection => "000501",
+        CrossBank => "000801",
+        Binding => "000901",
+        /// Payment by token, without redirect.
+        Token => "000902",
+        Subscription => "001001",
+    }
+}
+
+impl AcpProduct {
+    /// Whether an operation is spoken in it by a merchant's server. What a page of UnionPay's
+    /// begins does not come this way, and what follows an order up has that order's product.
+    const fn speaks(self, operation: AcpOperation, by_token: bool) -> bool {
+        match operation {
+            AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::PaymentCode(_) => {
+                matches!((self, by_token), (Self::NoRedirect, false) | (Self::Token, true))
+            }
+            AcpOperation::Payout => matches!(self, Self::Payout),
+            AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
+                matches!(self, Self::NoRedirect | Self::Token)
+            }
+            AcpOperation::Reverse | AcpOperation::File => matches!(self, Self::Any),
+            AcpOperation::Query => {
+                matches!(self, Self::Any | Self::NoRedirect | Self::Token | Self::Payout)
+            }
+            // Merchants have it under the product that their acquirer names.
+            AcpOperation::Verify => {
+                matches!(
+                    self,
+                    Self::NoRedirect
+                        | Self::Payout
+                        | Self::Collection
+                        | Self::CrossBank
+                        | Self::Binding
+                )
+            }
+            AcpOperation::OpeningCode
+            | AcpOperation::Open
+            | AcpOperation::OpeningQuery
+            | AcpOperation::EndToken => matches!(self, Self::Token),
+        }
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcpOperation {
@@ -124,11 +178,6 @@ impl AcpOperation {
         }
     }
 
-    /// Whether it belongs to the token product alone.
-    pub const fn is_of_tokens(self) -> bool {
-        matches!(self, Self::OpeningCode | Self::Open | Self::OpeningQuery | Self::EndToken)
-    }
-
     pub const fn names_money(self) -> bool {
         match self {
             Self::Consume
@@ -179,12 +228,12 @@ pub fn check_common(fields: &Fields) -> Result<(), &'static str> {
     if fits { Ok(()) } else { Err(FORMAT) }
 }
 
-/// The fields that an operation needs beyond the common ones.
+/// The fields that an operation needs beyond the common ones, and the product that it is spoken in.
 pub fn check_own(
     operation: AcpOperation,
     by_token: bool,
     fields: &Fields,
-) -> Result<(), &'static str> {
+) -> Result<AcpProduct, &'static str> {
     let needed: &[&str] = match operation {
         AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::Payout => {
             &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"]
@@ -210,20 +259,6 @@ pub fn check_own(
     if needed.iter().any(missing) {
         return Err(MISSING);
     }
-    // Tokens are a product of their own, and nothing else is spoken in it.
-    let is_consume = matches!(
-        operation,
-        AcpOperation::Consume | AcpOperation::Preauth | AcpOperation::PaymentCode(_)
-    );
-    let of_tokens = operation.is_of_tokens() || by_token;
-    let in_product = fields.get("bizType") == Some(TOKEN_PRODUCT);
-    if of_tokens && !in_product || is_consume && in_product && !by_token {
-        return Err(NO_PERMISSION);
-    }
-    // Payouts are a product of their own.
-    let is_payout = operation == AcpOperation::Payout;
-    if is_payout && fields.get("bizType") != Some(PAYOUT_PRODUCT) {
-        return Err(NO_PERMISSION);
-    }
-    Ok(())
+    let product = AcpProduct::parse(fields.get("bizType").unwrap_or_default());
+    product.filter(|product| product.speaks(operation, by_token)).ok_or(NO_PERMISSION)
 }

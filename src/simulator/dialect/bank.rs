@@ -110,7 +110,7 @@ impl BankRequest {
         card: Option<MaskedPan>,
     ) -> BankOrder<'_> {
         let (order_no, sent_at) = (self.order_no.as_str(), self.sent_at.as_str());
-        BankOrder { order_no, sent_at, amount, currency, card }
+        BankOrder { order_no, sent_at, amount, currency, card, product: "" }
     }
 }
 

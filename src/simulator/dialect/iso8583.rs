@@ -325,6 +325,7 @@ impl Iso8583FarEnd {
             amount,
             currency,
             card: call.card.as_ref().map(Pan::masked),
+            product: "",
         };
         // The answer is final, so the work is done when the answer is written.
         let mut verdict = IssuerDecision {

@@ -36,7 +36,7 @@ use super::super::settings::UnionPayAcpSettings;
 use super::super::state::SimulatorState;
 use super::acp_card::{AcpCard, FORMAT, judge, sms_code};
 use super::acp_operation::{
-    AcpOperation, BACK_PATH, FILE_PATH, MANDATORY, MISSING, NO_PERMISSION, QUERY_PATH,
+    AcpOperation, AcpProduct, BACK_PATH, FILE_PATH, MANDATORY, MISSING, NO_PERMISSION, QUERY_PATH,
     check_common, check_own, order_no,
 };
 use super::acp_reply::{
@@ -96,6 +96,7 @@ pub(in crate::simulator) struct UnionPayPlatform {
 /// One verified request. Of its card data only the masked number is kept.
 pub(in crate::simulator) struct AcpRequest {
     pub operation: AcpOperation,
+    pub product: AcpProduct,
     pub order_no: String,
     pub sent_at: String,
     /// The request's fields as answers repeat them.
@@ -179,7 +180,7 @@ impl UnionPayPlatform {
         }
         let operation = AcpOperation::of(fields, path).ok_or(NO_PERMISSION)?;
         let token = token_data(fields, "token");
-        check_own(operation, token.is_some(), fields)?;
+        let product = check_own(operation, token.is_some(), fields)?;
         let card = if operation.takes_card() && token.is_none() {
             Some(judge(&self.keys, fields, today)?)
         } else {
@@ -187,6 +188,7 @@ impl UnionPayPlatform {
         };
         Ok(AcpRequest {
             operation,
+            product,
             order_no: order_no(operation, fields).to_owned(),
             sent_at: fields.get("txnTime").unwrap_or_default().to_owned(),
             echoed: echo(fields),
@@ -222,6 +224,7 @@ impl UnionPayPlatform {
             amount,
             currency,
             card: Some(masked),
+            product: call.product.name(),
         };
         let (ledger, now) = (&running.ledger, running.now());
         let entered = match call.operation {
@@ -245,14 +248,18 @@ impl UnionPayPlatform {
         let code = if declines { "60" } else { SUCCESS };
         let verdict = IssuerDecision { approves: !declines, code, working };
         let (order_no, sent_at) = (&call.order_no, &call.sent_at);
-        let instruction = BankOrder { order_no, sent_at, amount, currency, card: None };
+        let product = call.product.name();
+        let instruction = BankOrder { order_no, sent_at, amount, currency, card: None, product };
         let ledger = &running.ledger;
+        let original = ledger.look(now, &original_no);
+        if original.as_ref().is_some_and(|found| found.product != product) {
+            return AcpResult::bare(DIFFERS);
+        }
         let entered = match call.operation {
             AcpOperation::Refund => ledger.refund(now, instruction, &original_no, verdict, DEAD),
             AcpOperation::Capture => ledger.capture(now, instruction, &original_no, verdict, DEAD),
             AcpOperation::Undo(kind) => {
                 // The type names the kind of the original, which must be right.
-                let original = ledger.look(now, &original_no);
                 if original.is_none_or(|found| found.facts.kind != kind) {
                     return AcpResult::bare(DIFFERS);
                 }

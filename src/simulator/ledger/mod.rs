@@ -49,6 +49,8 @@ pub(in crate::simulator) struct BankOrder<'a> {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub card: Option<MaskedPan>,
+    /// The product that it is of, in the channel's words; empty where it has none.
+    pub product: &'static str,
 }
 
 /// The part of an entry that replies are made of.
@@ -92,6 +94,7 @@ struct Record {
     facts: EntryFacts,
     sent_at: Box<str>,
     card: Option<MaskedPan>,
+    product: &'static str,
     /// The number of the charge that an undo takes back.
     original: Option<Box<str>>,
     /// The number of the undo that took this charge back, or is doing so.
@@ -104,6 +107,7 @@ pub(in crate::simulator) struct EntryView {
     pub facts: EntryFacts,
     pub sent_at: Box<str>,
     pub card: Option<MaskedPan>,
+    pub product: &'static str,
 }
 
 /// The result of entering an order.
@@ -267,8 +271,9 @@ impl Ledger {
         let mut shard = self.shard(order_no);
         let record = shard.records.get_mut(order_no)?;
         record.facts.end_work(now, false);
-        let Record { facts, sent_at, card, .. } = record;
-        Some(EntryView { facts: *facts, sent_at: sent_at.clone(), card: card.clone() })
+        let Record { facts, sent_at, card, product, .. } = record;
+        let (sent_at, card) = (sent_at.clone(), card.clone());
+        Some(EntryView { facts: *facts, sent_at, card, product })
     }
 
     /// Ends the work on an order now, because its notice is about to say so.
@@ -472,8 +477,9 @@ fn enter(
     facts: EntryFacts,
     original: Option<Box<str>>,
 ) {
-    let BankOrder { order_no, sent_at, card, .. } = instruction;
-    let record = Record { facts, sent_at: sent_at.into(), card, original, undone_by: None };
+    let BankOrder { order_no, sent_at, card, product, .. } = instruction;
+    let sent_at = sent_at.into();
+    let record = Record { facts, sent_at, card, product, original, undone_by: None };
     shard.records.insert(order_no.into(), record);
 }
 
@@ -486,6 +492,7 @@ fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
         amount_minor: facts.amount.get(),
         currency: facts.currency.name(),
         code: facts.code,
+        product: record.product,
         card: record.card.as_ref().map(|card| card.as_str().to_owned()),
         original: record.original.as_deref().map(str::to_owned),
         undone_by: record.undone_by.as_deref().map(str::to_owned),

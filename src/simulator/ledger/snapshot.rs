@@ -47,6 +47,8 @@ pub struct LedgerEntry {
     pub currency: &'static str,
     /// The dialect's code of the result; while working, of the result to come.
     pub code: &'static str,
+    /// The product that it is of, in the channel's words; empty where it has none.
+    pub product: &'static str,
     /// First six and last four digits.
     pub card: Option<String>,
     /// For an undo, a refund or a capture, the number of its original.
@@ -222,6 +224,7 @@ mod tests {
             amount_minor: 100,
             currency: "CNY",
             code: "00",
+            product: "",
             card: None,
             original: None,
             undone_by: None,

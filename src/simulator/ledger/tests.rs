@@ -12,7 +12,7 @@ fn at(millis: i64) -> Timestamp {
 
 fn ask(order_no: &str, minor: i64) -> BankOrder<'_> {
     let amount = AmountMinor::new(minor).expect("an amount");
-    BankOrder { order_no, sent_at: "t", amount, currency: Currency::Cny, card: None }
+    BankOrder { order_no, sent_at: "t", amount, currency: Currency::Cny, card: None, product: "" }
 }
 
 fn verdict(approves: bool, working_ms: u64) -> IssuerDecision {

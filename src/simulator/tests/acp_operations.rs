@@ -42,7 +42,6 @@ impl AcpMerchant {
         for key in ["orderId", "channelType"] {
             fields.remove(key);
         }
-        fields.set("bizType", "000000");
         fields.set("fileType", "00");
         fields.set("settleDate", mmdd);
         let response = self.send("/", fields).await.expect("a response");
@@ -238,4 +237,37 @@ async fn planted_differences_are_listed_and_the_same_for_one_seed() {
     let url = format!("{}/statements/2026-11-22/planted", simulator.base_url());
     let listed = client().get(url).send().await.expect("a list").text().await.expect("text");
     assert_eq!(listed.lines().count(), planted.len());
+}
+
+/// Each message is spoken in its product, as UnionPay's documents say; what a page of UnionPay's
+/// would begin, and a product that nobody knows, is not permitted.
+#[tokio::test]
+async fn a_message_in_another_product_is_not_permitted() {
+    let (_simulator, merchant, _inbox, _clock) = platform(0).await;
+    let consume = async |index: u32, product: &str| {
+        let mut fields = merchant.consume_fields(&order_no(index));
+        fields.set("bizType", product);
+        merchant.ask(BACK, fields).await
+    };
+    let paid = reference(&consume(1, "000301").await);
+    let others = ["000000", "000201", "000202", "000401", "000501", "000902", "000999"];
+    for (index, product) in (2..).zip(others) {
+        assert_eq!(code(&consume(index, product).await), "32", "a consume in {product}");
+    }
+    assert_eq!(code(&consume(20, "301").await), "10", "six digits");
+    let follow = async |index: u32, product: &str| {
+        let mut fields = AcpMerchant::fields(("04", "00"), &order_no(index));
+        for (key, value) in [("bizType", product), ("origQryId", &paid), ("txnAmt", "1")] {
+            fields.set(key, value);
+        }
+        fields.set("currencyCode", "156");
+        fields.set("backUrl", &merchant.back_url);
+        code(&merchant.ask(BACK, fields).await).to_owned()
+    };
+    assert_eq!(follow(30, "000301").await, "00", "that of its original");
+    assert_eq!(follow(31, "000902").await, "36", "that of another");
+    assert_eq!(follow(32, "000000").await, "32");
+    let mut reversal = AcpMerchant::fields(("99", "01"), &order_no(1));
+    reversal.set("bizType", "000301");
+    assert_eq!(code(&merchant.ask(BACK, reversal).await), "32", "a reversal is of no product");
 }

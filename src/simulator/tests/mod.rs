@@ -247,12 +247,17 @@ impl AcpMerchant {
     }
 
     fn fields(kind: (&str, &str), order_no: &str) -> Fields {
+        let product = match kind.0 {
+            "99" | "76" => "000000",
+            "72" => "000501",
+            _ => "000301",
+        };
         [
             ("version", "5.1.0"),
             ("encoding", "UTF-8"),
             ("txnType", kind.0),
             ("txnSubType", kind.1),
-            ("bizType", "000301"),
+            ("bizType", product),
             ("channelType", "07"),
             ("accessType", "0"),
             ("merId", MERCHANT_ID),

@@ -74,12 +74,14 @@ fn work(simulator: &Simulator, day: u32) {
         amount: AmountMinor::new(minor).expect("an amount"),
         currency: Currency::Cny,
         card: None,
+        product: "000301",
     };
     let asked = |index: u32, minor| asked(number(index).leak(), minor);
     let pays_out = ["unionpay", "harbour-bank"].contains(&simulator.settings().id.as_str());
     for index in 0..200 {
         if pays_out && index % 20 == 11 {
-            ledger.pay_out(now, asked(300 + index, 70_000), verdict(index != 11), "05");
+            let asked = BankOrder { product: "000401", ..asked(300 + index, 70_000) };
+            ledger.pay_out(now, asked, verdict(index != 11), "05");
         }
         let minor = 10_000 + i64::from(index) * 37;
         ledger.charge(now, asked(index, minor), verdict(index % 40 != 7), "05");

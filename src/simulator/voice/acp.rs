@@ -11,7 +11,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::agreements::{AgreementBook, CardKnown};
 use crate::simulator::dialect::ReplyForm;
 use crate::simulator::dialect::acp_card::FORMAT;
-use crate::simulator::dialect::acp_operation::{AcpOperation, BACK_PATH, QUERY_PATH};
+use crate::simulator::dialect::acp_operation::{AcpOperation, AcpProduct, BACK_PATH, QUERY_PATH};
 use crate::simulator::dialect::acp_reply::{
     OrderTold, SUCCESS, beijing, message, notice_of, query_id, reply, set_end, set_response,
 };
@@ -55,6 +55,7 @@ struct AcpMemory {
 /// A request for something that moves or holds money.
 struct HeardOrder {
     operation: AcpOperation,
+    product: AcpProduct,
     sent_at: String,
     echoed: Fields,
     trace: u64,
@@ -171,13 +172,14 @@ impl AcpVoice {
         }
         if !call.operation.takes_card() {
             let original = memory.original(&call.echoed).ok_or(WRONG_STATE)?;
-            if !original.takes(call.operation) {
+            if !original.takes(call.operation) || original.product != call.product {
                 return Err(DIFFERS);
             }
         }
         let bound = known.flatten().map(|agreement| agreement.masked);
         let order = HeardOrder {
             operation: call.operation,
+            product: call.product,
             sent_at,
             echoed: call.echoed.clone(),
             trace: memory.orders.len() as u64 + 1,

@@ -109,7 +109,7 @@ fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
         blank(),
         text(kind),
         text(sub),
-        text(if entry.kind == EntryKind::Payout { "000401" } else { "000301" }),
+        text(entry.product),
         text("01"),
         blank(),
         blank(),
