@@ -11,6 +11,8 @@ use crate::support::wire::{http_client, until};
 
 /// The name that WebDriver gives an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// How often a picture of a page is tried.
+const SHOTS_MAX: u32 = 3;
 /// How long a page may take to have what is looked for.
 const PATIENCE_MS: u64 = 20_000;
 
@@ -171,8 +173,18 @@ impl Browser {
 
     /// The whole page as PNG.
     pub async fn screenshot(&self) -> Vec<u8> {
-        let asked = json!({ "captureBeyondViewport": true });
-        let shot = self.develop("Page.captureScreenshot", asked).await;
+        let asked = json!({
+            "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true }
+        });
+        let mut tries = 1;
+        let shot = loop {
+            // A busy browser now and then takes a page that is there for one that is on its way.
+            match self.try_call("POST", "/goog/cdp/execute", &asked).await {
+                Ok(shot) => break shot,
+                Err(problem) => assert!(tries < SHOTS_MAX, "no picture: {problem}"),
+            }
+            tries += 1;
+        };
         let data = shot["data"].as_str().expect("a picture");
         BASE64_STANDARD.decode(data).expect("base64")
     }
