@@ -266,9 +266,9 @@ async fn a_wrong_code_fails_its_payment_with_the_channel_s_reason() {
 async fn a_code_ends_by_its_time_and_another_one_can_be_sent() {
     let gateway = able().await;
     let first = send(&gateway, &asked("A-1")).await.json();
-    gateway.clock_jumps(Duration::from_secs(3_600));
-    assert_eq!(shown(&gateway, "A-1").await["state"], "sent", "a clock that jumps ends nothing");
-    gateway.later(Duration::from_secs(15 * 60 + 1));
+    gateway.later(Duration::from_secs(15 * 60 - 1));
+    assert_eq!(shown(&gateway, "A-1").await["state"], "sent");
+    gateway.later(Duration::from_secs(2));
     assert_eq!(shown(&gateway, "A-1").await["state"], "ended");
     let late = gateway.pay(&coded("A-1")).await;
     assert_eq!(late.problem(), (409, "no_payment_code".to_owned()));
@@ -278,6 +278,20 @@ async fn a_code_ends_by_its_time_and_another_one_can_be_sent() {
     assert_ne!(second["channel_order_no"], first["channel_order_no"]);
     let order = gateway.pay(&coded("A-1")).await.json();
     assert_eq!(order["channel_order_no"], second["channel_order_no"]);
+}
+
+/// By its end the core was told until when it is good, and whoever looks for orders by time reckons
+/// with it: so the clock that told it ends the code too, however it came to show that time.
+#[tokio::test]
+async fn a_code_ends_by_the_clock_that_told_its_end() {
+    let gateway = able().await;
+    send(&gateway, &asked("A-1")).await;
+    gateway.clock_jumps(Duration::from_secs(3_600));
+    assert_eq!(shown(&gateway, "A-1").await["state"], "ended");
+    let late = gateway.pay(&coded("A-1")).await;
+    assert_eq!(late.problem(), (409, "no_payment_code".to_owned()));
+    assert_eq!(gateway.bank.calls(), 1, "nothing was charged");
+    assert_eq!(send(&gateway, &again("A-1")).await.json()["state"], "sent");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Two requests for one operation, against a channel on a socket that counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -114,7 +114,9 @@ async fn pay_at(host: &str) -> Outcome {
     let folder = scratch.path();
     std::fs::write(folder.join("bank.toml"), FILE.replace("HOST", host)).expect("a file");
     let routes = folder.join("routes.toml");
-    let loaded = Registry::load(folder, &routes, folder, CommonTerms::default(), Clock::System);
+    // The hour at which the sample was decided: a later one sends nothing any more.
+    let clock = Clock::Manual(Arc::new(AtomicI64::new(sample_now().as_millis())));
+    let loaded = Registry::load(folder, &routes, folder, CommonTerms::default(), clock);
     let registry = loaded.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     let told = registry.call(&ChannelId::parse("bank").expect("an id"), payment()).await;
     // Of the two, what has left last is told, unless it was approved.
