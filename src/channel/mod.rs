@@ -226,6 +226,17 @@ impl ChannelRequest {
         }
     }
 
+    /// When it was decided, of what begins something; `None` of an inquiry, which names the time of
+    /// what it asks about.
+    pub fn decided_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Charge { facts, .. } | Self::FollowUp { facts, .. } => Some(facts.sent_at),
+            Self::Reversal { now, .. } => Some(*now),
+            Self::Service { facts, .. } => (!facts.service.is_inquiry()).then_some(facts.sent_at),
+            Self::Inquiry { .. } => None,
+        }
+    }
+
     /// What every request states, and its reply may repeat.
     pub fn stated(&self) -> StatedFacts<'_> {
         match self {

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use axum::Router;
 use switchyard::channel::Channels;
+use switchyard::channel::protocol::sample::sample_service;
 use switchyard::channel::registry::Registry;
 use switchyard::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
 use switchyard::channel::transport::tls::client_config;
 use switchyard::clock::Clock;
+use switchyard::domain::card_service::CardService;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::outcome::NotSentCause;
 use switchyard::domain::terms::CommonTerms;
@@ -113,6 +115,16 @@ async fn i_3_what_stood_still_before_its_first_byte_is_not_sent() {
     // Half of the time in which it may arrive is left to it.
     assert_eq!(leaves("30s", seconds(15)).await, all);
     assert_eq!(leaves("30s", seconds(16)).await, only_the_inquiry);
+}
+
+/// An inquiry about a confirmation has that one's time, which may be days ago.
+#[test]
+fn only_what_begins_something_can_be_too_late() {
+    for service in CardService::ALL {
+        let request = sample_service(service, sample_card());
+        let expected = (!service.is_inquiry()).then_some(sample_now());
+        assert_eq!(request.decided_at(), expected, "{}", service.name());
+    }
 }
 
 /// The runtime goes on where it stood: what has become possible meanwhile comes before the time

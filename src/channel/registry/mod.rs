@@ -453,13 +453,7 @@ impl Registry {
     /// Whether at least so much time has passed since a request was decided that it must not leave
     /// any more: its commit stood still. An inquiry is always in time.
     fn comes_too_late(&self, loaded: &LoadedChannel, request: &ChannelRequest) -> bool {
-        let decided_at = match request {
-            ChannelRequest::Charge { .. }
-            | ChannelRequest::FollowUp { .. }
-            | ChannelRequest::Service { .. } => request.stated().sent_at,
-            ChannelRequest::Reversal { now, .. } => *now,
-            ChannelRequest::Inquiry { .. } => return false,
-        };
+        let Some(decided_at) = request.decided_at() else { return false };
         let age = self.clock.present().age(decided_at);
         let is_too_late = age > loaded.terms.sets_out_within;
         if is_too_late {
