@@ -39,10 +39,13 @@ static BY_KEY: LazyLock<HashMap<String, BothTexts>> = LazyLock::new(|| {
     rows.map(|(key, english, chinese)| (key, [english, chinese])).collect()
 });
 
-/// The sentences of problems.
+/// The sentences of problems, the longest first: of two forms that one has, the one that says more
+/// of it is taken.
 static DETAILS: LazyLock<Vec<&'static BothTexts>> = LazyLock::new(|| {
     let found = BY_KEY.iter().filter(|(key, _)| key.starts_with(DETAIL));
-    found.map(|(_, texts)| texts).collect()
+    let mut found: Vec<&BothTexts> = found.map(|(_, texts)| texts).collect();
+    found.sort_by(|one, other| other[0].len().cmp(&one[0].len()).then_with(|| one.cmp(other)));
+    found
 });
 
 impl Language {
@@ -65,9 +68,7 @@ impl Language {
         let found = keys.iter().find_map(|key| BY_KEY.get(key));
         found.map_or_else(|| word.replace('_', " "), |texts| texts[self as usize].clone())
     }
-}
 
-impl Language {
     /// A problem's sentence in this language. One that the table has not stays in English, in which
     /// it is made.
     pub fn detail(self, english: &str) -> Cow<'_, str> {
@@ -75,10 +76,11 @@ impl Language {
             return Cow::Borrowed(english);
         }
         let said = DETAILS.iter().find_map(|texts| {
-            let found = gaps(&texts[Self::English as usize], english)?;
-            let mut told = texts[self as usize].clone();
-            for text in found {
-                told = told.replacen(GAP, text, 1);
+            let mut found = gaps(&texts[Self::English as usize], english)?.into_iter();
+            let mut pieces = texts[self as usize].split(GAP);
+            let mut told = pieces.next()?.to_owned();
+            for piece in pieces {
+                told.extend([found.next().unwrap_or_default(), piece]);
             }
             Some(Cow::Owned(told))
         });
@@ -119,6 +121,7 @@ mod tests {
         assert_eq!(told("the field is required"), "该字段必填");
         assert_eq!(told("only 120 minor units are left"), "只剩 120（最小货币单位）");
         assert_eq!(told("the known fields are: a, b"), "可用字段：a, b");
+        assert_eq!(told("reading stopped at line {}, column 3"), "读到第 {} 行第 3 列时出错");
         for strange in ["only 1 is left", "the field is required here", ""] {
             assert_eq!(told(strange), strange);
         }
